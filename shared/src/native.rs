@@ -1,0 +1,9 @@
+//! What only native targets have: QUIC and TLS, control frames over any stream, the state folder, the clock.
+
+pub mod backlog;
+pub mod clock;
+pub mod control;
+pub mod identity;
+pub mod quic;
+pub mod state_dir;
+pub mod tls;

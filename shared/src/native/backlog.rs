@@ -1,0 +1,251 @@
+//! A counted queue between a connection's reader, which must never wait, and one slow consumer.
+
+pub mod inflow;
+
+use bytes::{Buf, Bytes, BytesMut};
+use std::{
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
+};
+use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
+
+/// Smallest allocation of a chunk: small pieces are gathered in it, so that a trickle costs no allocation a piece.
+const CHUNK: usize = 4096;
+
+/// How many bytes all back-logs of one connection hold.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Arc<AtomicUsize>);
+
+/// The reader's end. Dropping it without [`Inlet::finish`] breaks the back-log off.
+#[derive(Debug)]
+pub struct Inlet(Arc<Shared>);
+
+/// The consumer's end: an [`AsyncBufRead`]. Dropping it discards what is held and what still comes.
+#[derive(Debug)]
+pub struct Outlet {
+    shared: Arc<Shared>,
+    current: Bytes,
+}
+
+/// A back-log that counts its bytes in `meter`.
+pub fn backlog(meter: &Meter) -> (Inlet, Outlet) {
+    let shared = Arc::new(Shared { state: Mutex::default(), meter: meter.clone() });
+    (Inlet(shared.clone()), Outlet { shared, current: Bytes::new() })
+}
+
+impl Meter {
+    /// Bytes taken in by any back-log of this connection and not yet consumed.
+    pub fn held(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, n: usize) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    fn sub(&self, n: usize) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+}
+
+impl Inlet {
+    /// Takes `data` in, whatever is held already; bounding that is the caller's (see [`inflow`]).
+    pub fn push(&self, data: &[u8]) {
+        let mut state = self.0.lock();
+        if state.discarding || state.end.is_some() {
+            return;
+        }
+        self.0.meter.add(data.len());
+        state.append(data);
+        state.wake();
+    }
+
+    /// No more will come: the consumer reads what is held, then end of file.
+    pub fn finish(&self) {
+        self.0.end(End::Finished);
+    }
+}
+
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        self.0.end(End::Broken);
+    }
+}
+
+impl AsyncBufRead for Outlet {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        if this.current.is_empty() {
+            this.current = ready!(this.shared.poll_next(cx))?;
+        }
+        Poll::Ready(Ok(&this.current))
+    }
+
+    fn consume(mut self: Pin<&mut Self>, amount: usize) {
+        self.current.advance(amount);
+        self.shared.meter.sub(amount);
+    }
+}
+
+impl AsyncRead for Outlet {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let held = ready!(self.as_mut().poll_fill_buf(cx))?;
+        let amount = held.len().min(buf.remaining());
+        buf.put_slice(held.get(..amount).unwrap_or_default());
+        self.consume(amount);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.discarding = true;
+        let held = state.chunks.drain(..).map(|chunk| chunk.len()).sum::<usize>();
+        self.shared.meter.sub(held + self.current.len());
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    meter: Meter,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    chunks: VecDeque<BytesMut>,
+    end: Option<End>,
+    discarding: bool,
+    waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Finished,
+    Broken,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, end: End) {
+        let mut state = self.lock();
+        state.end.get_or_insert(end);
+        state.wake();
+    }
+
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        let mut state = self.lock();
+        match (state.chunks.pop_front(), state.end) {
+            (Some(chunk), _) => Poll::Ready(Ok(chunk.freeze())),
+            (None, Some(End::Finished)) => Poll::Ready(Ok(Bytes::new())),
+            (None, Some(End::Broken)) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            (None, None) => {
+                state.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl State {
+    fn append(&mut self, data: &[u8]) {
+        match self.chunks.back_mut() {
+            Some(last) if last.capacity() - last.len() >= data.len() => last.extend_from_slice(data),
+            _ => {
+                let mut chunk = BytesMut::with_capacity(data.len().max(CHUNK));
+                chunk.extend_from_slice(data);
+                self.chunks.push_back(chunk);
+            }
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt};
+
+    #[tokio::test]
+    async fn all_bytes_come_out_in_order_then_end_of_file() {
+        let meter = Meter::default();
+        let (inlet, mut outlet) = backlog(&meter);
+        let sent: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
+        for piece in sent.chunks(777) {
+            inlet.push(piece);
+        }
+        assert_eq!(meter.held(), sent.len());
+        inlet.finish();
+        let mut received = Vec::new();
+        outlet.read_to_end(&mut received).await.unwrap();
+        assert!(received == sent);
+        assert_eq!(meter.held(), 0);
+    }
+
+    #[tokio::test]
+    async fn small_pieces_share_a_chunk() {
+        let (inlet, mut outlet) = backlog(&Meter::default());
+        for _ in 0..CHUNK / 2 {
+            inlet.push(b"ab");
+        }
+        assert_eq!(outlet.fill_buf().await.unwrap().len(), CHUNK);
+    }
+
+    #[tokio::test]
+    async fn bytes_in_the_consumers_hands_stay_counted() {
+        let meter = Meter::default();
+        let (inlet, mut outlet) = backlog(&meter);
+        inlet.push(b"abcdef");
+        assert_eq!(outlet.fill_buf().await.unwrap(), b"abcdef");
+        assert_eq!(meter.held(), 6);
+        outlet.consume(4);
+        assert_eq!(meter.held(), 2);
+        assert_eq!(outlet.fill_buf().await.unwrap(), b"ef");
+    }
+
+    #[tokio::test]
+    async fn a_waiting_consumer_is_woken() {
+        let (inlet, mut outlet) = backlog(&Meter::default());
+        let mut buf = [0; 3];
+        let (read, ()) = tokio::join!(outlet.read_exact(&mut buf), async { inlet.push(b"now") });
+        read.unwrap();
+        assert_eq!(&buf, b"now");
+    }
+
+    #[tokio::test]
+    async fn a_lost_inlet_is_an_error_after_what_was_held() {
+        let (inlet, mut outlet) = backlog(&Meter::default());
+        inlet.push(b"rest");
+        drop(inlet);
+        let mut received = Vec::new();
+        let fault = outlet.read_to_end(&mut received).await.unwrap_err();
+        assert_eq!((received.as_slice(), fault.kind()), (&b"rest"[..], io::ErrorKind::ConnectionReset));
+    }
+
+    #[tokio::test]
+    async fn a_lost_outlet_frees_and_discards() {
+        let meter = Meter::default();
+        let (inlet, mut outlet) = backlog(&meter);
+        inlet.push(&[1; 10_000]);
+        outlet.fill_buf().await.unwrap();
+        outlet.consume(10);
+        drop(outlet);
+        inlet.push(&[2; 10_000]);
+        assert_eq!(meter.held(), 0);
+    }
+}

@@ -1,0 +1,204 @@
+//! How much a connection's channels may still send us: russh's receive windows mirrored, and the next refill chosen.
+//!
+//! russh refills a channel's window when data arrives, not when it is consumed, up to one target for all channels of
+//! the connection; `Handler::adjust_window` reports a refill and sets the target of the *next* one. So the only brake
+//! is a tiny target while too much is held. It must not be 0 (ignored) nor 1 (no refill ever again, and so no more
+//! calls that could set it back): 2 lets a byte pair through a round trip, which is what brings the channel back.
+
+use super::Meter;
+use std::{collections::HashMap, hash::Hash};
+
+/// The refill that holds a channel back and yet lets it recover.
+const TRICKLE: u32 = 2;
+
+/// The bounds of one connection's inbound data, all in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// A channel's window when it is opened: russh's `Config::window_size`.
+    pub first_window: u32,
+    /// A channel's window at every later refill, while there is room.
+    pub window: u32,
+    /// Windows granted to all channels together beyond which refills fall back to `first_window`.
+    pub granted: u64,
+    /// Held bytes at which refills become a trickle.
+    pub high: usize,
+    /// Held bytes at which they are full again.
+    pub low: usize,
+}
+
+/// One connection's receive windows; `K` is what tells its channels apart.
+#[derive(Debug)]
+pub struct Inflow<K> {
+    bounds: Bounds,
+    meter: Meter,
+    windows: HashMap<K, Window>,
+    granted: u64,
+    choked: bool,
+}
+
+/// The peer sent more than its window allows (RFC 4254 section 5.2), and russh passed it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the peer sent more than the channel's window allows")]
+pub struct Overrun;
+
+#[derive(Debug)]
+struct Window {
+    left: u32,
+    refill: Option<u32>,
+}
+
+impl<K: Eq + Hash> Inflow<K> {
+    /// No channel yet.
+    pub fn new(bounds: Bounds) -> Self {
+        Self { bounds, meter: Meter::default(), windows: HashMap::new(), granted: 0, choked: false }
+    }
+
+    /// Where this connection's back-logs count what they hold.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// A channel was opened with the first window.
+    pub fn opened(&mut self, channel: K) {
+        self.closed(&channel);
+        self.granted += u64::from(self.bounds.first_window);
+        self.windows.insert(channel, Window { left: self.bounds.first_window, refill: None });
+    }
+
+    /// A channel is gone.
+    pub fn closed(&mut self, channel: &K) {
+        if let Some(window) = self.windows.remove(channel) {
+            self.granted -= u64::from(window.left);
+        }
+    }
+
+    /// `Handler::adjust_window`: the window was refilled to `target`, ahead of the data that caused it. Returns the next target.
+    pub fn refilled(&mut self, channel: &K, target: u32) -> u32 {
+        if let Some(window) = self.windows.get_mut(channel) {
+            window.refill = Some(target);
+        }
+        self.next_target()
+    }
+
+    /// `Handler::data`: `length` bytes arrived for `channel`.
+    pub fn received(&mut self, channel: &K, length: usize) -> Result<(), Overrun> {
+        let Some(window) = self.windows.get_mut(channel) else {
+            return Ok(());
+        };
+        let before = window.left;
+        let left = u32::try_from(length).ok().and_then(|length| before.checked_sub(length)).ok_or(Overrun)?;
+        window.left = window.refill.take().unwrap_or(left);
+        self.granted = (self.granted + u64::from(window.left)).saturating_sub(u64::from(before));
+        Ok(())
+    }
+
+    fn next_target(&mut self) -> u32 {
+        let mark = if self.choked { self.bounds.low } else { self.bounds.high };
+        self.choked = self.meter.held() >= mark;
+        match self.choked {
+            true => TRICKLE,
+            false if self.granted > self.bounds.granted => self.bounds.first_window,
+            false => self.bounds.window,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::backlog::{Inlet, Outlet, backlog};
+    use tokio::io::AsyncReadExt;
+
+    const BOUNDS: Bounds = Bounds { first_window: 100, window: 400, granted: 1000, high: 1000, low: 200 };
+
+    /// russh's side of the bargain, as in `Encrypted::adjust_window_size`, and a peer that sends all it may.
+    struct Connection {
+        inflow: Inflow<u8>,
+        target: u32,
+        channels: HashMap<u8, (u32, Inlet)>,
+    }
+
+    impl Connection {
+        fn new() -> Self {
+            Self { inflow: Inflow::new(BOUNDS), target: BOUNDS.first_window, channels: HashMap::new() }
+        }
+
+        fn open(&mut self, channel: u8) -> Outlet {
+            let (inlet, outlet) = backlog(self.inflow.meter());
+            self.inflow.opened(channel);
+            self.channels.insert(channel, (BOUNDS.first_window, inlet));
+            outlet
+        }
+
+        fn send(&mut self, channel: u8, length: u32) {
+            let (window, inlet) = self.channels.get_mut(&channel).unwrap();
+            *window -= length;
+            if *window < self.target / 2 {
+                *window = self.target;
+                self.target = self.inflow.refilled(&channel, self.target);
+            }
+            self.inflow.received(&channel, length as usize).unwrap();
+            inlet.push(&vec![7; length as usize]);
+            assert_eq!(self.inflow.windows[&channel].left, *window);
+        }
+
+        /// Packets of at most 60 bytes, as many as the windows allow, up to `packets`.
+        fn pour(&mut self, channel: u8, packets: usize) {
+            for _ in 0..packets {
+                let may = self.channels[&channel].0.min(60);
+                self.send(channel, may);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stalled_channel_is_held_near_the_mark_and_recovers() {
+        let mut connection = Connection::new();
+        let mut outlet = connection.open(1);
+        connection.pour(1, 1000);
+        let held = connection.inflow.meter().held();
+        assert!((BOUNDS.high..BOUNDS.high + 2 * BOUNDS.window as usize + 2000).contains(&held), "{held}");
+        assert_eq!(connection.target, TRICKLE);
+
+        outlet.read_exact(&mut vec![0; held]).await.unwrap();
+        connection.pour(1, 2);
+        assert_eq!(connection.target, BOUNDS.window);
+        connection.pour(1, 2);
+        assert!(connection.channels[&1].0 > BOUNDS.window / 2);
+    }
+
+    #[test]
+    fn the_choke_holds_until_the_low_mark() {
+        let mut inflow = Inflow::<u8>::new(BOUNDS);
+        inflow.opened(1);
+        let steps = [(999, BOUNDS.window), (1000, TRICKLE), (201, TRICKLE), (199, BOUNDS.window), (999, BOUNDS.window)];
+        for (held, target) in steps {
+            inflow.meter.0.store(held, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(inflow.refilled(&1, 2), target, "{held}");
+        }
+    }
+
+    #[test]
+    fn many_open_windows_keep_refills_small() {
+        let mut connection = Connection::new();
+        let outlets: Vec<_> = (0..11).map(|channel| connection.open(channel)).collect();
+        connection.pour(0, 2);
+        assert_eq!(connection.target, BOUNDS.first_window);
+        for channel in 1..11 {
+            connection.inflow.closed(&channel);
+        }
+        connection.pour(0, 2);
+        assert_eq!(connection.target, BOUNDS.window);
+        assert_eq!(connection.inflow.granted, u64::from(connection.channels[&0].0));
+        drop(outlets);
+    }
+
+    #[test]
+    fn data_beyond_the_window_is_told() {
+        let mut inflow = Inflow::<u8>::new(BOUNDS);
+        inflow.opened(1);
+        assert_eq!(inflow.received(&1, 100), Ok(()));
+        assert_eq!(inflow.received(&1, 1), Err(Overrun));
+        assert_eq!(inflow.received(&9, 1), Ok(()), "a channel already closed here");
+    }
+}

@@ -1,0 +1,66 @@
+//! Frames over a stream: read whole, bounded before they are allocated.
+
+use crate::tunnel::{
+    frame::{self, Frame, FrameFault, LENGTH},
+    open::Open,
+};
+use std::io;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Why a frame could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlFault {
+    /// The stream broke or ended.
+    #[error("the tunnel broke: {0}")]
+    Io(#[from] io::Error),
+    /// The peer does not speak this protocol.
+    #[error("the peer broke the tunnel protocol: {0}")]
+    Frame(#[from] FrameFault),
+    /// The right frame at the wrong time.
+    #[error("the peer sent a frame out of turn")]
+    OutOfTurn,
+}
+
+/// Reads one control frame.
+pub async fn read<R: AsyncRead + Unpin>(stream: &mut R) -> Result<Frame, ControlFault> {
+    Ok(Frame::decode(&read_body(stream).await?)?)
+}
+
+/// Writes one control frame.
+pub async fn write<W: AsyncWrite + Unpin>(stream: &mut W, frame: &Frame) -> io::Result<()> {
+    stream.write_all(&frame.encode()).await?;
+    stream.flush().await
+}
+
+/// Reads the frame in front of an inner connection.
+pub async fn read_open<R: AsyncRead + Unpin>(stream: &mut R) -> Result<Open, ControlFault> {
+    Ok(Open::decode(&read_body(stream).await?)?)
+}
+
+async fn read_body<R: AsyncRead + Unpin>(stream: &mut R) -> Result<Vec<u8>, ControlFault> {
+    let mut prefix = [0; LENGTH];
+    stream.read_exact(&mut prefix).await?;
+    let mut body = vec![0; frame::length(prefix)?];
+    stream.read_exact(&mut body).await?;
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn frames_cross_a_stream_in_pieces() {
+        let (mut here, mut there) = tokio::io::duplex(3);
+        let frame = Frame::Welcome { generation: 9 };
+        let (sent, got) = tokio::join!(write(&mut here, &frame), read(&mut there));
+        sent.unwrap();
+        assert_eq!(got.unwrap(), frame);
+    }
+
+    #[tokio::test]
+    async fn a_huge_length_is_refused_unread() {
+        let mut bytes: &[u8] = &[0xff; 16];
+        assert!(matches!(read(&mut bytes).await, Err(ControlFault::Frame(FrameFault::Length(_)))));
+    }
+}

@@ -1,0 +1,156 @@
+//! The state folder: its own user's alone, with an Ed25519 key and files that are whole or absent.
+
+use super::identity::Identity;
+use rand::RngExt;
+use ssh_key::{LineEnding, PrivateKey};
+use std::{
+    fs::{self, DirBuilder, OpenOptions, Permissions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+/// Longest key file.
+const MAX_KEY_FILE: u64 = 16 * 1024;
+
+/// The state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateFault {
+    /// Reading or writing failed.
+    #[error("cannot use {path}: {source}")]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others may read or change it.
+    #[error("{path} is open to other users: run `chmod go-rwx {path}`", path = .0.display())]
+    Open(PathBuf),
+    /// The key file holds something else.
+    #[error("{path} is not an unencrypted ssh-ed25519 private key: move it away and a new one is made", path = .0.display())]
+    NotAKey(PathBuf),
+    /// The file is longer than it may be.
+    #[error("{path} is longer than it can be: remove it", path = .0.display())]
+    TooLong(PathBuf),
+}
+
+/// A folder of mode 0700.
+#[derive(Clone, Debug)]
+pub struct StateDir(PathBuf);
+
+impl StateDir {
+    /// Opens the folder, creating it where it is missing.
+    pub fn open(path: &Path) -> Result<Self, StateFault> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
+        private(path)?;
+        Ok(Self(path.to_path_buf()))
+    }
+
+    /// Where `name` is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The Ed25519 key in `name`, made and saved on first use, its public line beside it in `<name>.pub`.
+    pub fn identity(&self, name: &str) -> Result<Identity, StateFault> {
+        let path = self.path(name);
+        match self.read(name, MAX_KEY_FILE)? {
+            Some(pem) => {
+                private(&path)?;
+                parse_key(&pem).ok_or(StateFault::NotAKey(path))
+            }
+            None => self.new_identity(name),
+        }
+    }
+
+    /// The bytes of `name`, at most `max` of them; `None` where there is no such file.
+    pub fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, StateFault> {
+        let path = self.path(name);
+        let file = match fs::File::open(&path) {
+            Ok(file) => file,
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(fault) => return Err(at(&path)(fault)),
+        };
+        let mut bytes = Vec::new();
+        file.take(max + 1).read_to_end(&mut bytes).map_err(at(&path))?;
+        if bytes.len() as u64 > max { Err(StateFault::TooLong(path)) } else { Ok(Some(bytes)) }
+    }
+
+    /// Replaces `name` in one step, mode 0600: a crash leaves the old bytes or the new ones.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateFault> {
+        let (path, draft) = (self.path(name), self.path(&format!("{name}.new")));
+        write_new(&draft, bytes).map_err(at(&draft))?;
+        fs::rename(&draft, &path).map_err(at(&path))
+    }
+
+    fn new_identity(&self, name: &str) -> Result<Identity, StateFault> {
+        let identity = Identity::from_seed(&rand::rng().random());
+        let not_a_key = |_| StateFault::NotAKey(self.path(name));
+        let pem = identity.ssh().to_openssh(LineEnding::LF).map_err(not_a_key)?;
+        self.write(name, pem.as_bytes())?;
+        self.write(&format!("{name}.pub"), format!("{}\n", identity.public().to_line()).as_bytes())?;
+        Ok(identity)
+    }
+}
+
+fn parse_key(pem: &[u8]) -> Option<Identity> {
+    Identity::try_from(&PrivateKey::from_openssh(pem).ok()?).ok()
+}
+
+fn private(path: &Path) -> Result<(), StateFault> {
+    let mode = fs::metadata(path).map_err(at(path))?.mode();
+    if mode & 0o077 == 0 { Ok(()) } else { Err(StateFault::Open(path.to_path_buf())) }
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> StateFault {
+    let path = path.to_path_buf();
+    move |source| StateFault::Io { path: path.clone(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> (tempfile::TempDir, StateDir) {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&root.path().join("deep/state")).unwrap();
+        (root, state)
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_kept_private() {
+        let (_root, state) = state();
+        let key = state.identity("key").unwrap();
+        assert_eq!(state.identity("key").unwrap().public(), key.public());
+        assert_eq!(fs::metadata(state.path("key")).unwrap().mode() & 0o777, 0o600);
+        let line = fs::read_to_string(state.path("key.pub")).unwrap();
+        assert_eq!(line.trim(), key.public().to_line());
+    }
+
+    #[test]
+    fn what_others_may_read_is_refused() {
+        let (_root, state) = state();
+        state.identity("key").unwrap();
+        fs::set_permissions(state.path("key"), Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(state.identity("key"), Err(StateFault::Open(_))));
+        fs::set_permissions(state.path("."), Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(StateDir::open(&state.path("")), Err(StateFault::Open(_))));
+    }
+
+    #[test]
+    fn garbage_is_not_a_key() {
+        let (_root, state) = state();
+        state.write("key", b"hello").unwrap();
+        assert!(matches!(state.identity("key"), Err(StateFault::NotAKey(_))));
+        assert!(matches!(state.read("key", 4), Err(StateFault::TooLong(_))));
+        assert!(matches!(state.read("missing", 4), Ok(None)));
+    }
+}

@@ -1,0 +1,134 @@
+//! Shards of family `k`: sorted rows of 56 bytes, searched where they lie.
+//!
+//! A row is fingerprint (32 bytes), the first 16 bytes of SHA-256 of the user id, and not-after
+//! (seconds since the epoch, big-endian u64; all ones: for ever). Rows ascend; none is doubled.
+
+use crate::{fingerprint::Fingerprint, id::UserId, time::Timestamp};
+use sha2::{Digest, Sha256};
+
+/// Bytes in a row.
+pub const ROW: usize = FINGERPRINT + USER + 8;
+const FINGERPRINT: usize = 32;
+const USER: usize = 16;
+
+/// The first 16 bytes of SHA-256 of a user id: what a row carries instead of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserHash(pub [u8; USER]);
+
+impl UserHash {
+    /// The hash of `user`.
+    pub fn of(user: &UserId) -> Self {
+        let digest = Sha256::digest(user.as_str().as_bytes());
+        Self(std::array::from_fn(|i| digest.get(i).copied().unwrap_or_default()))
+    }
+}
+
+/// Which shard a key is in.
+pub const fn shard_of(fingerprint: &Fingerprint) -> u8 {
+    fingerprint.0[0]
+}
+
+/// One row as bytes.
+pub fn row(fingerprint: &Fingerprint, user: &UserId, not_after: Option<Timestamp>) -> [u8; ROW] {
+    let user = UserHash::of(user);
+    let end = not_after.map_or(u64::MAX, Timestamp::as_unix).to_be_bytes();
+    let mut row = [0; ROW];
+    let parts = fingerprint.0.iter().chain(&user.0).chain(&end);
+    row.iter_mut().zip(parts).for_each(|(to, from)| *to = *from);
+    row
+}
+
+/// The shard that `rows` make, in any order.
+pub fn build(mut rows: Vec<[u8; ROW]>) -> Vec<u8> {
+    rows.sort_unstable();
+    rows.concat()
+}
+
+/// A verified shard over any bytes.
+#[derive(Clone, Debug)]
+pub struct KeyShard<B>(B);
+
+impl<B: AsRef<[u8]>> KeyShard<B> {
+    /// Takes `bytes` if they are rows of shard `id` in strictly ascending order.
+    pub fn open(id: u8, bytes: B) -> Option<Self> {
+        let (rows, rest) = bytes.as_ref().as_chunks::<ROW>();
+        let ordered = rows.is_sorted_by(|a, b| a[..FINGERPRINT + USER] < b[..FINGERPRINT + USER]);
+        let here = rows.iter().all(|row| row[0] == id);
+        (rest.is_empty() && ordered && here).then_some(Self(bytes))
+    }
+
+    /// The users whose key this is at `now`: usually one, sometimes several, often none.
+    pub fn users(&self, fingerprint: &Fingerprint, now: Timestamp) -> impl Iterator<Item = UserHash> + '_ {
+        let wanted = fingerprint.0;
+        let rows = self.rows();
+        let start = rows.partition_point(|row| row[..FINGERPRINT] < wanted[..]);
+        let found = rows.iter().skip(start).take_while(move |row| row[..FINGERPRINT] == wanted[..]);
+        found.filter(move |row| end_of(row) >= now.as_unix()).map(user_of)
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows().is_empty()
+    }
+
+    fn rows(&self) -> &[[u8; ROW]] {
+        self.0.as_ref().as_chunks().0
+    }
+}
+
+fn user_of(row: &[u8; ROW]) -> UserHash {
+    UserHash(std::array::from_fn(|i| row[FINGERPRINT + i]))
+}
+
+fn end_of(row: &[u8; ROW]) -> u64 {
+    u64::from_be_bytes(std::array::from_fn(|i| row[FINGERPRINT + USER + i]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+
+    fn fingerprint(second: u8) -> Fingerprint {
+        Fingerprint(std::array::from_fn(|i| if i == 1 { second } else { 5 }))
+    }
+
+    fn user(name: &str) -> UserId {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn a_key_is_found_with_all_its_users() {
+        let rows = vec![
+            row(&fingerprint(3), &user("bob"), None),
+            row(&fingerprint(1), &user("alice"), None),
+            row(&fingerprint(3), &user("alice"), Some(NOW)),
+            row(&fingerprint(3), &user("carol"), Some(Timestamp::from_unix(1))),
+        ];
+        let shard = KeyShard::open(5, build(rows)).unwrap();
+        let mut users: Vec<_> = shard.users(&fingerprint(3), NOW).collect();
+        users.sort_unstable();
+        let mut expected = vec![UserHash::of(&user("alice")), UserHash::of(&user("bob"))];
+        expected.sort_unstable();
+        assert_eq!(users, expected);
+        assert_eq!(shard.users(&fingerprint(2), NOW).count(), 0);
+        assert_eq!(shard.len(), 4);
+    }
+
+    #[test]
+    fn broken_shards_do_not_open() {
+        let one = row(&fingerprint(1), &user("alice"), None);
+        let two = row(&fingerprint(2), &user("alice"), None);
+        assert!(KeyShard::open(5, [one, two].concat()).is_some());
+        assert!(KeyShard::open(5, [two, one].concat()).is_none(), "unsorted");
+        assert!(KeyShard::open(5, [one, one].concat()).is_none(), "doubled");
+        assert!(KeyShard::open(6, one.to_vec()).is_none(), "another shard's");
+        assert!(KeyShard::open(5, one[..ROW - 1].to_vec()).is_none(), "cut");
+    }
+}
