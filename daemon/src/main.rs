@@ -1,1 +1,93 @@
-fn main() {}
+//! `drawbridge-daemon`: arguments, logs, signals, exit code.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use drawbridge_daemon::{
+    Daemon, Tokens,
+    config::{LogFormat, Raw},
+};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Regional jump host: `ssh -J <this host> user@<workspaceId>`.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLE)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLE: &str = "Example:
+  drawbridge-daemon identity --state-dir /var/lib/drawbridge
+      prints the ssh-ed25519 line with which an operator registers this daemon at the edge
+  drawbridge-daemon run --edge https://keys.example.com --token-file /etc/drawbridge/token \\
+      --trust /etc/drawbridge/trust --state-dir /var/lib/drawbridge
+
+RUST_LOG sets the log level, for example RUST_LOG=debug.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve users and agents until SIGTERM or Ctrl-C
+    Run(Box<Raw>),
+    /// Print this daemon's public identity, which is made on first use
+    Identity {
+        /// Folder for this daemon's identity and the last good snapshot
+        #[arg(long, env = "DRAWBRIDGE_STATE_DIR", value_name = "DIR")]
+        state_dir: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Identity { state_dir } => identity(&state_dir),
+        Command::Run(raw) => run(*raw),
+    };
+    done.map_or_else(complain, |()| ExitCode::SUCCESS)
+}
+
+fn complain(fault: anyhow::Error) -> ExitCode {
+    eprintln!("drawbridge-daemon: {fault:#}");
+    ExitCode::FAILURE
+}
+
+fn identity(state_dir: &std::path::Path) -> Result<()> {
+    println!("{}", drawbridge_daemon::identity(state_dir)?.to_line());
+    Ok(())
+}
+
+#[tokio::main]
+async fn run(raw: Raw) -> Result<()> {
+    log_to_stderr(raw.log_format);
+    let config = raw.check(std::env::var("DRAWBRIDGE_TOKEN").ok())?;
+    let tokens = Tokens::default();
+    let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let daemon = Daemon::bind(config, tokens.clone()).await?;
+    tokio::select! {
+        served = daemon.run() => Ok(served?),
+        never = heed(tokens, terminate, interrupt) => match never {},
+    }
+}
+
+/// The first signal stops, the second ends.
+async fn heed(tokens: Tokens, mut terminate: Signal, mut interrupt: Signal) -> std::convert::Infallible {
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if tokens.stop.is_cancelled() {
+            tokens.end.cancel();
+        }
+        tokens.stop.cancel();
+    }
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => logs.json().init(),
+    }
+}

@@ -145,7 +145,11 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 
     fn document() -> AuthorizedKeys {
-        let key = |byte, user: &str, not_after| AuthorizedKey { fingerprint: Fingerprint([byte; 32]), user: user.parse().unwrap(), not_after };
+        let key = |byte, user: &str, not_after| AuthorizedKey {
+            fingerprint: Fingerprint([byte; 32]),
+            user: user.parse().unwrap(),
+            not_after,
+        };
         AuthorizedKeys {
             version: AuthorizedKeys::VERSION,
             workspace: "796636".parse().unwrap(),

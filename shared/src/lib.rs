@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod authorized_keys;
+pub mod backoff;
 pub mod fingerprint;
 pub mod hex;
 pub mod id;

@@ -3,7 +3,11 @@
 pub mod backlog;
 pub mod clock;
 pub mod control;
+pub mod edge_client;
 pub mod identity;
 pub mod quic;
+pub mod severable;
+pub mod ssh;
 pub mod state_dir;
 pub mod tls;
+pub mod tunnel;

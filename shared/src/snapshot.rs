@@ -164,7 +164,13 @@ impl Manifest {
 
     /// Believes `text` if a pinned key signed it, it is not older than `lowest`, and its time has come and not passed.
     /// `grace` is how long past its end it still serves.
-    pub fn verify(text: &str, trust: &TrustRoots, now: Timestamp, lowest: SnapshotSeq, grace: Duration) -> Result<Self, SnapshotFault> {
+    pub fn verify(
+        text: &str,
+        trust: &TrustRoots,
+        now: Timestamp,
+        lowest: SnapshotSeq,
+        grace: Duration,
+    ) -> Result<Self, SnapshotFault> {
         if text.len() > MAX_MANIFEST {
             return Err(SnapshotFault::TooLong);
         }

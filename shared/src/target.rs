@@ -66,7 +66,27 @@ mod tests {
     #[test]
     fn everything_else_is_refused() {
         let long = "a".repeat(30_000);
-        for host in ["", "ws-", "ws-ws-1", "a.b", "::1", "[::1]", "127.1", "0x7f.0.0.1", "0x7f000001", "0177.0.0.1", "a b", "a\0", "a\r\nb", "１２７", "-a", "796636.evil.com", ".eu.example.com", "eu.example.com.", &long] {
+        for host in [
+            "",
+            "ws-",
+            "ws-ws-1",
+            "a.b",
+            "::1",
+            "[::1]",
+            "127.1",
+            "0x7f.0.0.1",
+            "0x7f000001",
+            "0177.0.0.1",
+            "a b",
+            "a\0",
+            "a\r\nb",
+            "１２７",
+            "-a",
+            "796636.evil.com",
+            ".eu.example.com",
+            "eu.example.com.",
+            &long,
+        ] {
             assert_eq!(name(host), Err(TargetFault::Name), "{host:.20}");
         }
         assert_eq!(parse("796636", 80, &[]), Err(TargetFault::Port));

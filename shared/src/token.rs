@@ -161,7 +161,9 @@ mod tests {
         let token = Token::mint(Scope::User, &[1; 32]).expose().to_string();
         let other_scope = token.replace("dbu_", "dbo_");
         let typo = token.replace("AQEB", "AQEC");
-        for bad in ["", "Bearer", "dbu_", &token[..51], &format!("{token}A"), &other_scope, &typo, &format!("dbu_{}", "é".repeat(24))] {
+        for bad in
+            ["", "Bearer", "dbu_", &token[..51], &format!("{token}A"), &other_scope, &typo, &format!("dbu_{}", "é".repeat(24))]
+        {
             assert!(bad.parse::<Token>().is_err(), "{bad}");
         }
     }

@@ -32,8 +32,13 @@ fn generated(arguments: &[&str]) -> (String, String) {
 
 #[test]
 fn what_ssh_keygen_makes_is_taken_with_its_fingerprint() {
-    let kinds: [&[&str]; 5] =
-        [&["-t", "ed25519"], &["-t", "rsa", "-b", "2048"], &["-t", "ecdsa", "-b", "256"], &["-t", "ecdsa", "-b", "384"], &["-t", "ecdsa", "-b", "521"]];
+    let kinds: [&[&str]; 5] = [
+        &["-t", "ed25519"],
+        &["-t", "rsa", "-b", "2048"],
+        &["-t", "ecdsa", "-b", "256"],
+        &["-t", "ecdsa", "-b", "384"],
+        &["-t", "ecdsa", "-b", "521"],
+    ];
     for kind in kinds {
         let (line, fingerprint) = generated(kind);
         let key = UserKey::parse(&line).unwrap();

@@ -66,6 +66,11 @@ impl Inlet {
         state.wake();
     }
 
+    /// Whether the consumer is gone: what is pushed is discarded.
+    pub fn is_abandoned(&self) -> bool {
+        self.0.lock().discarding
+    }
+
     /// No more will come: the consumer reads what is held, then end of file.
     pub fn finish(&self) {
         self.0.end(End::Finished);
@@ -75,6 +80,16 @@ impl Inlet {
 impl Drop for Inlet {
     fn drop(&mut self) {
         self.0.end(End::Broken);
+    }
+}
+
+impl Outlet {
+    /// The next bytes, uncopied and from then on uncounted; `None` at the end.
+    pub async fn chunk(&mut self) -> io::Result<Option<Bytes>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_fill_buf(cx).map_ok(drop)).await?;
+        let chunk = std::mem::take(&mut self.current);
+        self.shared.meter.sub(chunk.len());
+        Ok((!chunk.is_empty()).then_some(chunk))
     }
 }
 
@@ -244,7 +259,9 @@ mod tests {
         inlet.push(&[1; 10_000]);
         outlet.fill_buf().await.unwrap();
         outlet.consume(10);
+        assert!(!inlet.is_abandoned());
         drop(outlet);
+        assert!(inlet.is_abandoned());
         inlet.push(&[2; 10_000]);
         assert_eq!(meter.held(), 0);
     }

@@ -1,27 +1,20 @@
-//! QUIC as the tunnel uses it: end points, their bounds, and streams that never end by accident.
+//! QUIC end points as the tunnel uses them, with their bounds.
 
 use super::{
     identity::{Identity, PublicIdentity},
     tls,
+    tunnel::Tunnel,
 };
-use crate::{
-    signed::SignedFault,
-    tunnel::{CODE_BROKEN, CODE_GOODBYE, CODE_MISBEHAVED, EXPORTER, EXPORTER_LABEL},
-};
-use bytes::Bytes;
 use quinn::{
-    Connection, Endpoint, EndpointConfig, IdleTimeout, RecvStream, SendStream, TokioRuntime, TransportConfig, VarInt,
+    Endpoint, EndpointConfig, IdleTimeout, Incoming, TokioRuntime, TransportConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
-    pin::Pin,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
-    task::{Context, Poll},
     time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A peer silent for this long is gone.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -40,7 +33,10 @@ const MAX_AGENT_STREAMS: u32 = 1;
 /// Larger packets trigger quinn's black-hole detector on loopback (FACTS.md).
 const MAX_MTU: u16 = 1452;
 
-/// QUIC could not be set up.
+/// The name in TLS; identities are pinned keys, so it says nothing.
+const SERVER_NAME: &str = "drawbridge";
+
+/// No tunnel came about.
 #[derive(Debug, thiserror::Error)]
 pub enum QuicFault {
     /// The socket.
@@ -52,25 +48,92 @@ pub enum QuicFault {
     /// The cipher that QUIC starts with is missing.
     #[error("the TLS library lacks what QUIC starts with: {0}")]
     Initial(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
+    /// The address.
+    #[error("cannot dial: {0}")]
+    Dial(#[from] quinn::ConnectError),
+    /// The other side, or the way there.
+    #[error("{0}")]
+    Connection(#[from] quinn::ConnectionError),
 }
 
 /// The daemon's end point.
-pub fn listen(address: SocketAddr, identity: &Identity) -> Result<Endpoint, QuicFault> {
-    let tls = QuicServerConfig::try_from(tls::server(identity)?)?;
-    let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
-    config.transport_config(Arc::new(transport(MAX_AGENT_STREAMS)));
-    let socket = UdpSocket::bind(address)?;
-    Ok(Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?)
+#[derive(Clone, Debug)]
+pub struct Acceptor(Endpoint);
+
+/// An agent that knocks, before any handshake.
+#[derive(Debug)]
+pub struct Knock(Incoming);
+
+impl Acceptor {
+    /// Listens on `address` as `identity`.
+    pub fn bind(address: SocketAddr, identity: &Identity) -> Result<Self, QuicFault> {
+        let tls = QuicServerConfig::try_from(tls::server(identity)?)?;
+        let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
+        config.transport_config(Arc::new(transport(MAX_AGENT_STREAMS)));
+        let socket = UdpSocket::bind(address)?;
+        Ok(Self(Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?))
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// The next agent; `None` once closed.
+    pub async fn accept(&self) -> Option<Knock> {
+        self.0.accept().await.map(Knock)
+    }
+
+    /// Takes no new agents; those that are in stay.
+    pub fn refuse_new(&self) {
+        self.0.set_server_config(None);
+    }
+
+    /// Waits until the last words of all tunnels are sent.
+    pub async fn wait_idle(&self) {
+        self.0.wait_idle().await;
+    }
 }
 
-/// An agent's end point; `address` has port 0 and the family of the daemon's.
-pub fn dialer(address: SocketAddr) -> Result<Endpoint, QuicFault> {
-    let socket = UdpSocket::bind(address)?;
-    Ok(Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?)
+impl Knock {
+    /// Whether the address is known to be the agent's own.
+    pub fn validated(&self) -> bool {
+        self.0.remote_address_validated()
+    }
+
+    /// Has the agent prove its address first.
+    pub fn retry(self) {
+        // Fails only for an address that is validated already; the knock is dropped then, and comes again.
+        let _ = self.0.retry();
+    }
+
+    /// Turns it away at the least cost.
+    pub fn refuse(self) {
+        self.0.refuse();
+    }
+
+    /// Lets it in, as far as TLS goes.
+    pub async fn admit(self) -> Result<Tunnel, quinn::ConnectionError> {
+        self.0.await.map(Tunnel::new)
+    }
 }
 
-/// How an agent calls the daemon with `expected` identity.
-pub fn client(expected: PublicIdentity) -> Result<quinn::ClientConfig, QuicFault> {
+/// Calls the daemon with `expected` identity at `address`.
+pub async fn dial(address: SocketAddr, expected: PublicIdentity) -> Result<Tunnel, QuicFault> {
+    let socket = UdpSocket::bind(any_port(address))?;
+    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?;
+    let connecting = endpoint.connect_with(client(expected)?, address, SERVER_NAME)?;
+    Ok(Tunnel::new(connecting.await?))
+}
+
+const fn any_port(towards: SocketAddr) -> SocketAddr {
+    match towards {
+        SocketAddr::V4(_) => SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        SocketAddr::V6(_) => SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+    }
+}
+
+fn client(expected: PublicIdentity) -> Result<quinn::ClientConfig, QuicFault> {
     let tls = QuicClientConfig::try_from(tls::client(expected)?)?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
     config.transport_config(Arc::new(transport(MAX_STREAMS)));
@@ -93,92 +156,4 @@ fn transport(streams: u32) -> TransportConfig {
         .max_idle_timeout(IdleTimeout::try_from(IDLE_TIMEOUT).ok())
         .mtu_discovery_config(Some(discovery));
     transport
-}
-
-/// Keying material that only the two ends of this connection know.
-pub fn exporter(connection: &Connection) -> Result<[u8; EXPORTER], SignedFault> {
-    let mut material = [0; EXPORTER];
-    connection.export_keying_material(&mut material, EXPORTER_LABEL, &[]).map_err(|_| SignedFault::Forged)?;
-    Ok(material)
-}
-
-/// Ends a connection in order.
-pub fn goodbye(connection: &Connection, words: &str) {
-    connection.close(CODE_GOODBYE.into(), words.as_bytes());
-}
-
-/// Ends a connection whose peer broke the protocol.
-pub fn misbehaved(connection: &Connection, words: &str) {
-    connection.close(CODE_MISBEHAVED.into(), words.as_bytes());
-}
-
-/// The reading half of a stream.
-#[derive(Debug)]
-pub struct TunnelReader(RecvStream);
-
-/// The writing half of a stream. Dropped before it is shut down it is reset: the other side never takes a broken
-/// connection for a finished one.
-#[derive(Debug)]
-pub struct TunnelWriter {
-    stream: SendStream,
-    finished: bool,
-}
-
-/// Both halves of a stream as one.
-pub type TunnelStream = tokio::io::Join<TunnelReader, TunnelWriter>;
-
-/// Wraps a stream as quinn opens and accepts it.
-pub fn halves((send, recv): (SendStream, RecvStream)) -> (TunnelReader, TunnelWriter) {
-    (TunnelReader(recv), TunnelWriter { stream: send, finished: false })
-}
-
-impl TunnelReader {
-    /// The next bytes as they arrived, at most `max`, uncopied; `None` at the end.
-    pub async fn chunk(&mut self, max: usize) -> io::Result<Option<Bytes>> {
-        Ok(self.0.read_chunk(max, true).await?.map(|chunk| chunk.bytes))
-    }
-}
-
-impl TunnelWriter {
-    /// Sends `bytes`, uncopied, as the other side takes them.
-    pub async fn send(&mut self, bytes: Bytes) -> io::Result<()> {
-        Ok(self.stream.write_chunk(bytes).await?)
-    }
-
-    /// Says that no more will come.
-    pub fn finish(&mut self) {
-        self.finished = true;
-        // Fails only when the other side stopped reading, which is an end too.
-        let _ = self.stream.finish();
-    }
-}
-
-impl Drop for TunnelWriter {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Fails only when it was reset or stopped already.
-            let _ = self.stream.reset(VarInt::from_u32(CODE_BROKEN));
-        }
-    }
-}
-
-impl AsyncRead for TunnelReader {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        AsyncRead::poll_read(Pin::new(&mut self.0), cx, buffer)
-    }
-}
-
-impl AsyncWrite for TunnelWriter {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(Pin::new(&mut self.stream), cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_flush(Pin::new(&mut self.stream), cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.finish();
-        Poll::Ready(Ok(()))
-    }
 }

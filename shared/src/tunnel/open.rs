@@ -62,7 +62,8 @@ mod tests {
     use super::super::frame::LENGTH;
     use super::*;
 
-    const GOLDEN: &[u8] = b"\x00\x00\x00\x3c\x20\x00\x00\x00\x05alice********************************\x00\x00\x00\x08[::1]:99\x00\x00\x00\x02t1";
+    const GOLDEN: &[u8] =
+        b"\x00\x00\x00\x3c\x20\x00\x00\x00\x05alice********************************\x00\x00\x00\x08[::1]:99\x00\x00\x00\x02t1";
 
     fn open() -> Open {
         Open {

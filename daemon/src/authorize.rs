@@ -1,0 +1,69 @@
+//! The whole policy, pure: who may log in, and into which workspace.
+
+use crate::{denial::Denial, keyset::KeySet};
+use drawbridge_shared::{
+    fingerprint::Fingerprint,
+    id::{UserId, WorkspaceId},
+    snapshot::key_shard::UserHash,
+    time::Timestamp,
+};
+use std::time::Duration;
+
+/// One decision's circumstances.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate<'a> {
+    /// What is known.
+    pub keys: &'a KeySet,
+    /// When.
+    pub now: Timestamp,
+    /// How long past its end a snapshot still decides.
+    pub grace: Duration,
+}
+
+impl Gate<'_> {
+    /// Whether this key is anybody's. Whose, is decided with the workspace.
+    pub fn knows(&self, key: &Fingerprint) -> bool {
+        self.keys.serves(self.now, self.grace) && !self.keys.users(key, self.now).is_empty()
+    }
+
+    /// The member of `workspace` whose key this is: of all users of the key, any one that is a member.
+    pub fn enter(&self, key: &Fingerprint, workspace: &WorkspaceId) -> Result<UserId, Denial> {
+        if !self.keys.serves(self.now, self.grace) {
+            return Err(Denial::Stale);
+        }
+        let users = self.keys.users(key, self.now);
+        let members = self.keys.workspace(workspace).map_or(&[][..], |workspace| &workspace.members);
+        let member = members.iter().find(|member| users.contains(&UserHash::of(member)));
+        member.cloned().ok_or_else(|| Denial::NoAccess(workspace.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyset::tests::{NOW, fingerprint, keyset};
+    use drawbridge_shared::snapshot::LIFETIME;
+
+    fn gate(keys: &KeySet) -> Gate<'_> {
+        Gate { keys, now: NOW, grace: Duration::ZERO }
+    }
+
+    #[test]
+    fn members_enter_and_nobody_else() {
+        let keys = keyset(&[(1, "alice"), (2, "bob")], &[("796636", &["alice", "carol"])]);
+        let (known, unknown) = ("796636".parse().unwrap(), "lighthouse".parse().unwrap());
+        assert_eq!(gate(&keys).enter(&fingerprint(1), &known).unwrap().as_str(), "alice");
+        assert_eq!(gate(&keys).enter(&fingerprint(2), &known), Err(Denial::NoAccess(known.clone())));
+        assert_eq!(gate(&keys).enter(&fingerprint(3), &known), Err(Denial::NoAccess(known)));
+        assert_eq!(gate(&keys).enter(&fingerprint(1), &unknown), Err(Denial::NoAccess(unknown)));
+    }
+
+    #[test]
+    fn a_stale_snapshot_lets_nobody_in() {
+        let keys = keyset(&[(1, "alice")], &[("796636", &["alice"])]);
+        let late = Gate { now: NOW.after(LIFETIME + Duration::from_secs(1)), ..gate(&keys) };
+        assert!(gate(&keys).knows(&fingerprint(1)));
+        assert!(!late.knows(&fingerprint(1)));
+        assert_eq!(late.enter(&fingerprint(1), &"796636".parse().unwrap()), Err(Denial::Stale));
+    }
+}

@@ -1,0 +1,178 @@
+//! Bytes both ways until both ends are done; knows neither SSH nor QUIC.
+
+use bytes::Bytes;
+use std::{future::Future, io};
+
+/// Where bytes come from.
+pub trait Source {
+    /// The next bytes; `None` at an orderly end.
+    fn next(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
+}
+
+/// Where bytes go.
+pub trait Sink {
+    /// Hands `bytes` on, as fast as they are taken.
+    fn send(&mut self, bytes: Bytes) -> impl Future<Output = io::Result<()>> + Send;
+    /// Says that no more will come.
+    fn finish(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// What crossed a bridge, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// From left to right.
+    pub up: u64,
+    /// From right to left.
+    pub down: u64,
+}
+
+/// How one direction ended.
+enum Ended {
+    /// Its source came to an orderly end, or its sink takes no more: the other direction goes on.
+    Quietly,
+    /// Its source broke: nothing more can come of either direction.
+    Broken(io::Error),
+}
+
+/// Carries bytes from left to right and back. An end in one direction is passed on as an end, and the other direction
+/// goes on; a source that breaks ends both, and its fault is returned. `tally` counts throughout.
+pub async fn bridge(
+    (left_source, left_sink): (&mut (impl Source + Send), &mut (impl Sink + Send)),
+    (right_source, right_sink): (&mut (impl Source + Send), &mut (impl Sink + Send)),
+    tally: &mut Tally,
+) -> io::Result<()> {
+    let Tally { up, down } = tally;
+    let up = carry(left_source, right_sink, up);
+    let down = carry(right_source, left_sink, down);
+    tokio::pin!(up, down);
+    let first = tokio::select! {
+        ended = &mut up => (ended, Direction::Up),
+        ended = &mut down => (ended, Direction::Down),
+    };
+    match first {
+        (Ended::Broken(fault), _) => Err(fault),
+        (Ended::Quietly, Direction::Up) => down.await.into(),
+        (Ended::Quietly, Direction::Down) => up.await.into(),
+    }
+}
+
+enum Direction {
+    Up,
+    Down,
+}
+
+impl From<Ended> for io::Result<()> {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Quietly => Ok(()),
+            Ended::Broken(fault) => Err(fault),
+        }
+    }
+}
+
+async fn carry(from: &mut impl Source, to: &mut impl Sink, count: &mut u64) -> Ended {
+    loop {
+        match from.next().await {
+            Ok(Some(bytes)) => {
+                let length = bytes.len() as u64;
+                if to.send(bytes).await.is_err() {
+                    return Ended::Quietly;
+                }
+                *count += length;
+            }
+            Ok(None) => {
+                // Fails only when nobody listens any more, which the other direction finds out.
+                let _ = to.finish().await;
+                return Ended::Quietly;
+            }
+            Err(fault) => return Ended::Broken(fault),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc;
+
+    type Piece = io::Result<Option<Bytes>>;
+
+    /// One end: what it will say, and what it heard.
+    struct Half {
+        says: mpsc::Receiver<Piece>,
+    }
+
+    #[derive(Default)]
+    struct Heard {
+        bytes: Vec<u8>,
+        finished: bool,
+        deaf: bool,
+    }
+
+    impl Source for Half {
+        async fn next(&mut self) -> Piece {
+            match self.says.recv().await {
+                Some(piece) => piece,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    impl Sink for Heard {
+        async fn send(&mut self, bytes: Bytes) -> io::Result<()> {
+            if self.deaf {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            self.bytes.extend_from_slice(&bytes);
+            Ok(())
+        }
+
+        async fn finish(&mut self) -> io::Result<()> {
+            self.finished = true;
+            Ok(())
+        }
+    }
+
+    fn saying(pieces: Vec<Piece>) -> Half {
+        let (tell, says) = mpsc::channel(8);
+        pieces.into_iter().for_each(|piece| tell.try_send(piece).unwrap());
+        Half { says }
+    }
+
+    fn data(text: &'static str) -> Piece {
+        Ok(Some(Bytes::from_static(text.as_bytes())))
+    }
+
+    async fn run(left: Vec<Piece>, right: Vec<Piece>, deaf: bool) -> (io::Result<()>, Heard, Heard, Tally) {
+        let (mut left, mut right) = (saying(left), saying(right));
+        let (mut at_left, mut at_right) = (Heard::default(), Heard { deaf, ..Heard::default() });
+        let mut tally = Tally::default();
+        let ended = bridge((&mut left, &mut at_left), (&mut right, &mut at_right), &mut tally).await;
+        (ended, at_left, at_right, tally)
+    }
+
+    #[tokio::test]
+    async fn an_end_is_passed_on_and_the_other_direction_goes_on() {
+        let (ended, left, right, tally) =
+            run(vec![data("ask"), Ok(None)], vec![data("long "), data("answer"), Ok(None)], false).await;
+        ended.unwrap();
+        assert_eq!((&right.bytes[..], right.finished), (&b"ask"[..], true));
+        assert_eq!((&left.bytes[..], left.finished), (&b"long answer"[..], true));
+        assert_eq!(tally, Tally { up: 3, down: 11 });
+    }
+
+    #[tokio::test]
+    async fn a_deaf_end_still_says_its_last_words() {
+        let (ended, left, _, _) = run(vec![data("more")], vec![data("goodbye"), Ok(None)], true).await;
+        ended.unwrap();
+        assert_eq!((&left.bytes[..], left.finished), (&b"goodbye"[..], true));
+    }
+
+    #[tokio::test]
+    async fn a_break_ends_both_and_is_no_end() {
+        let (ended, left, right, _) = run(vec![], vec![data("half"), Err(io::ErrorKind::ConnectionReset.into())], false).await;
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(left.bytes, b"half");
+        assert!(!left.finished && !right.finished);
+    }
+}

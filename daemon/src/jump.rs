@@ -1,0 +1,191 @@
+//! The users' door: accepts TCP, ends the outer SSH, and lets each channel out as a bridge to a workspace.
+
+mod carry;
+mod visitor;
+
+use crate::{
+    Tokens,
+    denial::Denial,
+    limits::{
+        INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, LINGER, LOGIN_DEADLINE, MAX_CONNECTIONS, MAX_OFFERS, MAX_PRE_AUTH, READ_BUFFER,
+    },
+    link::Link,
+    registry::Registry,
+    snapshot::Snapshots,
+};
+use drawbridge_shared::native::{identity::Identity, severable::Severable, ssh};
+use russh::{
+    Disconnect,
+    server::{self, Config, RunningSession},
+};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    io::BufReader,
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+use visitor::Visitor;
+
+/// After a failed accept (no descriptors left) the next is tried this much later.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What every visitor's session needs to know.
+#[derive(Debug)]
+pub(crate) struct Hall {
+    /// Whose keys are known.
+    pub snapshots: Snapshots,
+    /// Which workspaces are connected.
+    pub registry: Registry<Link>,
+    /// Domains of this region.
+    pub domains: Vec<String>,
+    /// Past a snapshot's end.
+    pub grace: Duration,
+    /// Fires when no new channel is to be opened.
+    pub stop: CancellationToken,
+    /// Owns all sessions and bridges.
+    pub tasks: TaskTracker,
+    /// Fires when all of them are to end now.
+    pub end: CancellationToken,
+}
+
+impl Hall {
+    /// Of one daemon, which ends as `tokens` say.
+    pub(crate) fn new(
+        snapshots: Snapshots,
+        registry: Registry<Link>,
+        domains: Vec<String>,
+        grace: Duration,
+        tokens: &Tokens,
+    ) -> Self {
+        let Tokens { stop, end } = tokens.clone();
+        Self { snapshots, registry, domains, grace, stop, tasks: TaskTracker::new(), end }
+    }
+}
+
+/// The jump host.
+pub(crate) struct Jump {
+    hall: Arc<Hall>,
+    config: Arc<Config>,
+    connections: Arc<Semaphore>,
+    pre_auth: Arc<Semaphore>,
+}
+
+impl Jump {
+    /// A jump host whose host key is `identity`.
+    pub(crate) fn new(hall: Hall, identity: &Identity) -> Self {
+        Self {
+            hall: Arc::new(hall),
+            config: Arc::new(config(identity)),
+            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            pre_auth: Arc::new(Semaphore::new(MAX_PRE_AUTH)),
+        }
+    }
+
+    /// Owns all sessions and bridges.
+    pub(crate) fn tasks(&self) -> TaskTracker {
+        self.hall.tasks.clone()
+    }
+
+    /// Accepts until told to stop; the sessions live on in the hall's tasks.
+    pub(crate) async fn run(self, listener: TcpListener) {
+        let stop = self.hall.stop.clone();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, peer)) => self.accept(socket, peer),
+                    Err(fault) => {
+                        warn!(%fault, "cannot accept");
+                        time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Only accepts; all else happens in the visitor's own task. One too many is dropped unheard, as sshd does.
+    fn accept(&self, socket: TcpStream, peer: SocketAddr) {
+        let permits = (self.connections.clone().try_acquire_owned(), self.pre_auth.clone().try_acquire_owned());
+        let (Ok(connection), Ok(pre_auth)) = permits else {
+            debug!(%peer, "too many connections");
+            return;
+        };
+        let session = session(self.hall.clone(), self.config.clone(), socket, peer, pre_auth);
+        self.hall.tasks.spawn(async move {
+            session.await;
+            drop(connection);
+        });
+    }
+}
+
+fn config(identity: &Identity) -> Config {
+    Config {
+        window_size: INFLOW.first_window,
+        // Data is taken in the handler; this queue only sees a channel's events.
+        channel_buffer_size: 1,
+        max_auth_attempts: MAX_OFFERS,
+        keepalive_interval: Some(KEEP_ALIVE),
+        keepalive_max: KEEP_ALIVE_MAX,
+        ..ssh::config(identity.ssh())
+    }
+}
+
+/// One outer connection from its first byte to its last.
+async fn session(hall: Arc<Hall>, config: Arc<Config>, socket: TcpStream, peer: SocketAddr, pre_auth: OwnedSemaphorePermit) {
+    if let Err(fault) = socket.set_nodelay(true) {
+        return debug!(%peer, %fault, "gone at once");
+    }
+    let cut = CancellationToken::new();
+    // Whatever ends this function ends the connection and its bridges.
+    let _cut = cut.clone().drop_guard();
+    let end = hall.end.clone();
+    let proven = CancellationToken::new();
+    let visitor = Visitor::new(hall, peer, cut.child_token(), proven.clone());
+    let stream = BufReader::with_capacity(READ_BUFFER, Severable::new(socket, cut));
+    let login = time::timeout(LOGIN_DEADLINE, login(server::run_stream(config, stream, visitor), &proven));
+    let session = tokio::select! {
+        () = end.cancelled() => return,
+        login = login => login,
+    };
+    drop(pre_auth);
+    match session {
+        Ok(Ok(session)) => live(session, peer, &end).await,
+        Ok(Err(fault)) => debug!(%peer, %fault, "gone before a key was proven"),
+        Err(_) => debug!(%peer, "no key proven in time"),
+    }
+}
+
+/// The session, once its key is proven.
+async fn login<F>(start: F, proven: &CancellationToken) -> Result<RunningSession<Visitor>, russh::Error>
+where
+    F: Future<Output = Result<RunningSession<Visitor>, russh::Error>>,
+{
+    let mut session = start.await?;
+    tokio::select! {
+        () = proven.cancelled() => Ok(session),
+        ended = &mut session => ended.and(Err(russh::Error::Disconnect)),
+    }
+}
+
+async fn live(mut session: RunningSession<Visitor>, peer: SocketAddr, end: &CancellationToken) {
+    let ended = tokio::select! {
+        ended = &mut session => ended,
+        () = end.cancelled() => dismiss(session).await,
+    };
+    if let Err(fault) = ended {
+        debug!(%peer, %fault, "session ended");
+    }
+}
+
+/// Says why, and leaves the client a moment to hear it.
+async fn dismiss(session: RunningSession<Visitor>) -> Result<(), russh::Error> {
+    let handle = session.handle();
+    let parted = time::timeout(LINGER, async {
+        handle.disconnect(Disconnect::ByApplication, Denial::Stopping.to_string(), String::new()).await?;
+        session.await
+    });
+    parted.await.unwrap_or(Ok(()))
+}

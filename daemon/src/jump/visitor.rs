@@ -1,0 +1,318 @@
+//! One outer connection as russh asks about it: translated and returned, never waiting for a peer's data.
+
+use super::{
+    Hall,
+    carry::{self, Request},
+};
+use crate::{
+    authorize::Gate,
+    denial::Denial,
+    limits::{INFLOW, MAX_CHANNELS},
+};
+use drawbridge_shared::{
+    fingerprint::Fingerprint,
+    native::{
+        backlog::{self, Inlet, inflow::Inflow},
+        clock,
+        ssh::is_sha1,
+    },
+};
+use rand::RngExt;
+use russh::{
+    Channel, ChannelId, ChannelOpenFailure, Error, Pty, Sig,
+    keys::Certificate,
+    server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey},
+};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+/// A connection's state.
+pub(super) struct Visitor {
+    hall: Arc<Hall>,
+    peer: SocketAddr,
+    trace_id: String,
+    key: Option<Fingerprint>,
+    refreshed: bool,
+    proven: CancellationToken,
+    cut: CancellationToken,
+    inflow: Inflow<ChannelId>,
+    inlets: HashMap<ChannelId, Inlet>,
+}
+
+impl Visitor {
+    /// `cut` ends its bridges; it fires `proven` once a signature was verified.
+    pub(super) fn new(hall: Arc<Hall>, peer: SocketAddr, cut: CancellationToken, proven: CancellationToken) -> Self {
+        let trace_id = format!("{:016x}", rand::rng().random::<u64>());
+        Self {
+            hall,
+            peer,
+            trace_id,
+            key: None,
+            refreshed: false,
+            proven,
+            cut,
+            inflow: Inflow::new(INFLOW),
+            inlets: HashMap::new(),
+        }
+    }
+
+    /// Whether `key` may log in. One that is news to this daemon is looked up once more, once a connection.
+    async fn knows(&mut self, key: &Fingerprint) -> bool {
+        if self.gate_knows(key) {
+            return true;
+        }
+        if std::mem::replace(&mut self.refreshed, true) {
+            return false;
+        }
+        self.hall.snapshots.refresh().await;
+        self.gate_knows(key)
+    }
+
+    fn gate_knows(&self, key: &Fingerprint) -> bool {
+        let keys = self.hall.snapshots.current();
+        Gate { keys: &keys, now: clock::now(), grace: self.hall.grace }.knows(key)
+    }
+
+    fn admit(&mut self, channel: Channel<Msg>, reply: ChannelOpenHandle, key: Fingerprint, host: &str, port: u32) {
+        let id = channel.id();
+        self.inflow.opened(id);
+        let (inlet, inbound) = backlog::backlog(self.inflow.meter());
+        self.inlets.insert(id, inlet);
+        let (_, outbound) = channel.split();
+        let request = Request { key, peer: self.peer, trace_id: self.trace_id.clone(), host: host.into(), port };
+        let carried = carry::run(self.hall.clone(), request, carry::Channel { inbound, outbound, reply }, self.cut.clone());
+        self.hall.tasks.spawn(carried);
+    }
+
+    /// Forgets channels that were refused or whose bridge has ended: russh reports only those that the client closes.
+    fn sweep(&mut self) {
+        let inflow = &mut self.inflow;
+        self.inlets.retain(|id, inlet| {
+            let lives = !inlet.is_abandoned();
+            if !lives {
+                inflow.closed(id);
+            }
+            lives
+        });
+    }
+
+    /// Counts what came against the channel's window, which russh does not enforce.
+    fn count(&mut self, channel: ChannelId, data: &[u8]) -> Result<(), Error> {
+        self.inflow.received(&channel, data.len()).map_err(|_| Error::Inconsistent)
+    }
+
+    async fn refuse(&self, reply: ChannelOpenHandle, denial: Denial) -> Result<(), Error> {
+        info!(trace = %self.trace_id, peer = %self.peer, reason = denial.label(), "refused");
+        reply.reject(ChannelOpenFailure::Other { code: denial.code(), reason: denial.to_string() }).await;
+        Ok(())
+    }
+}
+
+impl Handler for Visitor {
+    type Error = Error;
+
+    async fn auth_none(&mut self, _: &str) -> Result<Auth, Error> {
+        Ok(Auth::reject())
+    }
+
+    async fn auth_password(&mut self, _: &str, _: &str) -> Result<Auth, Error> {
+        Ok(Auth::reject())
+    }
+
+    async fn auth_keyboard_interactive<'a>(&'a mut self, _: &str, _: &str, _: Option<Response<'a>>) -> Result<Auth, Error> {
+        Ok(Auth::reject())
+    }
+
+    async fn auth_openssh_certificate(&mut self, _: &str, _: &Certificate) -> Result<Auth, Error> {
+        Ok(Auth::reject())
+    }
+
+    /// An unproven key: the answer only says whether signing with it is worth while.
+    async fn auth_publickey_offered(&mut self, _: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
+        let worth = !is_sha1(offer.algorithm) && self.knows(&Fingerprint::of(offer.public_key)).await;
+        Ok(if worth { Auth::Accept } else { Auth::reject() })
+    }
+
+    /// A key whose signature verified: the only source of identity.
+    async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
+        let fingerprint = Fingerprint::of(key.public_key);
+        if is_sha1(key.algorithm) || !self.knows(&fingerprint).await {
+            info!(trace = %self.trace_id, peer = %self.peer, key = %fingerprint, reason = "unknown-key", "refused");
+            return Ok(Auth::reject());
+        }
+        self.key = Some(fingerprint);
+        Ok(Auth::Accept)
+    }
+
+    async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), Error> {
+        self.proven.cancel();
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Error> {
+        self.sweep();
+        match self.key {
+            Some(_) if self.inlets.len() >= MAX_CHANNELS => self.refuse(reply, Denial::Channels).await,
+            Some(key) => {
+                self.admit(channel, reply, key, host, port);
+                Ok(())
+            }
+            None => Err(Error::Inconsistent),
+        }
+    }
+
+    async fn channel_open_session(&mut self, _: Channel<Msg>, reply: ChannelOpenHandle, _: &mut Session) -> Result<(), Error> {
+        self.refuse(reply, Denial::NotServed("shell, commands or files")).await
+    }
+
+    async fn channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Error> {
+        self.refuse(reply, Denial::NotServed("X11")).await
+    }
+
+    async fn channel_open_forwarded_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Error> {
+        self.refuse(reply, Denial::NotServed("remote forwarding")).await
+    }
+
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Error> {
+        self.refuse(reply, Denial::NotServed("sockets")).await
+    }
+
+    fn adjust_window(&mut self, channel: ChannelId, current: u32) -> u32 {
+        self.inflow.refilled(&channel, current)
+    }
+
+    async fn data(&mut self, channel: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Error> {
+        self.count(channel, data)?;
+        if let Some(inlet) = self.inlets.get(&channel) {
+            inlet.push(data);
+        }
+        Ok(())
+    }
+
+    async fn extended_data(&mut self, channel: ChannelId, _: u32, data: &[u8], _: &mut Session) -> Result<(), Error> {
+        self.count(channel, data)
+    }
+
+    async fn channel_eof(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Error> {
+        if let Some(inlet) = self.inlets.get(&channel) {
+            inlet.finish();
+        }
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Error> {
+        self.inflow.closed(&channel);
+        self.inlets.remove(&channel);
+        Ok(())
+    }
+
+    async fn pty_request(
+        &mut self,
+        channel: ChannelId,
+        _: &str,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: &[(Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn x11_request(
+        &mut self,
+        channel: ChannelId,
+        _: bool,
+        _: &str,
+        _: &str,
+        _: u32,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn env_request(&mut self, channel: ChannelId, _: &str, _: &str, session: &mut Session) -> Result<(), Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn exec_request(&mut self, channel: ChannelId, _: &[u8], session: &mut Session) -> Result<(), Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn subsystem_request(&mut self, channel: ChannelId, _: &str, session: &mut Session) -> Result<(), Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn window_change_request(
+        &mut self,
+        channel: ChannelId,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: u32,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn agent_request(&mut self, _: ChannelId, _: &mut Session) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    async fn signal(&mut self, _: ChannelId, _: Sig, _: &mut Session) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn tcpip_forward(&mut self, _: &str, _: &mut u32, _: &mut Session) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    async fn cancel_tcpip_forward(&mut self, _: &str, _: u32, _: &mut Session) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    async fn streamlocal_forward(&mut self, _: &str, _: &mut Session) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    async fn cancel_streamlocal_forward(&mut self, _: &str, _: &mut Session) -> Result<bool, Error> {
+        Ok(false)
+    }
+}

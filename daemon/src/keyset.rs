@@ -1,0 +1,207 @@
+//! One verified snapshot, ready to be asked: shards by number, replaced one by one as they change.
+
+use bytes::Bytes;
+use drawbridge_shared::{
+    fingerprint::Fingerprint,
+    id::{SnapshotSeq, WorkspaceId},
+    native::identity::PublicIdentity,
+    snapshot::{
+        Family, Manifest, ShardRef, SnapshotFault,
+        directory::{self, DaemonEntry},
+        key_shard::{self, KeyShard, UserHash},
+        workspace_shard::{self, Workspace},
+    },
+    time::Timestamp,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+/// The content of one shard.
+#[derive(Debug)]
+enum Content {
+    Keys(KeyShard<Bytes>),
+    Workspaces(HashMap<WorkspaceId, Workspace>),
+    Daemons(Vec<DaemonEntry>),
+}
+
+/// A shard whose hash was checked and whose content was read.
+#[derive(Debug)]
+pub struct Shard {
+    reference: ShardRef,
+    content: Content,
+}
+
+/// All that a login is decided by.
+#[derive(Debug, Default)]
+pub struct KeySet {
+    manifest: Option<Manifest>,
+    shards: BTreeMap<(Family, u8), Arc<Shard>>,
+}
+
+impl Shard {
+    /// Reads `bytes` as the shard that `reference` names.
+    pub fn open(reference: ShardRef, bytes: Bytes) -> Result<Self, SnapshotFault> {
+        reference.check(&bytes)?;
+        let content = match reference.family {
+            Family::Keys => KeyShard::open(reference.id, bytes).map(Content::Keys),
+            Family::Workspaces => workspace_shard::open(reference.id, &bytes).map(by_id),
+            Family::Daemons => directory::open(&bytes).map(Content::Daemons),
+        };
+        let content = content.ok_or(SnapshotFault::BrokenShard(reference.sha256))?;
+        Ok(Self { reference, content })
+    }
+}
+
+fn by_id(workspaces: Vec<Workspace>) -> Content {
+    Content::Workspaces(workspaces.into_iter().map(|workspace| (workspace.id.clone(), workspace)).collect())
+}
+
+impl KeySet {
+    /// The view that `manifest` describes, of `fresh` shards and those of this view that it still names.
+    pub fn next(&self, manifest: Manifest, fresh: Vec<Shard>) -> Result<Self, SnapshotFault> {
+        let mut fresh: HashMap<_, _> = fresh.into_iter().map(|shard| (place(&shard.reference), Arc::new(shard))).collect();
+        let mut shards = BTreeMap::new();
+        for reference in &manifest.shards {
+            let at = place(reference);
+            let shard = fresh.remove(&at).or_else(|| self.held(reference)).filter(|shard| shard.reference == *reference);
+            shards.insert(at, shard.ok_or(SnapshotFault::WrongShard(reference.sha256))?);
+        }
+        Ok(Self { manifest: Some(manifest), shards })
+    }
+
+    /// The shards that `manifest` names and this view does not hold.
+    pub fn missing(&self, manifest: &Manifest) -> Vec<ShardRef> {
+        manifest.shards.iter().filter(|reference| self.held(reference).is_none()).copied().collect()
+    }
+
+    /// Which publish this is; 0 before the first.
+    pub fn seq(&self) -> SnapshotSeq {
+        self.manifest.as_ref().map_or(SnapshotSeq(0), |manifest| manifest.seq)
+    }
+
+    /// When it was signed.
+    pub fn issued_at(&self) -> Option<Timestamp> {
+        self.manifest.as_ref().map(|manifest| manifest.issued_at)
+    }
+
+    /// The names of all its shards.
+    pub fn references(&self) -> impl Iterator<Item = &ShardRef> {
+        self.shards.values().map(|shard| &shard.reference)
+    }
+
+    /// Whether it may still decide at `now`: not before the first publish, not `grace` after its end.
+    pub fn serves(&self, now: Timestamp, grace: Duration) -> bool {
+        self.manifest.as_ref().is_some_and(|manifest| now <= manifest.not_after.after(grace))
+    }
+
+    /// The users whose key this is.
+    pub fn users(&self, fingerprint: &Fingerprint, now: Timestamp) -> Vec<UserHash> {
+        match self.content(Family::Keys, key_shard::shard_of(fingerprint)) {
+            Some(Content::Keys(shard)) => shard.users(fingerprint, now).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The workspace of that name.
+    pub fn workspace(&self, id: &WorkspaceId) -> Option<&Workspace> {
+        match self.content(Family::Workspaces, workspace_shard::shard_of(id)) {
+            Some(Content::Workspaces(workspaces)) => workspaces.get(id),
+            _ => None,
+        }
+    }
+
+    /// The key that proves a tunnel to be that workspace's.
+    pub fn agent_key(&self, id: &WorkspaceId) -> Option<PublicIdentity> {
+        PublicIdentity::from_line(self.workspace(id)?.agent_key.as_deref()?).ok()
+    }
+
+    /// The directory of daemons.
+    pub fn daemons(&self) -> &[DaemonEntry] {
+        match self.content(Family::Daemons, 0) {
+            Some(Content::Daemons(daemons)) => daemons,
+            _ => &[],
+        }
+    }
+
+    fn held(&self, reference: &ShardRef) -> Option<Arc<Shard>> {
+        self.shards.get(&place(reference)).filter(|shard| shard.reference == *reference).cloned()
+    }
+
+    fn content(&self, family: Family, id: u8) -> Option<&Content> {
+        self.shards.get(&(family, id)).map(|shard| &shard.content)
+    }
+}
+
+const fn place(reference: &ShardRef) -> (Family, u8) {
+    (reference.family, reference.id)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+
+    pub(crate) fn fingerprint(byte: u8) -> Fingerprint {
+        Fingerprint([byte; 32])
+    }
+
+    fn shard(family: Family, id: u8, bytes: Vec<u8>) -> Shard {
+        Shard::open(ShardRef::of(family, id, &bytes), bytes.into()).unwrap()
+    }
+
+    /// Keys as (first byte, user), workspaces as (id, members).
+    pub(crate) fn keyset(keys: &[(u8, &str)], workspaces: &[(&str, &[&str])]) -> KeySet {
+        let mut shards: Vec<_> = keys
+            .iter()
+            .map(|(byte, user)| {
+                let row = key_shard::row(&fingerprint(*byte), &user.parse().unwrap(), None);
+                shard(Family::Keys, *byte, key_shard::build(vec![row]))
+            })
+            .collect();
+        shards.extend(workspaces.iter().map(|(id, members)| {
+            let members = members.iter().map(|user| user.parse().unwrap()).collect();
+            let workspace = Workspace { id: id.parse().unwrap(), region: "eu".into(), agent_key: None, members };
+            shard(Family::Workspaces, workspace_shard::shard_of(&workspace.id), workspace_shard::build(vec![workspace]))
+        }));
+        let manifest = Manifest::new(SnapshotSeq(1), NOW, shards.iter().map(|shard| shard.reference).collect());
+        KeySet::default().next(manifest, shards).unwrap()
+    }
+
+    #[test]
+    fn a_change_replaces_one_shard_and_keeps_the_others() {
+        let old = keyset(&[(1, "alice"), (2, "bob")], &[]);
+        let row = key_shard::row(&fingerprint(2), &"carol".parse().unwrap(), None);
+        let changed = shard(Family::Keys, 2, key_shard::build(vec![row]));
+        let kept = *old.references().next().unwrap();
+        let manifest = Manifest::new(SnapshotSeq(2), NOW, vec![kept, changed.reference]);
+        assert_eq!(old.missing(&manifest), [changed.reference]);
+        let new = old.next(manifest, vec![changed]).unwrap();
+        assert_eq!(new.users(&fingerprint(1), NOW).len(), 1);
+        assert_eq!(new.users(&fingerprint(2), NOW), [UserHash::of(&"carol".parse().unwrap())]);
+    }
+
+    #[test]
+    fn a_manifest_without_its_shards_is_no_view() {
+        let old = keyset(&[(1, "alice")], &[]);
+        let absent = ShardRef::of(Family::Keys, 9, b"absent");
+        let manifest = Manifest::new(SnapshotSeq(2), NOW, vec![absent]);
+        assert_eq!(old.next(manifest, vec![]).unwrap_err(), SnapshotFault::WrongShard(absent.sha256));
+        let broken = ShardRef::of(Family::Keys, 9, b"short");
+        assert_eq!(Shard::open(broken, b"short"[..].into()).unwrap_err(), SnapshotFault::BrokenShard(broken.sha256));
+    }
+
+    #[test]
+    fn nothing_serves_before_the_first_snapshot_or_long_after_the_last() {
+        assert!(!KeySet::default().serves(NOW, Duration::MAX));
+        let view = keyset(&[], &[]);
+        let day = drawbridge_shared::snapshot::LIFETIME;
+        assert!(view.serves(NOW.after(day), Duration::ZERO));
+        let late = NOW.after(day + Duration::from_secs(1));
+        assert!(!view.serves(late, Duration::ZERO));
+        assert!(view.serves(late, Duration::from_secs(1)));
+    }
+}

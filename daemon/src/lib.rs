@@ -1,0 +1,173 @@
+//! The daemon: a regional jump host that verifies signed key snapshots and bridges users to their workspaces' agents.
+
+pub mod authorize;
+pub mod bridge;
+pub mod config;
+pub mod denial;
+pub mod keyset;
+pub mod link;
+pub mod registry;
+pub mod snapshot;
+
+mod jump;
+mod limits;
+mod listener;
+
+use config::Config;
+use drawbridge_shared::native::{
+    edge_client::{EdgeClient, EdgeFault},
+    identity::PublicIdentity,
+    quic::{Acceptor, QuicFault},
+    state_dir::{StateDir, StateFault},
+};
+use drawbridge_shared::tunnel::frame::Reason;
+use jump::{Hall, Jump};
+use limits::FAREWELL;
+use link::Link;
+use listener::Listener;
+use registry::Registry;
+use serde::Serialize;
+use snapshot::{Keeper, Store};
+use std::{net::SocketAddr, path::Path, time::Duration};
+use tokio::{net::TcpListener, time};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::info;
+
+/// File of the state folder that holds the daemon's identity.
+const IDENTITY: &str = "identity";
+/// File of the state folder that says where the daemon listens while it runs.
+const LISTENING: &str = "listening.json";
+
+/// A daemon that owns its sockets and has not begun.
+pub struct Daemon {
+    jump: Jump,
+    door: TcpListener,
+    listener: Listener,
+    acceptor: Acceptor,
+    keeper: Keeper,
+    registry: Registry<Link>,
+    state: StateDir,
+    listening: Listening,
+    drain: Duration,
+    tokens: Tokens,
+}
+
+/// Where a daemon listens.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Listening {
+    /// Users, by SSH.
+    pub ssh: SocketAddr,
+    /// Agents, by QUIC.
+    pub tunnel: SocketAddr,
+}
+
+/// A daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindFault {
+    /// Its folder.
+    #[error(transparent)]
+    State(#[from] StateFault),
+    /// Its call to the edge.
+    #[error(transparent)]
+    Edge(#[from] EdgeFault),
+    /// The users' door.
+    #[error("cannot listen for SSH on {0}: {1}")]
+    Ssh(SocketAddr, std::io::Error),
+    /// The agents' door.
+    #[error("cannot listen for agents on {0}: {1}")]
+    Tunnel(SocketAddr, QuicFault),
+    /// A socket without an address.
+    #[error("cannot tell where it listens: {0}")]
+    Address(#[from] std::io::Error),
+}
+
+/// How a daemon is told to end.
+#[derive(Clone, Debug, Default)]
+pub struct Tokens {
+    /// Fires when nothing new is to begin.
+    pub stop: CancellationToken,
+    /// Fires when what runs is to end now.
+    pub end: CancellationToken,
+}
+
+/// The identity in the state folder at `path`, made there on first use.
+pub fn identity(path: &Path) -> Result<PublicIdentity, StateFault> {
+    Ok(StateDir::open(path)?.identity(IDENTITY)?.public())
+}
+
+impl Daemon {
+    /// Opens all that a daemon needs; nothing is served yet.
+    pub async fn bind(config: Config, tokens: Tokens) -> Result<Self, BindFault> {
+        let state = StateDir::open(&config.state_dir)?;
+        let identity = state.identity(IDENTITY)?;
+        let door = TcpListener::bind(config.listen_ssh).await.map_err(|fault| BindFault::Ssh(config.listen_ssh, fault))?;
+        let acceptor =
+            Acceptor::bind(config.listen_tunnel, &identity).map_err(|fault| BindFault::Tunnel(config.listen_tunnel, fault))?;
+        let listening = Listening { ssh: door.local_addr()?, tunnel: acceptor.local_addr()? };
+        let edge = EdgeClient::new(config.edge, config.token)?;
+        let (keeper, snapshots) = Keeper::open(edge, config.trust, Store::open(&state)?, config.poll);
+        let registry = Registry::default();
+        let listener = Listener::new(acceptor.clone(), identity.public(), snapshots.clone(), registry.clone());
+        let hall = Hall::new(snapshots, registry.clone(), config.domains, config.grace, &tokens);
+        let jump = Jump::new(hall, &identity);
+        Ok(Self { jump, door, listener, acceptor, keeper, registry, state, listening, drain: config.drain, tokens })
+    }
+
+    /// Where it listens.
+    pub const fn listening(&self) -> Listening {
+        self.listening
+    }
+
+    /// Serves until told to stop, then until its sessions have ended or were ended.
+    pub async fn run(self) -> Result<(), StateFault> {
+        let Self { jump, door, listener, acceptor, keeper, registry, state, listening, drain, tokens } = self;
+        let (loops, tunnels) = (TaskTracker::new(), TaskTracker::new());
+        let sessions = jump.tasks();
+        let kept = CancellationToken::new();
+        loops.spawn(keeper.run(kept.clone()));
+        loops.spawn(listener.run(tunnels.clone(), tokens.stop.clone()));
+        loops.spawn(jump.run(door));
+        announce(&state, &listening)?;
+        info!(ssh = %listening.ssh, tunnel = %listening.tunnel, "serving");
+        tokens.stop.cancelled().await;
+        info!(sessions = sessions.len(), "stopping");
+        drained(&sessions, &tokens, drain).await;
+        farewell(&registry, &acceptor).await;
+        kept.cancel();
+        loops.close();
+        loops.wait().await;
+        withdraw(&state);
+        info!("stopped");
+        Ok(())
+    }
+}
+
+/// Waits for the sessions to end: by themselves, at the end of their time, or when they are ended.
+async fn drained(sessions: &TaskTracker, tokens: &Tokens, drain: Duration) {
+    sessions.close();
+    tokio::select! {
+        () = sessions.wait() => return,
+        () = tokens.end.cancelled() => {}
+        () = time::sleep(drain) => tokens.end.cancel(),
+    }
+    sessions.wait().await;
+}
+
+/// Sends every agent away, and waits a bounded time until they know.
+async fn farewell(registry: &Registry<Link>, acceptor: &Acceptor) {
+    for link in registry.all() {
+        link.dismiss(Reason::Stopping, "the daemon stops");
+    }
+    // Agents close when they have heard; those that do not are gone already.
+    let _ = time::timeout(FAREWELL, acceptor.wait_idle()).await;
+}
+
+fn announce(state: &StateDir, listening: &Listening) -> Result<(), StateFault> {
+    let text = serde_json::to_vec(listening).unwrap_or_default();
+    state.write(LISTENING, &text)
+}
+
+/// Best effort: a file that stays says where a daemon was.
+fn withdraw(state: &StateDir) {
+    let _ = std::fs::remove_file(state.path(LISTENING));
+}

@@ -1,0 +1,61 @@
+//! Every bound of the daemon, with its reason.
+
+use drawbridge_shared::native::backlog::inflow::Bounds;
+use std::time::Duration;
+
+/// From TCP accept to a proven key; OpenSSH's own default is 120 s, its clients need two.
+pub(crate) const LOGIN_DEADLINE: Duration = Duration::from_secs(10);
+/// Connections that have not proven a key yet; each may hold 100 kB.
+pub(crate) const MAX_PRE_AUTH: usize = 256;
+/// Outer connections of one daemon; each takes about 120 kB idle.
+pub(crate) const MAX_CONNECTIONS: usize = 10_000;
+/// Channels of one outer connection at a time: an IDE behind ControlMaster opens dozens.
+pub(crate) const MAX_CHANNELS: usize = 128;
+/// Refused offers of one connection, signed or not: agents hold dozens of keys.
+pub(crate) const MAX_OFFERS: usize = 64;
+/// A silent client is asked after this long; NATs forget idle TCP flows after minutes.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Unanswered questions before a client counts as gone.
+pub(crate) const KEEP_ALIVE_MAX: usize = 4;
+/// After a disconnect the client may take this long to close its side.
+pub(crate) const LINGER: Duration = Duration::from_secs(5);
+/// Bytes read at once below russh, which itself asks for 4 and then for the rest of a packet.
+pub(crate) const READ_BUFFER: usize = 32 * 1024;
+/// Bytes taken from a tunnel at once: four SSH packets.
+pub(crate) const CHUNK: usize = 128 * 1024;
+
+/// What one outer connection may hold on its way in. Inner SSH connections bring windows of their own (2 MiB a channel
+/// with OpenSSH), so that only a client that is no SSH client reaches the mark.
+pub(crate) const INFLOW: Bounds =
+    Bounds { first_window: 2 << 20, window: 8 << 20, granted: 64 << 20, high: 32 << 20, low: 16 << 20 };
+
+/// An agent shows who it is within this time from its first packet.
+pub(crate) const TUNNEL_HANDSHAKE: Duration = Duration::from_secs(10);
+/// Tunnels in their handshake.
+pub(crate) const MAX_TUNNEL_HANDSHAKES: usize = 512;
+/// Tunnels of one daemon: quinn takes about 30 kB an idle one.
+pub(crate) const MAX_TUNNELS: usize = 50_000;
+/// Tunnels of one workspace: the active one, a standby, and those of an agent that died without a word.
+pub(crate) const MAX_TUNNELS_PER_WORKSPACE: usize = 4;
+/// A tunnel gives a stream within this time, or counts as full.
+pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a refused agent is told to wait, before its own jitter.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Frames waiting for one agent's control stream: it drains at once or is dead.
+pub(crate) const CONTROL_QUEUE: usize = 16;
+
+/// Between two calls for the manifest, however many logins ask for one.
+pub(crate) const REFRESH_GAP: Duration = Duration::from_millis(250);
+/// A login waits for a refresh no longer than this.
+pub(crate) const REFRESH_WAIT: Duration = Duration::from_secs(3);
+/// Shards fetched at a time.
+pub(crate) const PARALLEL_SHARDS: usize = 16;
+/// Back-off of the feed: from, and to.
+pub(crate) const FEED_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// A feed that says nothing for this long, pongs included, is dead.
+pub(crate) const FEED_SILENCE: Duration = Duration::from_secs(30);
+/// The feed is pinged this often.
+pub(crate) const FEED_PING: Duration = Duration::from_secs(10);
+
+/// After its goodbyes a stopping daemon waits this long for agents to part.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);

@@ -1,0 +1,41 @@
+//! One agent's tunnel as the rest of the daemon holds it: streams to open, frames to say.
+
+use crate::limits::CONTROL_QUEUE;
+use drawbridge_shared::{
+    native::tunnel::{Stream, Tunnel},
+    tunnel::frame::{Frame, Reason},
+};
+use std::io;
+use tokio::sync::mpsc;
+
+/// A registered tunnel; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Link {
+    tunnel: Tunnel,
+    frames: mpsc::Sender<Frame>,
+}
+
+impl Link {
+    /// Over `tunnel`; what is said comes out of the receiver, for the control stream.
+    pub fn new(tunnel: Tunnel) -> (Self, mpsc::Receiver<Frame>) {
+        let (frames, queue) = mpsc::channel(CONTROL_QUEUE);
+        (Self { tunnel, frames }, queue)
+    }
+
+    /// Opens a stream for one inner connection.
+    pub async fn open(&self) -> io::Result<Stream> {
+        Ok(self.tunnel.open().await?)
+    }
+
+    /// Says `frame`. An agent that leaves the queue full is as good as gone, and its tunnel ends.
+    pub fn say(&self, frame: Frame) {
+        if self.frames.try_send(frame).is_err() {
+            self.tunnel.close("the control stream is stuck");
+        }
+    }
+
+    /// Says why, as the last frame; the control stream's owner then ends the tunnel.
+    pub fn dismiss(&self, reason: Reason, words: &str) {
+        self.say(Frame::Goodbye { reason, words: words.into() });
+    }
+}

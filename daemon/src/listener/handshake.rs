@@ -1,0 +1,90 @@
+//! The daemon's side of the handshake: an agent proves that it holds the key that the snapshot names for its workspace.
+
+use crate::{limits::RETRY_AFTER, snapshot::Snapshots};
+use drawbridge_shared::{
+    id::WorkspaceId,
+    native::{
+        control::{self, ControlFault},
+        identity::PublicIdentity,
+        tunnel::{Stream, Tunnel},
+    },
+    tunnel::{
+        NONCE, VERSION,
+        frame::{Frame, Reason},
+        proof::Binding,
+    },
+};
+use rand::RngExt;
+
+/// An agent that proved itself.
+pub(super) struct Welcomed {
+    pub(super) workspace: WorkspaceId,
+    /// Its build, as it says.
+    pub(super) agent: String,
+}
+
+/// An agent that is not let in.
+pub(super) enum Refusal {
+    /// The stream broke, or spoke something else.
+    Broken(ControlFault),
+    /// It is told why.
+    Words { workspace: WorkspaceId, reason: Reason, words: &'static str },
+}
+
+impl<T: Into<ControlFault>> From<T> for Refusal {
+    fn from(fault: T) -> Self {
+        Self::Broken(fault.into())
+    }
+}
+
+/// Hello, Challenge, Proof; the Welcome is the caller's, once the tunnel is registered.
+pub(super) async fn run(
+    tunnel: &Tunnel,
+    (reader, writer): &mut Stream,
+    identity: PublicIdentity,
+    snapshots: &Snapshots,
+) -> Result<Welcomed, Refusal> {
+    let Frame::Hello { version, workspace, agent } = control::read(reader).await? else { return Err(out_of_turn()) };
+    if version != VERSION {
+        let words = "this daemon speaks version 1 of the tunnel protocol: upgrade whichever is older";
+        return Err(Refusal::Words { workspace, reason: Reason::Version, words });
+    }
+    let nonce: [u8; NONCE] = rand::rng().random();
+    control::write(writer, &Frame::Challenge { nonce }).await?;
+    let Frame::Proof { signature } = control::read(reader).await? else { return Err(out_of_turn()) };
+    let exporter = tunnel.exporter()?;
+    let binding = Binding { nonce: &nonce, daemon: &identity.0, workspace: &workspace, exporter: &exporter };
+    if proven(&binding, &signature, snapshots).await {
+        Ok(Welcomed { workspace, agent })
+    } else {
+        let words = "no such workspace with this key: enrol the agent, or have an operator reset the workspace's agent key";
+        Err(Refusal::Words { workspace, reason: Reason::NotRegistered, words })
+    }
+}
+
+/// A workspace or key that is news to this daemon is looked up once more before it is refused.
+async fn proven(binding: &Binding<'_>, signature: &str, snapshots: &Snapshots) -> bool {
+    if fits(binding, signature, snapshots) {
+        return true;
+    }
+    snapshots.refresh().await;
+    fits(binding, signature, snapshots)
+}
+
+fn fits(binding: &Binding<'_>, signature: &str, snapshots: &Snapshots) -> bool {
+    let key = snapshots.current().agent_key(binding.workspace);
+    key.is_some_and(|key| binding.verify(&key.ssh(), signature).is_ok())
+}
+
+/// Says no and waits until it was heard or the agent is gone; the caller's deadline bounds that.
+pub(super) async fn refuse(tunnel: &Tunnel, (_reader, mut writer): Stream, reason: Reason, words: &str) {
+    let refusal = Frame::Refuse { reason, words: words.into(), retry_after: RETRY_AFTER };
+    if control::write(&mut writer, &refusal).await.is_ok() {
+        writer.finish();
+        tunnel.closed().await;
+    }
+}
+
+const fn out_of_turn() -> Refusal {
+    Refusal::Broken(ControlFault::OutOfTurn)
+}

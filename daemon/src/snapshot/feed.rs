@@ -1,0 +1,95 @@
+//! Follows the edge's feed: one manifest a frame, the newest wins; polling goes on beside it.
+
+use crate::limits::{FEED_PING, FEED_RETRY, FEED_SILENCE};
+use drawbridge_shared::{
+    backoff::Backoff,
+    native::edge_client::{EdgeClient, EdgeFault},
+    snapshot::MAX_MANIFEST,
+};
+use futures_util::{SinkExt, StreamExt};
+use rand::RngExt;
+use std::time::Duration;
+use tokio::{net::TcpStream, sync::watch, time};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    tungstenite::{self, Message, client::IntoClientRequest, http::HeaderValue, protocol::WebSocketConfig},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Why the feed broke off; polling covers for it.
+#[derive(Debug, thiserror::Error)]
+enum FeedFault {
+    #[error(transparent)]
+    Edge(#[from] EdgeFault),
+    #[error("{0}")]
+    Socket(#[from] tungstenite::Error),
+    #[error("nothing heard for {} s", FEED_SILENCE.as_secs())]
+    Silent,
+    #[error("the edge closed it")]
+    Closed,
+}
+
+/// Hands every pushed manifest to `push` until `stop`.
+pub(super) async fn follow(edge: EdgeClient, push: watch::Sender<String>, stop: CancellationToken) {
+    let mut backoff = Backoff::new(FEED_RETRY.0, FEED_RETRY.1);
+    loop {
+        let begun = time::Instant::now();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            Err(fault) = listen(&edge, &push) => debug!(%fault, "the feed broke off"),
+        }
+        let wait = backoff.after(begun.elapsed(), rand::rng().random());
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = time::sleep(wait) => {}
+        }
+    }
+}
+
+async fn listen(edge: &EdgeClient, push: &watch::Sender<String>) -> Result<std::convert::Infallible, FeedFault> {
+    let mut socket = connect(edge).await?;
+    let mut ping = time::interval(FEED_PING);
+    let mut heard = time::Instant::now();
+    loop {
+        tokio::select! {
+            message = socket.next() => {
+                heard = time::Instant::now();
+                receive(message.ok_or(FeedFault::Closed)??, push)?;
+            }
+            _ = ping.tick() => ask(&mut socket, heard.elapsed()).await?,
+        }
+    }
+}
+
+async fn connect(edge: &EdgeClient) -> Result<Socket, FeedFault> {
+    let (mut url, token) = edge.address("v1/feed")?;
+    let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
+    url.set_scheme(scheme).map_err(|()| EdgeFault::Unreadable)?;
+    let mut request = url.as_str().into_client_request()?;
+    let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| EdgeFault::Unreadable)?;
+    request.headers_mut().insert("authorization", bearer);
+    let bounds = WebSocketConfig::default().max_message_size(Some(MAX_MANIFEST)).max_frame_size(Some(MAX_MANIFEST));
+    Ok(connect_async_with_config(request, Some(bounds), true).await?.0)
+}
+
+/// The edge's runtime answers `ping` with `pong` without waking anything.
+async fn ask(socket: &mut Socket, silence: Duration) -> Result<(), FeedFault> {
+    if silence > FEED_SILENCE {
+        return Err(FeedFault::Silent);
+    }
+    Ok(socket.send(Message::text("ping")).await?)
+}
+
+fn receive(message: Message, push: &watch::Sender<String>) -> Result<(), FeedFault> {
+    match message {
+        Message::Text(text) if text.as_str() != "pong" => {
+            push.send_replace(text.as_str().to_owned());
+            Ok(())
+        }
+        Message::Close(_) => Err(FeedFault::Closed),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,55 @@
+//! Waiting between tries: full jitter, doubling to a ceiling, forgotten after a stable minute. Pure: time and chance are arguments.
+
+use std::time::Duration;
+
+/// A try that lasted this long was no failure.
+pub const STABLE: Duration = Duration::from_secs(60);
+
+/// The state between tries.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    floor: Duration,
+    ceiling: Duration,
+    tries: u32,
+}
+
+impl Backoff {
+    /// Waits from zero up to `floor` first, up to `ceiling` in the end.
+    pub const fn new(floor: Duration, ceiling: Duration) -> Self {
+        Self { floor, ceiling, tries: 0 }
+    }
+
+    /// How long to wait after a try that lasted `lasted`; `chance` is uniform in 0..1 and spreads a herd.
+    pub fn after(&mut self, lasted: Duration, chance: f64) -> Duration {
+        if lasted >= STABLE {
+            self.tries = 0;
+        }
+        let span = self.floor.saturating_mul(1 << self.tries.min(16)).min(self.ceiling);
+        self.tries = self.tries.saturating_add(1);
+        span.mul_f64(chance.clamp(0.0, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLOOR: Duration = Duration::from_millis(250);
+    const CEILING: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn waits_double_to_the_ceiling() {
+        let mut backoff = Backoff::new(FLOOR, CEILING);
+        let waits: Vec<_> = (0..9).map(|_| backoff.after(Duration::ZERO, 1.0).as_millis()).collect();
+        assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]);
+        (0..100).for_each(|_| assert!(backoff.after(Duration::ZERO, 1.0) <= CEILING));
+    }
+
+    #[test]
+    fn chance_spreads_and_stability_forgets() {
+        let mut backoff = Backoff::new(FLOOR, CEILING);
+        assert_eq!(backoff.after(Duration::ZERO, 0.0), Duration::ZERO);
+        assert_eq!(backoff.after(Duration::ZERO, 0.5), Duration::from_millis(250));
+        assert_eq!(backoff.after(STABLE, 1.0), FLOOR);
+    }
+}

@@ -1,0 +1,146 @@
+//! The edge as daemon and agent call it: bearer token, ETags, bounded bodies and time.
+
+use crate::{api::Problem, token::Token};
+use bytes::{Bytes, BytesMut};
+use reqwest::{
+    Client, Method, RequestBuilder, Response, StatusCode, Url,
+    header::{ETAG, HeaderValue, IF_NONE_MATCH},
+    redirect::Policy,
+};
+use serde::Serialize;
+use std::time::Duration;
+
+/// A call to the edge ends after this long.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// A connection to the edge stands after this long, or the call fails.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest answer to a call that brings no document.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// A call to the edge failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeFault {
+    /// No answer.
+    #[error("the edge cannot be reached: {}", causes(.0))]
+    Unreachable(#[from] reqwest::Error),
+    /// The edge says no.
+    #[error("the edge answered {status}: {title}{detail}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// What happened.
+        title: String,
+        /// What to do, with `: ` in front, or nothing.
+        detail: String,
+    },
+    /// More than was asked for.
+    #[error("the edge answered more than {0} bytes")]
+    TooLong(usize),
+    /// Not what was asked for.
+    #[error("the edge answered what cannot be read: is the address right?")]
+    Unreadable,
+}
+
+/// The whole chain: reqwest's own words end before the reason.
+fn causes(fault: &reqwest::Error) -> String {
+    let mut text = fault.to_string();
+    let mut cause = std::error::Error::source(fault);
+    while let Some(fault) = cause {
+        text = format!("{text}: {fault}");
+        cause = fault.source();
+    }
+    text
+}
+
+/// Speaks to one edge with one token; cheap to clone.
+#[derive(Clone)]
+pub struct EdgeClient {
+    http: Client,
+    base: Url,
+    token: Token,
+}
+
+/// A document, or word that the held one is current.
+#[derive(Debug)]
+pub enum Fetched {
+    /// A new one.
+    New {
+        /// For the next question.
+        etag: Option<HeaderValue>,
+        /// Its bytes.
+        body: Bytes,
+    },
+    /// `304 Not Modified`.
+    Unchanged,
+}
+
+impl EdgeClient {
+    /// Speaks to the edge at `base`, an `http` or `https` address.
+    pub fn new(base: Url, token: Token) -> Result<Self, EdgeFault> {
+        let agent = concat!("drawbridge/", env!("CARGO_PKG_VERSION"));
+        let builder = Client::builder().user_agent(agent).redirect(Policy::none());
+        let http = builder.timeout(CALL_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build()?;
+        Ok(Self { http, base, token })
+    }
+
+    /// `GET path`, at most `max` bytes, unless `etag` is still current.
+    pub async fn get(&self, path: &str, etag: Option<&HeaderValue>, max: usize) -> Result<Fetched, EdgeFault> {
+        let mut request = self.request(Method::GET, path)?;
+        if let Some(etag) = etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        let answer = request.send().await?;
+        if answer.status() == StatusCode::NOT_MODIFIED {
+            return Ok(Fetched::Unchanged);
+        }
+        let answer = accepted(answer).await?;
+        let etag = answer.headers().get(ETAG).cloned();
+        Ok(Fetched::New { etag, body: body(answer, max).await? })
+    }
+
+    /// `POST path` with a JSON body.
+    pub async fn post<T: Serialize + Sync>(&self, path: &str, body_: &T) -> Result<Bytes, EdgeFault> {
+        let answer = self.request(Method::POST, path)?.json(body_).send().await?;
+        body(accepted(answer).await?, MAX_ANSWER).await
+    }
+
+    /// The address of `path`, and the token: for the feed's own handshake.
+    pub fn address(&self, path: &str) -> Result<(Url, &Token), EdgeFault> {
+        let url = self.base.join(path).map_err(|_| EdgeFault::Unreadable)?;
+        Ok((url, &self.token))
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, EdgeFault> {
+        let (url, token) = self.address(path)?;
+        Ok(self.http.request(method, url).bearer_auth(token.expose()))
+    }
+}
+
+impl std::fmt::Debug for EdgeClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EdgeClient({}, {:?})", self.base, self.token)
+    }
+}
+
+async fn accepted(answer: Response) -> Result<Response, EdgeFault> {
+    if answer.status().is_success() { Ok(answer) } else { Err(refused(answer).await) }
+}
+
+async fn refused(answer: Response) -> EdgeFault {
+    let status = answer.status();
+    let problem = body(answer, MAX_ANSWER).await.ok().and_then(|body| serde_json::from_slice::<Problem>(&body).ok());
+    let title = problem.as_ref().map_or_else(|| status.canonical_reason().unwrap_or("no reason").into(), |p| p.title.clone());
+    let detail = problem.and_then(|problem| problem.detail).map(|detail| format!(": {detail}"));
+    EdgeFault::Refused { status: status.as_u16(), title, detail: detail.unwrap_or_default() }
+}
+
+async fn body(mut answer: Response, max: usize) -> Result<Bytes, EdgeFault> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > max {
+            return Err(EdgeFault::TooLong(max));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}

@@ -1,0 +1,79 @@
+//! A stream that can be cut from outside: whoever owns the token ends whatever task reads it.
+//!
+//! russh runs each session in a task of its own that no handle aborts; cutting its stream does. One task reads and
+//! writes it.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// `S` until the token fires, then an error.
+pub struct Severable<S> {
+    stream: S,
+    cut: CancellationToken,
+    cutting: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl<S> Severable<S> {
+    /// Cut by `cut`.
+    pub fn new(stream: S, cut: CancellationToken) -> Self {
+        let cutting = Box::pin(cut.clone().cancelled_owned());
+        Self { stream, cut, cutting }
+    }
+
+    fn severed(&self) -> io::Result<()> {
+        if self.cut.is_cancelled() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Severable<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.cutting.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(self.severed());
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Severable<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.severed()?;
+        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+            Poll::Pending if self.cutting.as_mut().poll(cx).is_ready() => {
+                Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+            }
+            other => other,
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.severed()?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn a_cut_wakes_a_waiting_reader_and_a_waiting_writer() {
+        let (near, _far) = tokio::io::duplex(1);
+        let cut = CancellationToken::new();
+        let (mut reader, mut writer) = tokio::io::split(Severable::new(near, cut.clone()));
+        let mut byte = [0];
+        let read = reader.read(&mut byte);
+        let (read, ()) = tokio::join!(read, async { cut.cancel() });
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+        assert_eq!(writer.write_all(b"ab").await.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+    }
+}
