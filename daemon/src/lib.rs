@@ -98,14 +98,14 @@ pub fn identity(path: &Path) -> Result<PublicIdentity, StateFault> {
 impl Daemon {
     /// Opens all that a daemon needs; nothing is served yet.
     pub async fn bind(config: Config, tokens: Tokens) -> Result<Self, BindFault> {
-        let state = StateDir::open(&config.state_dir)?;
+        let state = StateDir::open(&config.edge.state_dir)?;
         let identity = state.identity(IDENTITY)?;
         let door = TcpListener::bind(config.listen_ssh).await.map_err(|fault| BindFault::Ssh(config.listen_ssh, fault))?;
         let acceptor =
             Acceptor::bind(config.listen_tunnel, &identity).map_err(|fault| BindFault::Tunnel(config.listen_tunnel, fault))?;
         let listening = Listening { ssh: door.local_addr()?, tunnel: acceptor.local_addr()? };
-        let edge = EdgeClient::new(config.edge, config.token)?;
-        let (keeper, snapshots) = Keeper::open(edge, config.trust, Store::open(&state)?, config.poll);
+        let edge = EdgeClient::new(config.edge.url, config.edge.token)?;
+        let (keeper, snapshots) = Keeper::open(edge, config.edge.trust, Store::open(&state)?, config.poll);
         let registry = Registry::default();
         let listener = Listener::new(acceptor.clone(), identity.public(), snapshots.clone(), registry.clone());
         let hall = Hall::new(snapshots, registry.clone(), config.domains, config.grace, &tokens);

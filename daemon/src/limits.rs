@@ -44,10 +44,6 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Frames waiting for one agent's control stream: it drains at once or is dead.
 pub(crate) const CONTROL_QUEUE: usize = 16;
 
-/// Between two calls for the manifest, however many logins ask for one.
-pub(crate) const REFRESH_GAP: Duration = Duration::from_millis(250);
-/// A login waits for a refresh no longer than this.
-pub(crate) const REFRESH_WAIT: Duration = Duration::from_secs(3);
 /// Shards fetched at a time.
 pub(crate) const PARALLEL_SHARDS: usize = 16;
 /// Back-off of the feed: from, and to.

@@ -2,13 +2,10 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use drawbridge_daemon::{
-    Daemon, Tokens,
-    config::{LogFormat, Raw},
-};
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use drawbridge_daemon::{Daemon, Tokens, config::Raw};
+use drawbridge_shared::native::log;
+use std::{path::PathBuf, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// Regional jump host: `ssh -J <this host> user@<workspaceId>`.
 #[derive(Parser)]
@@ -58,7 +55,7 @@ fn identity(state_dir: &std::path::Path) -> Result<()> {
 
 #[tokio::main]
 async fn run(raw: Raw) -> Result<()> {
-    log_to_stderr(raw.log_format);
+    log::to_stderr(raw.log_format);
     let config = raw.check(std::env::var("DRAWBRIDGE_TOKEN").ok())?;
     let tokens = Tokens::default();
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -80,14 +77,5 @@ async fn heed(tokens: Tokens, mut terminate: Signal, mut interrupt: Signal) -> s
             tokens.end.cancel();
         }
         tokens.stop.cancel();
-    }
-}
-
-fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => logs.json().init(),
     }
 }

@@ -2,18 +2,16 @@
 
 mod feed;
 mod fetch;
-mod refresh;
 mod store;
 
 pub use fetch::FetchFault;
 pub use store::Store;
 
-use crate::{keyset::KeySet, limits::REFRESH_GAP};
+use crate::keyset::KeySet;
 use drawbridge_shared::{
-    native::{clock, edge_client::EdgeClient},
+    native::{clock, edge_client::EdgeClient, refresh::Refresh},
     signed::TrustRoots,
 };
-use refresh::Refresh;
 use reqwest::header::HeaderValue;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time};
@@ -88,12 +86,11 @@ impl Keeper {
 
     /// Until the next call is due; what is pushed meanwhile is taken.
     async fn rest(&mut self, pushed: &mut watch::Receiver<String>) {
-        let now = time::Instant::now();
-        let (earliest, due) = (now + REFRESH_GAP, now + self.interval);
+        let last = time::Instant::now();
         loop {
             let manifest = tokio::select! {
-                () = time::sleep_until(due) => return,
-                () = wanted(&self.refresh, earliest) => return,
+                () = time::sleep_until(last + self.interval) => return,
+                () = self.refresh.wanted(last) => return,
                 manifest = next(pushed) => manifest,
             };
             let taken = self.take(&manifest).await;
@@ -137,11 +134,6 @@ impl Keeper {
             self.trouble = trouble;
         }
     }
-}
-
-async fn wanted(refresh: &Refresh, earliest: time::Instant) {
-    time::sleep_until(earliest).await;
-    refresh.wanted().await;
 }
 
 async fn next(pushed: &mut watch::Receiver<String>) -> String {

@@ -1,15 +1,22 @@
-//! Coalesces wishes for a fresh snapshot: a wish is granted by a call to the edge that began after it.
+//! Coalesces wishes for fresh state: a wish is granted by a call to the edge that began after it.
 
-use crate::limits::REFRESH_WAIT;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 use tokio::{
     sync::{Notify, watch},
     time,
 };
 
+/// Between two calls, however many wish for one.
+pub const GAP: Duration = Duration::from_millis(250);
+/// Nobody waits for a wish longer than this.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Between those who wish and the one who calls.
 #[derive(Debug)]
-pub(super) struct Refresh {
+pub struct Refresh {
     wish: Notify,
     begun: AtomicU64,
     ended: watch::Sender<u64>,
@@ -23,27 +30,33 @@ impl Default for Refresh {
 
 impl Refresh {
     /// Wishes, and waits a bounded time for the next round to end.
-    pub(super) async fn wait(&self) {
+    pub async fn wait(&self) {
         let wanted = self.begun.load(Ordering::Acquire) + 1;
         let mut ended = self.ended.subscribe();
-        self.wish.notify_one();
+        self.hint();
         let granted = ended.wait_for(|round| *round >= wanted);
         // Too late is an answer too: the caller decides by what is held.
-        let _ = time::timeout(REFRESH_WAIT, granted).await;
+        let _ = time::timeout(PATIENCE, granted).await;
     }
 
-    /// Somebody wishes.
-    pub(super) async fn wanted(&self) {
+    /// Wishes, and does not wait.
+    pub fn hint(&self) {
+        self.wish.notify_one();
+    }
+
+    /// Somebody wishes, and the last call lies [`GAP`] behind.
+    pub async fn wanted(&self, last: time::Instant) {
+        time::sleep_until(last + GAP).await;
         self.wish.notified().await;
     }
 
     /// A round begins.
-    pub(super) fn begin(&self) -> u64 {
+    pub fn begin(&self) -> u64 {
         self.begun.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     /// That round ended.
-    pub(super) fn end(&self, round: u64) {
+    pub fn end(&self, round: u64) {
         self.ended.send_replace(round);
     }
 }
@@ -62,7 +75,7 @@ mod tests {
         assert!(futures_util::poll!(&mut wish).is_pending());
         refresh.end(under_way);
         assert!(futures_util::poll!(&mut wish).is_pending());
-        refresh.wanted().await;
+        refresh.wanted(time::Instant::now()).await;
         let next = refresh.begin();
         refresh.end(next);
         assert!(futures_util::poll!(&mut wish).is_ready());
@@ -72,6 +85,6 @@ mod tests {
     async fn nobody_waits_for_ever() {
         let begun = time::Instant::now();
         Refresh::default().wait().await;
-        assert_eq!(begun.elapsed(), REFRESH_WAIT);
+        assert_eq!(begun.elapsed(), PATIENCE);
     }
 }

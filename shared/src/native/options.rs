@@ -1,0 +1,149 @@
+//! Options that daemon and agent have in common, checked so that all faults are told at once.
+
+use crate::{
+    signed::TrustRoots,
+    token::{Scope, Token},
+};
+use clap::Args;
+use reqwest::Url;
+use std::{fmt, fs, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+/// How to reach and believe the edge, as given.
+#[derive(Args, Debug)]
+pub struct EdgeOptions {
+    /// Address of the edge, for example https://keys.example.com
+    #[arg(long, env = "DRAWBRIDGE_EDGE", value_name = "URL")]
+    edge: String,
+    /// File with the token; DRAWBRIDGE_TOKEN takes the token itself
+    #[arg(long, env = "DRAWBRIDGE_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// File with the edge's public signing keys, one `ssh-ed25519 AAAA...` a line
+    #[arg(long, env = "DRAWBRIDGE_TRUST", value_name = "FILE")]
+    trust: PathBuf,
+    /// Folder for what has to outlive a restart; made with mode 0700
+    #[arg(long, env = "DRAWBRIDGE_STATE_DIR", value_name = "DIR")]
+    state_dir: PathBuf,
+}
+
+/// How to reach and believe the edge, checked.
+#[derive(Debug)]
+pub struct Edge {
+    /// Its address.
+    pub url: Url,
+    /// What opens it.
+    pub token: Token,
+    /// Whose documents are believed.
+    pub trust: TrustRoots,
+    /// Where state is kept.
+    pub state_dir: PathBuf,
+}
+
+/// All that is wrong with the options.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<String>);
+
+impl Faults {
+    /// Notes what is wrong with `checked`, or passes it on.
+    pub fn note<T>(&mut self, checked: Result<T, String>) -> Option<T> {
+        checked.map_err(|fault| self.0.push(fault)).ok()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0.len() == 1 { "" } else { "s" };
+        write!(f, "the options have {} fault{plural}:", self.0.len())?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  - {fault}"))
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl EdgeOptions {
+    /// Checks them; `token` is the environment's, which no command line shows, and has to be of `scope`.
+    pub fn check(self, token: Option<String>, scope: Scope, faults: &mut Faults) -> Option<Edge> {
+        let url = faults.note(address(&self.edge));
+        let token = faults.note(self.token(token).and_then(|text| scoped(&text, scope)));
+        let trust = faults.note(trust(&self.trust));
+        Some(Edge { url: url?, token: token?, trust: trust?, state_dir: self.state_dir })
+    }
+
+    fn token(&self, given: Option<String>) -> Result<String, String> {
+        match (given, &self.token_file) {
+            (Some(text), None) => Ok(text),
+            (None, Some(file)) => fs::read_to_string(file).map_err(|fault| format!("--token-file {}: {fault}", file.display())),
+            (None, None) => Err("no token: give --token-file, or DRAWBRIDGE_TOKEN in the environment".into()),
+            (Some(_), Some(_)) => Err("two tokens: give --token-file or DRAWBRIDGE_TOKEN, not both".into()),
+        }
+    }
+}
+
+fn scoped(text: &str, wanted: Scope) -> Result<Token, String> {
+    let token: Token = text.trim().parse().map_err(|fault| format!("the token: {fault}"))?;
+    let scope = token.scope();
+    if scope == wanted { Ok(token) } else { Err(format!("the token is for the scope {scope}, and {wanted} is wanted here")) }
+}
+
+fn address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|fault| format!("--edge {text}: {fault}"))?;
+    match url.scheme() {
+        "http" | "https" if url.path() == "/" => Ok(url),
+        _ => Err(format!("--edge {text}: an address like https://keys.example.com, without a path")),
+    }
+}
+
+fn trust(file: &PathBuf) -> Result<TrustRoots, String> {
+    let text = fs::read_to_string(file).map_err(|fault| format!("--trust {}: {fault}", file.display()))?;
+    text.parse().map_err(|fault| format!("--trust {}: {fault}", file.display()))
+}
+
+/// `text`, given for `option`, as whole seconds within `range`.
+pub fn seconds(option: &str, text: &str, range: RangeInclusive<u64>) -> Result<Duration, String> {
+    let number: Option<u64> = text.parse().ok().filter(|number| range.contains(number));
+    number
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("{option} {text}: whole seconds from {} to {}", range.start(), range.end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::identity::Identity;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        edge: EdgeOptions,
+    }
+
+    fn check(edge: &str, trust: &str, token: &str) -> Result<Edge, Faults> {
+        let options = Cli::parse_from(["test", "--edge", edge, "--trust", trust, "--state-dir", "/tmp/x"]).edge;
+        let mut faults = Faults::default();
+        options.check(Some(token.into()), Scope::Daemon, &mut faults).ok_or(faults)
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_and_no_token_repeated() {
+        let Faults(faults) = check("ftp://x", "/nowhere", "dbd_nonsense").unwrap_err();
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        assert!(!faults.iter().any(|fault| fault.contains("nonsense")));
+    }
+
+    #[test]
+    fn whole_options_pass_with_a_token_of_the_right_scope() {
+        let folder = tempfile::tempdir().unwrap();
+        let trust = folder.path().join("trust");
+        fs::write(&trust, Identity::from_seed(&[1; 32]).public().to_line()).unwrap();
+        let checked = |scope| check("https://keys.example.com", trust.to_str().unwrap(), Token::mint(scope, &[1; 32]).expose());
+        assert!(checked(Scope::Daemon).is_ok());
+        assert!(checked(Scope::User).unwrap_err().to_string().contains("daemon is wanted"));
+    }
+
+    #[test]
+    fn seconds_have_a_range() {
+        assert_eq!(seconds("--x", "7", 1..=9), Ok(Duration::from_secs(7)));
+        assert!(seconds("--x", "0", 1..=9).is_err());
+        assert!(seconds("--x", "soon", 1..=9).is_err());
+    }
+}
