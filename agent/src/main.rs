@@ -1,1 +1,83 @@
-fn main() {}
+//! `drawbridge-agent`: arguments, logs, signals, exit code.
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+use drawbridge_agent::{config::Raw, status};
+use drawbridge_shared::native::log;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Runs inside a workspace, dials out to its daemons and is its SSH server.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLE)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLE: &str = "Example:
+  DRAWBRIDGE_TOKEN=dba_... drawbridge-agent run --edge https://keys.example.com \\
+      --trust /etc/drawbridge/trust --state-dir ~/.local/state/drawbridge
+  drawbridge-agent status --state-dir ~/.local/state/drawbridge
+
+RUST_LOG sets the log level, for example RUST_LOG=debug.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve this workspace until SIGTERM or Ctrl-C
+    Run(Box<Raw>),
+    /// Say whether the agent is up and through which daemons; exit code 1 where it is not
+    Status {
+        /// Folder that the agent runs with
+        #[arg(long, env = "DRAWBRIDGE_STATE_DIR", value_name = "DIR")]
+        state_dir: PathBuf,
+        /// One JSON object instead of words
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(raw) => run(*raw),
+        Command::Status { state_dir, json } => tell(&state_dir, json),
+    };
+    done.map_or_else(complain, |()| ExitCode::SUCCESS)
+}
+
+fn complain(fault: anyhow::Error) -> ExitCode {
+    eprintln!("drawbridge-agent: {fault:#}");
+    ExitCode::FAILURE
+}
+
+fn tell(state_dir: &Path, json: bool) -> Result<()> {
+    match status::read(state_dir)? {
+        Some(status) if json => println!("{}", serde_json::to_string(&status)?),
+        Some(status) => println!("{status}"),
+        None => bail!("no agent runs with {}", state_dir.display()),
+    }
+    Ok(())
+}
+
+#[tokio::main]
+async fn run(raw: Raw) -> Result<()> {
+    log::to_stderr(raw.log_format);
+    // Sessions must not inherit the agent's credentials: the environment is cleared for them, and the token is taken
+    // from ours only here.
+    let config = raw.check(std::env::var("DRAWBRIDGE_TOKEN").ok())?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let agent = drawbridge_agent::run(config, stop.clone());
+    tokio::pin!(agent);
+    tokio::select! {
+        done = &mut agent => return Ok(done?),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    stop.cancel();
+    Ok(agent.await?)
+}

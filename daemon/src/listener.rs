@@ -10,7 +10,7 @@ use crate::{
 };
 use drawbridge_shared::{
     native::{
-        control::{self, ControlFault},
+        control::{self, ControlFault, Frames},
         identity::PublicIdentity,
         quic::{Acceptor, Knock},
         tunnel::{Stream, Tunnel},
@@ -119,12 +119,13 @@ impl Listener {
 }
 
 /// The control stream after Welcome, until the tunnel ends. Returns why it ended.
-async fn converse(tunnel: &Tunnel, (mut reader, mut writer): Stream, mut frames: mpsc::Receiver<Frame>) -> String {
+async fn converse(tunnel: &Tunnel, (reader, mut writer): Stream, mut ours: mpsc::Receiver<Frame>) -> String {
+    let mut theirs = Frames::new(reader);
     loop {
         tokio::select! {
             fault = tunnel.closed() => return fault.to_string(),
-            heard = control::read(&mut reader) => return ended(tunnel, heard),
-            Some(frame) = frames.recv() => {
+            heard = theirs.next() => return ended(tunnel, heard),
+            Some(frame) = ours.recv() => {
                 let last = matches!(frame, Frame::Goodbye { .. });
                 if control::write(&mut writer, &frame).await.is_err() || last {
                     writer.finish();

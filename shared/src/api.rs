@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Largest request body, in bytes.
 pub const MAX_BODY: usize = 16 * 1024;
-/// SSHSIG namespace of an enrolment's proof; the message is the workspace id.
+/// SSHSIG namespace of an enrolment's proof; the message is the agent token's id (hex SHA-256), so that it fits one token.
 pub const ENROL_NAMESPACE: &str = "enrol@drawbridge";
 /// Longest region name.
 pub const MAX_REGION: usize = 63;
@@ -172,7 +172,7 @@ pub struct DaemonItem {
 pub struct Enrol {
     /// The workspace key, `ssh-ed25519 AAAA...`.
     pub public_key: String,
-    /// Armored SSHSIG by that key over the workspace id, namespace [`ENROL_NAMESPACE`].
+    /// Armored SSHSIG by that key over the agent token's id (hex SHA-256), namespace [`ENROL_NAMESPACE`].
     pub proof: String,
 }
 

@@ -4,6 +4,7 @@ use crate::tunnel::{
     frame::{self, Frame, FrameFault, LENGTH},
     open::Open,
 };
+use bytes::{Buf, BytesMut};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -37,6 +38,42 @@ pub async fn read_open<R: AsyncRead + Unpin>(stream: &mut R) -> Result<Open, Con
     Ok(Open::decode(&read_body(stream).await?)?)
 }
 
+/// Frames as they come, for a loop that waits for other things too: a wait that is given up loses no byte.
+#[derive(Debug)]
+pub struct Frames<R> {
+    stream: R,
+    held: BytesMut,
+}
+
+impl<R: AsyncRead + Unpin> Frames<R> {
+    /// All further frames of `stream`.
+    pub fn new(stream: R) -> Self {
+        Self { stream, held: BytesMut::new() }
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> Result<Frame, ControlFault> {
+        loop {
+            if let Some(body) = self.whole()? {
+                return Ok(Frame::decode(&body)?);
+            }
+            if self.stream.read_buf(&mut self.held).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+    }
+
+    fn whole(&mut self) -> Result<Option<BytesMut>, FrameFault> {
+        let Some(prefix) = self.held.first_chunk::<LENGTH>() else { return Ok(None) };
+        let length = frame::length(*prefix)?;
+        if self.held.len() < LENGTH + length {
+            return Ok(None);
+        }
+        self.held.advance(LENGTH);
+        Ok(Some(self.held.split_to(length)))
+    }
+}
+
 async fn read_body<R: AsyncRead + Unpin>(stream: &mut R) -> Result<Vec<u8>, ControlFault> {
     let mut prefix = [0; LENGTH];
     stream.read_exact(&mut prefix).await?;
@@ -56,6 +93,23 @@ mod tests {
         let (sent, got) = tokio::join!(write(&mut here, &frame), read(&mut there));
         sent.unwrap();
         assert_eq!(got.unwrap(), frame);
+    }
+
+    #[tokio::test]
+    async fn a_wait_given_up_loses_nothing() {
+        let (mut here, there) = tokio::io::duplex(1024);
+        let mut frames = Frames::new(there);
+        let bytes = [Frame::Welcome { generation: 9 }.encode(), Frame::Drain.encode()].concat();
+        for byte in &bytes[..bytes.len() - 1] {
+            here.write_all(&[*byte]).await.unwrap();
+            if let std::task::Poll::Ready(frame) = futures_util::poll!(std::pin::pin!(frames.next())) {
+                assert_eq!(frame.unwrap(), Frame::Welcome { generation: 9 });
+            }
+        }
+        here.write_all(&bytes[bytes.len() - 1..]).await.unwrap();
+        assert_eq!(frames.next().await.unwrap(), Frame::Drain);
+        drop(here);
+        assert!(matches!(frames.next().await, Err(ControlFault::Io(_))));
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use crate::id::DaemonId;
 use serde::{Deserialize, Serialize};
 
 /// One daemon as the edge vouches for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DaemonEntry {
     /// Its name.

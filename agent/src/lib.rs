@@ -1,0 +1,75 @@
+//! The agent: dials out of a workspace to its daemons and is the workspace's SSH server.
+
+pub mod config;
+pub mod enrol;
+pub mod homes;
+pub mod keys;
+pub mod ssh;
+pub mod status;
+
+mod dialer;
+mod fleet;
+mod limits;
+mod serve;
+
+use config::Config;
+use dialer::Dialer;
+use drawbridge_shared::native::{
+    edge_client::{EdgeClient, EdgeFault},
+    state_dir::{StateDir, StateFault},
+};
+use enrol::EnrolFault;
+use keys::{Keeper, Pace};
+use limits::STOP_GRACE;
+use serve::Service;
+use ssh::{Account, Server};
+use status::Board;
+use tokio::time;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::info;
+
+/// File of the state folder that holds the workspace key.
+const WORKSPACE_KEY: &str = "workspace_key";
+
+/// The agent cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentFault {
+    /// Its folder.
+    #[error(transparent)]
+    State(#[from] StateFault),
+    /// Its call to the edge.
+    #[error(transparent)]
+    Edge(#[from] EdgeFault),
+    /// Its enrolment.
+    #[error(transparent)]
+    Enrol(#[from] EnrolFault),
+}
+
+/// Serves the workspace until `stop`.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFault> {
+    let state = StateDir::open(&config.edge.state_dir)?;
+    let key = state.identity(WORKSPACE_KEY)?;
+    let edge = EdgeClient::new(config.edge.url, config.edge.token.clone())?;
+    let enrolled = tokio::select! {
+        enrolled = enrol::enrol(&edge, &state, &key, &config.edge.token) => enrolled?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let pace = Pace { poll: config.poll, grace: config.grace };
+    let (keeper, keys) = Keeper::open(edge, config.edge.trust, enrolled.workspace.clone(), state.clone(), pace);
+    let board = Board::new(enrolled.workspace.clone(), state);
+    let (tasks, loops, end) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
+    let ssh = Server::new(key.ssh(), Account::current(), keys.clone());
+    let service = Service::new(ssh, keys.clone(), tasks.clone(), end.clone());
+    let dialer = Dialer { workspace: enrolled.workspace, key, service, board: board.clone() };
+    loops.spawn(keeper.run(stop.clone()));
+    loops.spawn(fleet::run(dialer, keys.watch(), stop.clone()));
+    stop.cancelled().await;
+    info!("stopping");
+    loops.close();
+    loops.wait().await;
+    end.cancel();
+    tasks.close();
+    // Sessions that outlast their hang-up were killed by then; what is left is only words that nobody hears.
+    let _ = time::timeout(STOP_GRACE, tasks.wait()).await;
+    Ok(())
+}

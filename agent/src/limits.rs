@@ -1,0 +1,24 @@
+//! Every bound of the agent outside its SSH server, with its reason.
+
+use std::time::Duration;
+
+/// Daemons of the region that are dialled at a time: the home, and two that take over.
+pub(crate) const MAX_DAEMONS: usize = 3;
+/// A daemon answers the first packet within this time, or the next address is tried.
+pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// From an open tunnel to Welcome; the daemon may ask the edge meanwhile.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between tries, with full jitter: from, and to.
+pub(crate) const DIAL_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// Another agent of this workspace took over; both coming back at once would never end.
+pub(crate) const SUPERSEDED_PAUSE: Duration = Duration::from_secs(30);
+/// A daemon that opens a stream says within this time what for.
+pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Inner connections at a time, over all tunnels.
+pub(crate) const MAX_CONNECTIONS: usize = 512;
+/// Between tries to enrol, with full jitter: from, and to.
+pub(crate) const ENROL_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// Longest `enrolled.json`.
+pub(crate) const MAX_ENROLLED: u64 = 4096;
+/// At the end, sessions get this long after their hang-up.
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);

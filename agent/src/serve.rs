@@ -1,0 +1,131 @@
+//! What runs over a tunnel: inner connections for the SSH server, and the daemon's words on the control stream.
+
+use crate::{
+    keys::Keys,
+    limits::{MAX_CONNECTIONS, OPEN_TIMEOUT},
+    ssh::{Peer, Server},
+};
+use drawbridge_shared::{
+    native::{
+        control::{self, ControlFault, Frames},
+        tunnel::{Stream, Tunnel},
+    },
+    tunnel::frame::{Frame, Reason},
+};
+use std::sync::Arc;
+use tokio::{sync::Semaphore, time};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, info, warn};
+
+/// Serves every tunnel of this agent; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Service {
+    ssh: Server<Keys>,
+    keys: Keys,
+    connections: Arc<Semaphore>,
+    tasks: TaskTracker,
+    end: CancellationToken,
+}
+
+/// How a tunnel ended.
+#[derive(Debug)]
+pub(crate) enum Parting {
+    /// The daemon said why.
+    Dismissed {
+        /// For our decision.
+        reason: Reason,
+        /// For people.
+        words: String,
+    },
+    /// It did not.
+    Broke(String),
+}
+
+impl Service {
+    /// Hands connections to `ssh`; `tasks` owns them, `end` ends them.
+    pub(crate) fn new(ssh: Server<Keys>, keys: Keys, tasks: TaskTracker, end: CancellationToken) -> Self {
+        Self { ssh, keys, connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)), tasks, end }
+    }
+
+    /// Serves `tunnel` until it ends, the daemon dismisses it, or `stop`. Dismissed, its connections live on to their
+    /// own end, and the tunnel with them.
+    pub(crate) async fn run(&self, tunnel: Tunnel, (reader, mut writer): Stream, stop: &CancellationToken) -> Parting {
+        let mut frames = Frames::new(reader);
+        let connections = TaskTracker::new();
+        loop {
+            tokio::select! {
+                accepted = tunnel.accept() => match accepted {
+                    Ok(stream) => self.take(stream, &connections),
+                    Err(fault) => return Parting::Broke(fault.to_string()),
+                },
+                heard = frames.next() => match self.heed(heard) {
+                    None => {}
+                    Some(parting) => {
+                        writer.finish();
+                        self.see_off(tunnel, connections);
+                        return parting;
+                    }
+                },
+                () = stop.cancelled() => {
+                    let goodbye = Frame::Goodbye { reason: Reason::Stopping, words: "the agent stops".into() };
+                    // Best effort: the daemon also sees the tunnel close.
+                    let _ = control::write(&mut writer, &goodbye).await;
+                    writer.finish();
+                    self.see_off(tunnel, connections);
+                    return Parting::Broke("the agent stops".into());
+                }
+            }
+        }
+    }
+
+    /// Only accepts; all else happens in the connection's own task. One too many is reset, which the user's ssh tells.
+    fn take(&self, stream: Stream, connections: &TaskTracker) {
+        let Ok(permit) = self.connections.clone().try_acquire_owned() else {
+            return warn!("too many connections; one is turned away");
+        };
+        let service = self.clone();
+        let served = connections.track_future(async move {
+            service.connection(stream).await;
+            drop(permit);
+        });
+        self.tasks.spawn(served);
+    }
+
+    async fn connection(&self, (mut reader, writer): Stream) {
+        match time::timeout(OPEN_TIMEOUT, control::read_open(&mut reader)).await {
+            Ok(Ok(open)) => {
+                let (trace, user, key) = (&open.trace_id, &open.user, &open.fingerprint);
+                info!(%trace, %user, %key, client = %open.client, "connection");
+                let stream = tokio::io::join(reader, writer);
+                self.ssh.serve(stream, Peer::new(open.client), self.end.child_token()).await;
+                info!(%trace, "connection ended");
+            }
+            Ok(Err(fault)) => debug!(%fault, "a stream without a header"),
+            Err(_) => debug!("a stream that does not say what for"),
+        }
+    }
+
+    fn heed(&self, heard: Result<Frame, ControlFault>) -> Option<Parting> {
+        match heard {
+            Ok(Frame::KeysChanged { .. }) => {
+                self.keys.hint();
+                None
+            }
+            Ok(Frame::Drain) => Some(Parting::Dismissed { reason: Reason::Draining, words: "the daemon drains".into() }),
+            Ok(Frame::Goodbye { reason, words }) => Some(Parting::Dismissed { reason, words }),
+            Ok(_) => Some(Parting::Broke(ControlFault::OutOfTurn.to_string())),
+            Err(fault) => Some(Parting::Broke(fault.to_string())),
+        }
+    }
+
+    /// Keeps `tunnel` until its last connection has ended.
+    fn see_off(&self, tunnel: Tunnel, connections: TaskTracker) {
+        connections.close();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = connections.wait() => tunnel.close("all connections have ended"),
+                _ = tunnel.closed() => {}
+            }
+        });
+    }
+}

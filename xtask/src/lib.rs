@@ -1,0 +1,20 @@
+//! Builds, runs and checks Drawbridge: what `cargo xtask` does, as a library for the end-to-end tests too.
+
+pub mod api;
+pub mod build;
+pub mod dev;
+pub mod interrupt;
+pub mod lint;
+pub mod process;
+pub mod setup;
+pub mod stack;
+pub mod test;
+pub mod wasm;
+
+use std::path::Path;
+
+/// The checkout.
+pub fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}

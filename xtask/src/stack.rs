@@ -1,0 +1,259 @@
+//! The whole system on one machine: the Worker under workerd, one daemon, an agent for each demo workspace.
+
+mod edge;
+mod files;
+mod known;
+
+pub use edge::Edge;
+pub use files::keygen;
+
+use crate::{api::Api, build::Programs, interrupt, process::Process};
+use anyhow::{Context, Result};
+use drawbridge_shared::{api::WorkspaceItem, id::WorkspaceId};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+/// Region of the demo.
+const REGION: &str = "local";
+/// Name of the jump host in the ssh_config.
+pub const JUMP: &str = "jump";
+/// Users and their workspaces.
+const DEMO: [(&str, &str); 2] = [("alice", "796636"), ("bob", "lighthouse")];
+/// A part of the stack is ready within this time.
+const READY: Duration = Duration::from_secs(60);
+
+/// A running system. Dropping it stops every part.
+#[derive(Debug)]
+pub struct Stack {
+    dir: PathBuf,
+    programs: Programs,
+    /// The edge.
+    pub edge: Edge,
+    /// The jump host.
+    pub daemon: Daemon,
+    /// The demo users.
+    pub users: Vec<User>,
+    /// The demo workspaces.
+    pub workspaces: Vec<Workspace>,
+}
+
+/// The running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Its process.
+    pub process: Process,
+    /// Its SSH port on 127.0.0.1.
+    pub port: u16,
+}
+
+/// A demo user with a registered key.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// User id.
+    pub id: String,
+    /// API token.
+    pub token: String,
+    /// Private key; the public one is beside it in `.pub`.
+    pub key_file: PathBuf,
+    /// `ssh -F` takes it: own key, own known_hosts.
+    pub ssh_config: PathBuf,
+}
+
+/// A demo workspace and its agent.
+#[derive(Debug)]
+pub struct Workspace {
+    /// Workspace id.
+    pub id: String,
+    /// Who may enter.
+    pub members: Vec<String>,
+    /// Its agent's token.
+    pub token: String,
+    /// Its agent's state folder.
+    pub state_dir: PathBuf,
+    /// Its agent.
+    pub agent: Process,
+}
+
+impl Stack {
+    /// Starts everything below `dir`, which is emptied first, and waits until a user can log in.
+    pub fn start(root: &Path, dir: &Path, programs: Programs) -> Result<Self> {
+        files::fresh(dir)?;
+        let edge = Edge::start(root, dir)?;
+        let api = edge.operator();
+        let daemon = start_daemon(&programs, dir, &edge, &api)?;
+        let workspaces = DEMO.iter().map(|(user, id)| workspace(&programs, dir, &edge, &api, user, id));
+        let mut workspaces = workspaces.collect::<Result<Vec<_>>>()?;
+        let users = DEMO.iter().map(|(id, _)| user(dir, &edge, &api, id, daemon.port)).collect::<Result<Vec<_>>>()?;
+        for workspace in &mut workspaces {
+            workspace.connected()?;
+        }
+        let stack = Self { dir: dir.into(), programs, edge, daemon, users, workspaces };
+        stack.write_known_hosts()?;
+        Ok(stack)
+    }
+
+    /// The user of that id.
+    pub fn user(&self, id: &str) -> Result<&User> {
+        self.users.iter().find(|user| user.id == id).with_context(|| format!("no demo user {id}"))
+    }
+
+    /// The workspace of that id.
+    pub fn workspace(&mut self, id: &str) -> Result<&mut Workspace> {
+        self.workspaces.iter_mut().find(|workspace| workspace.id == id).with_context(|| format!("no demo workspace {id}"))
+    }
+
+    /// `ssh -J` as that user, up to the destination, which is the caller's.
+    pub fn ssh(&self, user: &str) -> Result<Command> {
+        let mut ssh = Command::new("ssh");
+        ssh.arg("-F").arg(&self.user(user)?.ssh_config).args(["-J", JUMP]);
+        Ok(ssh)
+    }
+
+    /// Starts the agent of `id` again, on its old state, and waits for its tunnel.
+    pub fn restart_agent(&mut self, id: &str) -> Result<()> {
+        let (dir, programs, url) = (self.dir.clone(), self.programs.clone(), self.edge.url.clone());
+        let workspace = self.workspace(id)?;
+        workspace.agent.kill();
+        workspace.agent = start_agent(&programs, &dir, &url, id, &workspace.token, &workspace.state_dir)?;
+        workspace.connected()
+    }
+
+    /// The stack as scripts see it.
+    pub fn describe(&self) -> Value {
+        let user =
+            |user: &User| json!({"id": user.id, "token": user.token, "keyFile": user.key_file, "sshConfig": user.ssh_config});
+        let workspace = |workspace: &Workspace| {
+            let agent = json!({"pid": workspace.agent.pid(), "stateDir": workspace.state_dir, "token": workspace.token});
+            json!({"id": workspace.id, "members": workspace.members, "agent": agent})
+        };
+        json!({
+            "edge": {"url": self.edge.url, "operatorToken": self.edge.operator_token, "pid": self.edge.process.pid()},
+            "jump": {"host": "127.0.0.1", "port": self.daemon.port, "pid": self.daemon.process.pid()},
+            "knownHosts": known::path(&self.dir),
+            "trustKeys": [self.edge.trust_key],
+            "users": self.users.iter().map(user).collect::<Vec<_>>(),
+            "workspaces": self.workspaces.iter().map(workspace).collect::<Vec<_>>(),
+        })
+    }
+
+    /// Writes [`Self::describe`] to `stack.json`, which a signal removes.
+    pub fn announce(&self) -> Result<PathBuf> {
+        let path = self.dir.join("stack.json");
+        interrupt::removes(path.clone());
+        let draft = self.dir.join("stack.json.new");
+        fs::write(&draft, serde_json::to_string_pretty(&self.describe())?)?;
+        fs::rename(draft, &path)?;
+        Ok(path)
+    }
+
+    /// Where the stack's files are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn write_known_hosts(&self) -> Result<()> {
+        let api = self.edge.operator();
+        let jump = fs::read_to_string(daemon_state(&self.dir).join("identity.pub"))?;
+        let keys = self.workspaces.iter().map(|workspace| host_key(&api, &workspace.id)).collect::<Result<Vec<_>>>()?;
+        known::write(&self.dir, self.daemon.port, &jump, &keys)
+    }
+}
+
+impl Drop for Stack {
+    /// Agents first, so that none complains about the daemon.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.dir.join("stack.json"));
+        for workspace in &self.workspaces {
+            workspace.agent.signal(Signal::TERM);
+        }
+        self.workspaces.clear();
+        self.daemon.process.stop();
+        self.edge.process.stop();
+    }
+}
+
+impl Workspace {
+    /// Waits until its agent has a tunnel.
+    fn connected(&mut self) -> Result<()> {
+        let status = self.state_dir.join("status.json");
+        let pid = self.agent.pid();
+        self.agent.until("its tunnel", READY, || is_connected(&status, pid))
+    }
+}
+
+fn is_connected(status: &Path, pid: u32) -> Option<()> {
+    let status: Value = serde_json::from_str(&fs::read_to_string(status).ok()?).ok()?;
+    let connected = status["tunnels"].as_object()?.values().any(|tunnel| tunnel["state"] == "connected");
+    (connected && status["pid"] == pid).then_some(())
+}
+
+fn daemon_state(dir: &Path) -> PathBuf {
+    dir.join("daemon")
+}
+
+fn start_daemon(programs: &Programs, dir: &Path, edge: &Edge, api: &Api) -> Result<Daemon> {
+    let state = daemon_state(dir);
+    let identity = files::output(Command::new(&programs.daemon).arg("identity").arg("--state-dir").arg(&state))?;
+    let token = mint(api, "daemon", "local-1")?;
+    let mut command = Command::new(&programs.daemon);
+    command.args(["run", "--edge", &edge.url, "--listen-ssh", "127.0.0.1:0", "--listen-tunnel", "127.0.0.1:0"]);
+    command.args(["--poll-seconds", "1", "--drain-seconds", "2", "--domain", "local.drawbridge.test"]);
+    command.arg("--trust").arg(files::trust(dir)).arg("--state-dir").arg(&state).env("DRAWBRIDGE_TOKEN", token);
+    let mut process = Process::start("the daemon", &mut command, &files::log(dir, "daemon"), Signal::TERM)?;
+    let listening = process.until("listening", READY, || listening(&state))?;
+    let (ssh, tunnel) = (port(&listening["ssh"])?, port(&listening["tunnel"])?);
+    let body = json!({"identity": identity.trim(), "region": REGION, "addresses": [format!("127.0.0.1:{tunnel}")]});
+    api.put("/api/operator/daemons/local-1", &body)?.ok()?;
+    Ok(Daemon { process, port: ssh })
+}
+
+fn listening(state: &Path) -> Option<Value> {
+    serde_json::from_str(&fs::read_to_string(state.join("listening.json")).ok()?).ok()
+}
+
+fn port(address: &Value) -> Result<u16> {
+    let address: std::net::SocketAddr = address.as_str().unwrap_or_default().parse()?;
+    Ok(address.port())
+}
+
+fn workspace(programs: &Programs, dir: &Path, edge: &Edge, api: &Api, member: &str, id: &str) -> Result<Workspace> {
+    api.put(&format!("/api/operator/workspaces/{id}"), &json!({"region": REGION}))?.ok()?;
+    api.put(&format!("/api/operator/workspaces/{id}/members/{member}"), &json!({}))?.ok()?;
+    let token = mint(api, "agent", id)?;
+    let state_dir = dir.join("agents").join(id);
+    let agent = start_agent(programs, dir, &edge.url, id, &token, &state_dir)?;
+    Ok(Workspace { id: id.into(), members: vec![member.into()], token, state_dir, agent })
+}
+
+fn start_agent(programs: &Programs, dir: &Path, edge: &str, id: &str, token: &str, state: &Path) -> Result<Process> {
+    let mut command = Command::new(&programs.agent);
+    command.args(["run", "--edge", edge, "--poll-seconds", "1"]);
+    command.arg("--trust").arg(files::trust(dir)).arg("--state-dir").arg(state).env("DRAWBRIDGE_TOKEN", token);
+    Process::start(&format!("the agent of {id}"), &mut command, &files::log(dir, &format!("agent-{id}")), Signal::TERM)
+}
+
+fn user(dir: &Path, edge: &Edge, api: &Api, id: &str, port: u16) -> Result<User> {
+    let token = mint(api, "user", id)?;
+    let key_file = keygen(&dir.join("keys").join(id), &format!("{id}@demo"))?;
+    let line = fs::read_to_string(key_file.with_extension("pub"))?;
+    Api::new(&edge.url, &token).post("/api/ssh/keys", &json!({"publicKey": line}))?.ok()?;
+    let ssh_config = files::ssh_config(dir, id, port, &key_file, &known::path(dir))?;
+    Ok(User { id: id.into(), token, key_file, ssh_config })
+}
+
+/// A new token; the only time that it is shown.
+pub fn mint(api: &Api, scope: &str, subject: &str) -> Result<String> {
+    let minted: Value = api.post("/api/operator/tokens", &json!({"scope": scope, "subject": subject}))?.json()?;
+    Ok(minted["token"].as_str().context("the edge minted no token")?.to_owned())
+}
+
+fn host_key(api: &Api, id: &str) -> Result<(WorkspaceId, String)> {
+    let workspace: WorkspaceItem = api.get(&format!("/api/operator/workspaces/{id}"))?.json()?;
+    Ok((workspace.id, workspace.agent_key.context("the workspace has no agent key yet")?))
+}

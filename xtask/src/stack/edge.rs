@@ -1,0 +1,108 @@
+//! The Worker under `wrangler dev`: real workerd, local KV, its files all below the stack's folder.
+
+use super::{
+    READY,
+    files::{self, keygen, log},
+};
+use crate::{api::Api, process::Process};
+use anyhow::{Context, Result};
+use drawbridge_shared::token::{Scope, Token};
+use rustix::process::Signal;
+use std::{
+    fs::{self, OpenOptions},
+    io::{Read, Write},
+    net::TcpListener,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The running edge.
+#[derive(Debug)]
+pub struct Edge {
+    root: PathBuf,
+    dir: PathBuf,
+    port: u16,
+    /// Its process: wrangler, the leader of a group with workerd.
+    pub process: Process,
+    /// `http://127.0.0.1:<port>`.
+    pub url: String,
+    /// The first operator token.
+    pub operator_token: String,
+    /// The public signing key.
+    pub trust_key: String,
+}
+
+impl Edge {
+    /// Makes secrets and starts it below `dir`.
+    pub(super) fn start(root: &Path, dir: &Path) -> Result<Self> {
+        eprintln!("starting the edge ...");
+        let home = dir.join("edge");
+        let signing = keygen(&home.join("signing_key"), "edge")?;
+        let trust_key = fs::read_to_string(signing.with_extension("pub"))?.trim().to_owned();
+        fs::write(files::trust(dir), format!("{trust_key}\n"))?;
+        let operator_token = operator_token()?;
+        secrets(&home, &operator_token, &fs::read_to_string(&signing)?)?;
+        // Verbatim: wrangler puts temporary files beside its configuration.
+        fs::copy(root.join("wrangler.toml"), home.join("wrangler.toml"))?;
+        let port = free_port()?;
+        let process = launch(root, dir, port)?;
+        let url = format!("http://127.0.0.1:{port}");
+        let mut edge = Self { root: root.into(), dir: dir.into(), port, process, url, operator_token, trust_key };
+        edge.ready()?;
+        Ok(edge)
+    }
+
+    /// The API with the operator's token.
+    pub fn operator(&self) -> Api {
+        Api::new(&self.url, &self.operator_token)
+    }
+
+    /// Stops it; what it stored stays.
+    pub fn stop(&mut self) {
+        self.process.stop();
+    }
+
+    /// Starts it again on the same port, with what it stored.
+    pub fn restart(&mut self) -> Result<()> {
+        self.process = launch(&self.root, &self.dir, self.port)?;
+        self.ready()
+    }
+
+    fn ready(&mut self) -> Result<()> {
+        let api = Api::new(&self.url, "");
+        self.process.until("answering", READY, || api.get("/healthz").ok().filter(|answer| answer.status == 200).map(drop))
+    }
+}
+
+fn launch(root: &Path, dir: &Path, port: u16) -> Result<Process> {
+    let home = dir.join("edge");
+    let mut command = Command::new("node");
+    command.current_dir(&home).arg(root.join("node_modules/wrangler/wrangler-dist/cli.js")).arg("dev");
+    command.arg(root.join("edge/build/index.js")).arg("--config").arg(home.join("wrangler.toml"));
+    command.args(["--ip", "127.0.0.1", "--port", &port.to_string(), "--inspector-port", "0", "--log-level", "warn"]);
+    command.arg("--persist-to").arg(home.join("state")).arg("--env-file").arg(home.join("secrets.env"));
+    command.arg("--show-interactive-dev-session=false");
+    command.env("CLOUDFLARE_CF_FETCH_ENABLED", "false").env("WRANGLER_SEND_METRICS", "false").env("NO_COLOR", "1");
+    command.env("WRANGLER_LOG_PATH", home.join("logs")).env("WRANGLER_REGISTRY_PATH", home.join("registry"));
+    command.env("XDG_CONFIG_HOME", home.join("config"));
+    Process::start("the edge", &mut command, &log(dir, "edge"), Signal::INT)
+}
+
+fn operator_token() -> Result<String> {
+    let mut secret = [0; 32];
+    fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut secret)).context("no randomness")?;
+    Ok(Token::mint(Scope::Operator, &secret).expose().to_owned())
+}
+
+fn secrets(home: &Path, operator_token: &str, signing_key: &str) -> Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(home.join("secrets.env"))?;
+    let pem = signing_key.replace('\n', "\\n");
+    write!(file, "OPERATOR_TOKEN=\"{operator_token}\"\nSIGNING_KEY=\"{pem}\"\n")?;
+    Ok(())
+}
+
+/// wrangler takes no port 0; a port that was free a moment ago is as good as it gets.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

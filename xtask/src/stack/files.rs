@@ -1,0 +1,59 @@
+//! What the stack keeps on disk: keys, logs, trust, ssh_config.
+
+use super::JUMP;
+use anyhow::{Context, Result, ensure};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Empties `dir` and makes its folders.
+pub(super) fn fresh(dir: &Path) -> Result<()> {
+    if dir.exists() {
+        fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
+    }
+    for folder in ["", "keys", "logs", "edge", "agents"] {
+        fs::create_dir_all(dir.join(folder))?;
+    }
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    Ok(())
+}
+
+/// The log of `name`.
+pub(super) fn log(dir: &Path, name: &str) -> PathBuf {
+    dir.join("logs").join(format!("{name}.log"))
+}
+
+/// The edge's public signing keys.
+pub(super) fn trust(dir: &Path) -> PathBuf {
+    dir.join("trust")
+}
+
+/// A new ed25519 key pair without a passphrase.
+pub fn keygen(file: &Path, comment: &str) -> Result<PathBuf> {
+    output(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f"]).arg(file))?;
+    Ok(file.into())
+}
+
+/// What `command` prints, if it succeeds.
+pub(super) fn output(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    ensure!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// An ssh_config that touches nothing of the user's; the first demo user's is plain `ssh_config`.
+pub(super) fn ssh_config(dir: &Path, user: &str, port: u16, key: &Path, known_hosts: &Path) -> Result<PathBuf> {
+    let path = dir.join(if user == "alice" { "ssh_config".into() } else { format!("ssh_config.{user}") });
+    let text = format!(
+        "Host {JUMP}\n  HostName 127.0.0.1\n  Port {port}\n\nHost *\n  IdentityFile \"{key}\"\n  IdentitiesOnly yes\n  \
+         IdentityAgent none\n  UserKnownHostsFile \"{known}\"\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  \
+         CheckHostIP no\n  UpdateHostKeys no\n  LogLevel ERROR\n",
+        key = key.display(),
+        known = known_hosts.display(),
+    );
+    fs::write(&path, text)?;
+    Ok(path)
+}
