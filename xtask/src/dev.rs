@@ -57,8 +57,13 @@ fn lock(dir: &Path) -> Result<File> {
 
 fn run(stack: &Stack, command: &str) -> Result<ExitCode> {
     let workspace = stack.workspaces.first().context("no workspace")?;
-    let status =
-        stack.ssh("alice")?.args(["-o", "BatchMode=yes"]).arg(format!("user@ws-{}", workspace.id)).arg(command).status()?;
+    let status = stack
+        .user("alice")?
+        .ssh()
+        .args(["-o", "BatchMode=yes"])
+        .arg(format!("user@ws-{}", workspace.id))
+        .arg(command)
+        .status()?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)))
 }
 

@@ -89,11 +89,11 @@ impl Stack {
         let daemon = start_daemon(&programs, dir, &edge, &api)?;
         let workspaces = DEMO.iter().map(|(user, id)| workspace(&programs, dir, &edge, &api, user, id));
         let mut workspaces = workspaces.collect::<Result<Vec<_>>>()?;
-        let users = DEMO.iter().map(|(id, _)| user(dir, &edge, &api, id, daemon.port)).collect::<Result<Vec<_>>>()?;
         for workspace in &mut workspaces {
             workspace.connected()?;
         }
-        let stack = Self { dir: dir.into(), programs, edge, daemon, users, workspaces };
+        let mut stack = Self { dir: dir.into(), programs, edge, daemon, users: Vec::new(), workspaces };
+        stack.users = DEMO.iter().map(|(id, _)| stack.new_user(id)).collect::<Result<_>>()?;
         stack.write_known_hosts()?;
         Ok(stack)
     }
@@ -103,16 +103,30 @@ impl Stack {
         self.users.iter().find(|user| user.id == id).with_context(|| format!("no demo user {id}"))
     }
 
+    /// One more user with a token, a key that is registered through the public API, and an ssh_config.
+    pub fn new_user(&self, id: &str) -> Result<User> {
+        let user = self.new_stranger(id)?;
+        let line = fs::read_to_string(user.key_file.with_extension("pub"))?;
+        self.api(&user).post("/api/ssh/keys", &json!({"publicKey": line}))?.ok()?;
+        Ok(user)
+    }
+
+    /// One more user with a token, and a key that nobody knows.
+    pub fn new_stranger(&self, id: &str) -> Result<User> {
+        let token = mint(&self.edge.operator(), "user", id)?;
+        let key_file = keygen(&self.dir.join("keys").join(id), &format!("{id}@demo"))?;
+        let ssh_config = files::ssh_config(&self.dir, id, self.daemon.port, &key_file, &known::path(&self.dir))?;
+        Ok(User { id: id.into(), token, key_file, ssh_config })
+    }
+
+    /// The API as `user` calls it.
+    pub fn api(&self, user: &User) -> Api {
+        Api::new(&self.edge.url, &user.token)
+    }
+
     /// The workspace of that id.
     pub fn workspace(&mut self, id: &str) -> Result<&mut Workspace> {
         self.workspaces.iter_mut().find(|workspace| workspace.id == id).with_context(|| format!("no demo workspace {id}"))
-    }
-
-    /// `ssh -J` as that user, up to the destination, which is the caller's.
-    pub fn ssh(&self, user: &str) -> Result<Command> {
-        let mut ssh = Command::new("ssh");
-        ssh.arg("-F").arg(&self.user(user)?.ssh_config).args(["-J", JUMP]);
-        Ok(ssh)
     }
 
     /// Starts the agent of `id` again, on its old state, and waits for its tunnel.
@@ -178,6 +192,15 @@ impl Drop for Stack {
     }
 }
 
+impl User {
+    /// `ssh -J` as this user, up to the destination, which is the caller's.
+    pub fn ssh(&self) -> Command {
+        let mut ssh = Command::new("ssh");
+        ssh.arg("-F").arg(&self.ssh_config).args(["-J", JUMP]);
+        ssh
+    }
+}
+
 impl Workspace {
     /// Waits until its agent has a tunnel.
     fn connected(&mut self) -> Result<()> {
@@ -236,15 +259,6 @@ fn start_agent(programs: &Programs, dir: &Path, edge: &str, id: &str, token: &st
     command.args(["run", "--edge", edge, "--poll-seconds", "1"]);
     command.arg("--trust").arg(files::trust(dir)).arg("--state-dir").arg(state).env("DRAWBRIDGE_TOKEN", token);
     Process::start(&format!("the agent of {id}"), &mut command, &files::log(dir, &format!("agent-{id}")), Signal::TERM)
-}
-
-fn user(dir: &Path, edge: &Edge, api: &Api, id: &str, port: u16) -> Result<User> {
-    let token = mint(api, "user", id)?;
-    let key_file = keygen(&dir.join("keys").join(id), &format!("{id}@demo"))?;
-    let line = fs::read_to_string(key_file.with_extension("pub"))?;
-    Api::new(&edge.url, &token).post("/api/ssh/keys", &json!({"publicKey": line}))?.ok()?;
-    let ssh_config = files::ssh_config(dir, id, port, &key_file, &known::path(dir))?;
-    Ok(User { id: id.into(), token, key_file, ssh_config })
 }
 
 /// A new token; the only time that it is shown.

@@ -1,0 +1,104 @@
+//! Which agents a daemon lets in: the workspace's own, and no other.
+
+use crate::{
+    Run::{Alone, Shared},
+    Test,
+};
+use anyhow::{Result, bail, ensure};
+use drawbridge_shared::{
+    id::WorkspaceId,
+    native::{
+        control,
+        identity::{Identity, PublicIdentity},
+        quic,
+        state_dir::StateDir,
+        tunnel::Tunnel,
+    },
+    tunnel::{
+        VERSION,
+        frame::{Frame, Reason},
+        proof::Binding,
+    },
+};
+use e2e::{Session, Stack};
+use serde_json::Value;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("agents::a_forged_one_is_refused", Shared(forged)),
+    ("agents::one_of_another_workspace_is_refused", Shared(foreign)),
+    ("agents::one_without_proof_is_refused", Shared(unsigned)),
+    ("agents::a_daemon_with_another_identity_is_not_believed", Shared(impostor)),
+    ("agents::killed_and_restarted_works_again_within_five_seconds", Alone(restarted)),
+];
+
+/// The daemon as an agent sees it.
+fn daemon(world: &Stack) -> Result<(SocketAddr, PublicIdentity)> {
+    let listed: Value = world.edge.operator().get("/api/operator/daemons")?.json()?;
+    let entry = &listed["items"][0];
+    let identity = PublicIdentity::from_line(entry["identity"].as_str().unwrap_or_default())?;
+    Ok((entry["addresses"][0].as_str().unwrap_or_default().parse()?, identity))
+}
+
+/// What a daemon answers to a proof for `workspace` that `sign` makes.
+fn answer_to(world: &Stack, workspace: &str, sign: impl Fn(&Binding<'_>) -> String) -> Result<Frame> {
+    let (address, identity) = daemon(world)?;
+    let workspace: WorkspaceId = workspace.parse()?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let tunnel: Tunnel = quic::dial(address, identity).await?;
+        let (mut reader, mut writer) = tunnel.open().await?;
+        let hello = Frame::Hello { version: VERSION, workspace: workspace.clone(), agent: "test".into() };
+        control::write(&mut writer, &hello).await?;
+        let Frame::Challenge { nonce } = control::read(&mut reader).await? else { bail!("no challenge") };
+        let exporter = tunnel.exporter()?;
+        let binding = Binding { nonce: &nonce, daemon: &identity.0, workspace: &workspace, exporter: &exporter };
+        control::write(&mut writer, &Frame::Proof { signature: sign(&binding) }).await?;
+        Ok(control::read(&mut reader).await?)
+    })
+}
+
+fn refused(frame: Frame) -> Result<()> {
+    ensure!(matches!(frame, Frame::Refuse { reason: Reason::NotRegistered, .. }), "{frame:?}");
+    Ok(())
+}
+
+fn own_key(world: &Stack, id: &str) -> Result<Identity> {
+    let workspace = world.workspaces.iter().find(|workspace| workspace.id == id);
+    let state = workspace.map(|workspace| workspace.state_dir.clone()).unwrap_or_default();
+    Ok(StateDir::open(&state)?.identity("workspace_key")?)
+}
+
+fn forged(world: &Stack) -> Result<()> {
+    let key = Identity::from_seed(&[9; 32]);
+    refused(answer_to(world, "796636", |binding| binding.sign(&key.ssh()).unwrap_or_default())?)
+}
+
+fn foreign(world: &Stack) -> Result<()> {
+    let key = own_key(world, "lighthouse")?;
+    refused(answer_to(world, "796636", |binding| binding.sign(&key.ssh()).unwrap_or_default())?)?;
+    refused(answer_to(world, "nowhere", |binding| binding.sign(&key.ssh()).unwrap_or_default())?)
+}
+
+fn unsigned(world: &Stack) -> Result<()> {
+    refused(answer_to(world, "796636", |_| String::new())?)
+}
+
+fn impostor(world: &Stack) -> Result<()> {
+    let (address, _) = daemon(world)?;
+    let other = Identity::from_seed(&[9; 32]).public();
+    let dialled = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(quic::dial(address, other));
+    ensure!(dialled.is_err(), "an agent believed a daemon with another key");
+    Ok(())
+}
+
+fn restarted(world: &mut Stack) -> Result<()> {
+    world.workspace("796636")?.agent.kill();
+    let begun = Instant::now();
+    world.restart_agent("796636")?;
+    world.user("alice")?.run("user@ws-796636", "echo again")?.printed("again\n")?;
+    ensure!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+    Ok(())
+}

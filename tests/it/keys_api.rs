@@ -1,0 +1,113 @@
+//! The key API under real workerd, as existing clients call it.
+
+use crate::{Run::Shared, Test};
+use anyhow::{Context, Result, ensure};
+use e2e::Stack;
+use serde_json::{Value, json};
+use std::{collections::HashSet, thread};
+use xtask::api::{Answer, Api};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("keys_api::register_list_delete", Shared(round)),
+    ("keys_api::bad_lines_get_a_title_that_says_why", Shared(bad_lines)),
+    ("keys_api::every_error_is_the_contracts", Shared(errors)),
+    ("keys_api::fifteen_at_once_lose_none", Shared(at_once)),
+    ("keys_api::ten_of_the_same_make_one", Shared(the_same)),
+];
+
+fn key_line(name: &str) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    let file = xtask::stack::keygen(&folder.path().join("key"), name)?;
+    Ok(std::fs::read_to_string(file.with_extension("pub"))?)
+}
+
+fn new_api(world: &Stack, user: &str) -> Result<Api> {
+    Ok(Api::new(&world.edge.url, &xtask::stack::mint(&world.edge.operator(), "user", user)?))
+}
+
+fn register(api: &Api, line: &str) -> Result<Answer> {
+    api.post("/api/ssh/keys", &json!({"publicKey": line}))
+}
+
+fn round(world: &Stack) -> Result<()> {
+    let api = new_api(world, "api-round")?;
+    ensure!(api.get("/api/ssh/keys")?.json::<Value>()? == json!([]));
+    let line = key_line("my laptop")?;
+    let answer = register(&api, &line)?;
+    ensure!(answer.status == 201, "{answer:?}");
+    let item: Value = answer.json()?;
+    ensure!(item["publicKey"] == line.trim() && item["title"] == "my laptop", "{item}");
+    ensure!(item["createdAt"].as_str().is_some_and(|at| at.ends_with('Z')), "{item}");
+    ensure!(register(&api, &line)?.status == 409);
+    ensure!(api.get("/api/ssh/keys")?.json::<Value>()? == json!([item]));
+    let fingerprint = json!({"publicKeyFingerprint": item["publicKeyFingerprint"]});
+    ensure!(api.delete("/api/ssh/keys", &fingerprint)?.status == 204);
+    ensure!(api.delete("/api/ssh/keys", &fingerprint)?.status == 404);
+    ensure!(api.get("/api/ssh/keys")?.json::<Value>()? == json!([]));
+    Ok(())
+}
+
+fn bad_lines(world: &Stack) -> Result<()> {
+    let api = new_api(world, "api-bad")?;
+    let good = key_line("x")?;
+    let cases = [
+        ("hello", "Unsupported key type"),
+        (&format!("no-pty {good}"), "Options in front of a public key are not accepted"),
+        (&format!("{good}{good}"), "A public key is a single line without control characters"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0", "This is a private key"),
+    ];
+    for (line, title) in cases {
+        let answer = register(&api, line)?;
+        let problem: Value = serde_json::from_str(&answer.body)?;
+        ensure!(answer.status == 400 && problem["title"] == title, "{answer:?}");
+        ensure!(!answer.body.contains("c2VjcmV0"), "a private key is never echoed");
+    }
+    Ok(())
+}
+
+fn errors(world: &Stack) -> Result<()> {
+    let api = new_api(world, "api-errors")?;
+    let nobody = Api::new(&world.edge.url, "nonsense");
+    let answers = [
+        (nobody.get("/api/ssh/keys")?, 401),
+        (api.get("/api/nowhere")?, 404),
+        (api.put("/api/ssh/keys", &json!({}))?, 405),
+        (api.post("/api/ssh/keys", &json!({"publicKey": 5}))?, 400),
+        (api.post("/api/ssh/keys", &json!({"publicKey": "x".repeat(20_000)}))?, 413),
+        (api.get("/api/operator/workspaces")?, 403),
+        (api.get("/v1/snapshot")?, 403),
+    ];
+    for (answer, status) in answers {
+        let problem: Value = serde_json::from_str(&answer.body).with_context(|| answer.body.clone())?;
+        let shaped = problem["title"].is_string() && problem["traceId"].is_string() && problem["status"] == status;
+        ensure!(answer.status == status && shaped, "{answer:?} is no {status}");
+    }
+    Ok(())
+}
+
+fn at_once(world: &Stack) -> Result<()> {
+    let api = new_api(world, "api-many")?;
+    let lines = (0..15).map(|n| key_line(&n.to_string())).collect::<Result<Vec<_>>>()?;
+    let statuses = all(lines.iter().map(|line| (&api, line.as_str())))?;
+    ensure!(statuses == [201; 15], "{statuses:?}");
+    let held: Vec<Value> = api.get("/api/ssh/keys")?.json()?;
+    let titles: HashSet<_> = held.iter().filter_map(|item| item["title"].as_str()).collect();
+    ensure!(titles.len() == 15, "{titles:?}");
+    Ok(())
+}
+
+fn the_same(world: &Stack) -> Result<()> {
+    let (api, line) = (new_api(world, "api-same")?, key_line("same")?);
+    let mut statuses = all(std::iter::repeat_n((&api, line.as_str()), 10))?;
+    statuses.sort_unstable();
+    ensure!(statuses[0] == 201 && statuses[1..] == [409; 9], "{statuses:?}");
+    Ok(())
+}
+
+/// All at the same time.
+fn all<'a>(calls: impl Iterator<Item = (&'a Api, &'a str)>) -> Result<Vec<u16>> {
+    thread::scope(|scope| {
+        let calls: Vec<_> = calls.map(|(api, line)| scope.spawn(move || register(api, line))).collect();
+        calls.into_iter().map(|call| Ok(call.join().map_err(|_| anyhow::anyhow!("a call panicked"))??.status)).collect()
+    })
+}

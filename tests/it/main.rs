@@ -1,0 +1,67 @@
+//! End-to-end tests: the real Worker under workerd, daemon and agent as processes, the real `ssh`.
+
+mod agents;
+mod jump;
+mod keys_api;
+mod login;
+mod outage;
+mod secrets;
+mod session;
+mod snapshot;
+mod transfer;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::process::ExitCode;
+
+use Run::{Alone, Shared};
+use anyhow::Result;
+use e2e::Stack;
+
+/// A test's name and what it does.
+type Test = (&'static str, Run);
+
+/// How a test uses the running system.
+#[derive(Clone, Copy)]
+enum Run {
+    /// Beside others, and leaves it as it is.
+    Shared(fn(&Stack) -> Result<()>),
+    /// Alone with it: stops parts, and leaves it running.
+    Alone(fn(&mut Stack) -> Result<()>),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    if let Err(fault) = xtask::interrupt::install() {
+        eprintln!("cannot catch signals: {fault}");
+        return ExitCode::FAILURE;
+    }
+    let tests = [
+        login::TESTS,
+        session::TESTS,
+        transfer::TESTS,
+        jump::TESTS,
+        keys_api::TESTS,
+        snapshot::TESTS,
+        agents::TESTS,
+        outage::TESTS,
+    ];
+    let trials = tests.into_iter().flatten().map(trial).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let last = libtest_mimic::run(&arguments, secrets::TESTS.iter().map(trial).collect());
+    e2e::end_of_world();
+    if conclusion.has_failed() || last.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn trial((name, run): &Test) -> Trial {
+    let run = *run;
+    Trial::test(*name, move || run.once().map_err(|fault| Failed::from(format!("{fault:#}"))))
+}
+
+impl Run {
+    fn once(self) -> Result<()> {
+        match self {
+            Shared(test) => e2e::with_world(test),
+            Alone(test) => e2e::alone_with_world(test),
+        }
+    }
+}
