@@ -14,7 +14,7 @@ use drawbridge_shared::{
     time::Timestamp,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -118,6 +118,19 @@ impl KeySet {
         PublicIdentity::from_line(self.workspace(id)?.agent_key.as_deref()?).ok()
     }
 
+    /// What differs between this view and the `next` one.
+    pub fn touched(&self, next: &Self) -> Touched {
+        let places: HashSet<_> = self.shards.keys().chain(next.shards.keys()).collect();
+        let mut touched = Touched::default();
+        for at in places {
+            match (self.shards.get(at), next.shards.get(at)) {
+                (Some(old), Some(new)) if old.reference == new.reference => {}
+                (old, new) => touched.note(old.map(|shard| &shard.content), new.map(|shard| &shard.content)),
+            }
+        }
+        touched
+    }
+
     /// The directory of daemons.
     pub fn daemons(&self) -> &[DaemonEntry] {
         match self.content(Family::Daemons, 0) {
@@ -132,6 +145,37 @@ impl KeySet {
 
     fn content(&self, family: Family, id: u8) -> Option<&Content> {
         self.shards.get(&(family, id)).map(|shard| &shard.content)
+    }
+}
+
+/// Whom a new view concerns.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    users: HashSet<UserHash>,
+    workspaces: HashSet<WorkspaceId>,
+    directory: bool,
+}
+
+impl Touched {
+    /// Whether the agent of `workspace`, as it now is, has something new to know.
+    pub fn concerns(&self, id: &WorkspaceId, workspace: Option<&Workspace>) -> bool {
+        let members = workspace.map_or(&[][..], |workspace| &workspace.members);
+        self.directory || self.workspaces.contains(id) || members.iter().any(|user| self.users.contains(&UserHash::of(user)))
+    }
+
+    fn note(&mut self, old: Option<&Content>, new: Option<&Content>) {
+        match (old, new) {
+            (Some(Content::Keys(old)), Some(Content::Keys(new))) => self.users.extend(old.changed_users(new)),
+            (Some(Content::Keys(shard)), None) | (None, Some(Content::Keys(shard))) => self.users.extend(shard.all_users()),
+            (Some(Content::Workspaces(old)), Some(Content::Workspaces(new))) => {
+                let differing = old.keys().chain(new.keys()).filter(|id| old.get(id) != new.get(id));
+                self.workspaces.extend(differing.cloned());
+            }
+            (Some(Content::Workspaces(all)), None) | (None, Some(Content::Workspaces(all))) => {
+                self.workspaces.extend(all.keys().cloned())
+            }
+            _ => self.directory = true,
+        }
     }
 }
 
@@ -182,6 +226,21 @@ pub(crate) mod tests {
         let new = old.next(manifest, vec![changed]).unwrap();
         assert_eq!(new.users(&fingerprint(1), NOW).len(), 1);
         assert_eq!(new.users(&fingerprint(2), NOW), [UserHash::of(&"carol".parse().unwrap())]);
+    }
+
+    #[test]
+    fn a_change_concerns_its_workspaces_only() {
+        let workspaces: &[(&str, &[&str])] = &[("1", &["alice"]), ("2", &["bob"])];
+        let old = keyset(&[(1, "alice"), (2, "bob")], workspaces);
+        let concerned = |new: &KeySet| {
+            let touched = old.touched(new);
+            ["1", "2"].map(|id| id.parse().unwrap()).map(|id| touched.concerns(&id, new.workspace(&id)))
+        };
+        assert_eq!(concerned(&keyset(&[(1, "alice"), (2, "bob")], workspaces)), [false, false]);
+        assert_eq!(concerned(&keyset(&[(1, "alice")], workspaces)), [false, true]);
+        assert_eq!(concerned(&keyset(&[(1, "alice"), (2, "bob"), (3, "alice")], workspaces)), [true, false]);
+        assert_eq!(concerned(&keyset(&[(1, "alice"), (2, "bob")], &[("1", &["alice", "bob"]), ("2", &["bob"])])), [true, false]);
+        assert_eq!(concerned(&keyset(&[(1, "alice"), (2, "bob")], &[("1", &["alice"])])), [false, true]);
     }
 
     #[test]

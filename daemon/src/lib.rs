@@ -9,6 +9,7 @@ pub mod link;
 pub mod registry;
 pub mod snapshot;
 
+mod herald;
 mod jump;
 mod limits;
 mod listener;
@@ -27,7 +28,7 @@ use link::Link;
 use listener::Listener;
 use registry::Registry;
 use serde::Serialize;
-use snapshot::{Keeper, Store};
+use snapshot::{Keeper, Snapshots, Store};
 use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::{net::TcpListener, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -45,6 +46,7 @@ pub struct Daemon {
     listener: Listener,
     acceptor: Acceptor,
     keeper: Keeper,
+    snapshots: Snapshots,
     registry: Registry<Link>,
     state: StateDir,
     listening: Listening,
@@ -108,9 +110,9 @@ impl Daemon {
         let (keeper, snapshots) = Keeper::open(edge, config.edge.trust, Store::open(&state)?, config.poll);
         let registry = Registry::default();
         let listener = Listener::new(acceptor.clone(), identity.public(), snapshots.clone(), registry.clone());
-        let hall = Hall::new(snapshots, registry.clone(), config.domains, config.grace, &tokens);
+        let hall = Hall::new(snapshots.clone(), registry.clone(), config.domains, config.grace, &tokens);
         let jump = Jump::new(hall, &identity);
-        Ok(Self { jump, door, listener, acceptor, keeper, registry, state, listening, drain: config.drain, tokens })
+        Ok(Self { jump, door, listener, acceptor, keeper, snapshots, registry, state, listening, drain: config.drain, tokens })
     }
 
     /// Where it listens.
@@ -120,10 +122,11 @@ impl Daemon {
 
     /// Serves until told to stop, then until its sessions have ended or were ended.
     pub async fn run(self) -> Result<(), StateFault> {
-        let Self { jump, door, listener, acceptor, keeper, registry, state, listening, drain, tokens } = self;
+        let Self { jump, door, listener, acceptor, keeper, snapshots, registry, state, listening, drain, tokens } = self;
         let (loops, tunnels) = (TaskTracker::new(), TaskTracker::new());
         let sessions = jump.tasks();
         let kept = CancellationToken::new();
+        loops.spawn(herald::run(snapshots, registry.clone(), tokens.stop.clone()));
         loops.spawn(keeper.run(kept.clone()));
         loops.spawn(listener.run(tunnels.clone(), tokens.stop.clone()));
         loops.spawn(jump.run(door));
@@ -155,7 +158,7 @@ async fn drained(sessions: &TaskTracker, tokens: &Tokens, drain: Duration) {
 
 /// Sends every agent away, and waits a bounded time until they know.
 async fn farewell(registry: &Registry<Link>, acceptor: &Acceptor) {
-    for link in registry.all() {
+    for (_, link) in registry.all() {
         link.dismiss(Reason::Stopping, "the daemon stops");
     }
     // Agents close when they have heard; those that do not are gone already.

@@ -69,9 +69,13 @@ impl<T: Clone> Registry<T> {
         self.lock().workspaces.get(workspace)?.back().map(|entry| entry.tunnel.clone())
     }
 
-    /// All tunnels, of all workspaces.
-    pub fn all(&self) -> Vec<T> {
-        self.lock().workspaces.values().flatten().map(|entry| entry.tunnel.clone()).collect()
+    /// All tunnels with their workspaces.
+    pub fn all(&self) -> Vec<(WorkspaceId, T)> {
+        let table = self.lock();
+        let each = |(id, entries): (&WorkspaceId, &VecDeque<Entry<T>>)| {
+            entries.iter().map(|entry| (id.clone(), entry.tunnel.clone())).collect::<Vec<_>>()
+        };
+        table.workspaces.iter().flat_map(each).collect()
     }
 
     /// How many tunnels there are.

@@ -34,6 +34,15 @@ pub struct Problem {
     pub trace_id: String,
 }
 
+/// One page of a list in the operator API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// In the order of their names.
+    pub items: Vec<T>,
+    /// What to send as `?cursor=` for the next page; absent on the last one.
+    pub cursor: Option<String>,
+}
+
 /// `POST /api/ssh/keys`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

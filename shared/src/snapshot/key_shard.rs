@@ -76,6 +76,18 @@ impl<B: AsRef<[u8]>> KeyShard<B> {
         self.rows().is_empty()
     }
 
+    /// The users of every row that only one of both shards has.
+    pub fn changed_users<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = UserHash> + 'a {
+        let here = self.rows().iter().filter(|row| other.rows().binary_search(row).is_err());
+        let there = other.rows().iter().filter(|row| self.rows().binary_search(row).is_err());
+        here.chain(there).map(user_of)
+    }
+
+    /// The users of all rows.
+    pub fn all_users(&self) -> impl Iterator<Item = UserHash> + '_ {
+        self.rows().iter().map(user_of)
+    }
+
     fn rows(&self) -> &[[u8; ROW]] {
         self.0.as_ref().as_chunks().0
     }
@@ -119,6 +131,19 @@ mod tests {
         assert_eq!(users, expected);
         assert_eq!(shard.users(&fingerprint(2), NOW).count(), 0);
         assert_eq!(shard.len(), 4);
+    }
+
+    #[test]
+    fn a_changed_row_names_its_user() {
+        let (one, two) = (row(&fingerprint(1), &user("alice"), None), row(&fingerprint(2), &user("bob"), None));
+        let later = row(&fingerprint(2), &user("bob"), Some(NOW));
+        let shard = |rows: &[[u8; ROW]]| KeyShard::open(5, rows.concat()).unwrap();
+        let changed = |a: &[[u8; ROW]], b: &[[u8; ROW]]| shard(a).changed_users(&shard(b)).collect::<Vec<_>>();
+        let bob = UserHash::of(&user("bob"));
+        assert_eq!(changed(&[one, two], &[one, two]), []);
+        assert_eq!(changed(&[one, two], &[one]), [bob]);
+        assert_eq!(changed(&[one], &[one, two]), [bob]);
+        assert_eq!(changed(&[one, two], &[one, later]), [bob, bob]);
     }
 
     #[test]
