@@ -1,8 +1,9 @@
 //! `cargo xtask`: the front door for developers.
 
-use clap::{Parser, Subcommand};
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, process::ExitCode};
-use xtask::{build, dev, lint, root, setup, test, wasm};
+use xtask::{build, dev, lint, root, setup, stack, test, wasm};
 
 /// Build, run and check Drawbridge.
 #[derive(Parser)]
@@ -28,8 +29,27 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Print a new token, for the secret that starts an edge
+    Token {
+        /// What its bearer may do
+        #[arg(value_enum)]
+        scope: TokenScope,
+    },
     /// Check format, lints, directions of dependency and licences
     Lint,
+}
+
+/// The one scope of which a token is not minted by the edge.
+#[derive(Clone, Copy, ValueEnum)]
+enum TokenScope {
+    Operator,
+}
+
+fn print_token(scope: TokenScope) -> Result<ExitCode> {
+    match scope {
+        TokenScope::Operator => println!("{}", stack::operator_token()?),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn main() -> ExitCode {
@@ -40,6 +60,7 @@ fn main() -> ExitCode {
         Command::BuildEdge => setup::run(root).and_then(|()| wasm::build(root)).map(|_| ExitCode::SUCCESS),
         Command::Dev(options) => dev::dev(root, options),
         Command::Test { arguments } => test::test(root, &arguments),
+        Command::Token { scope } => print_token(scope),
         Command::Lint => lint::lint(root),
     };
     done.unwrap_or_else(|fault| {

@@ -4,7 +4,7 @@ mod edge;
 mod files;
 mod known;
 
-pub use edge::Edge;
+pub use edge::{Edge, operator_token};
 pub use files::keygen;
 
 use crate::{api::Api, build::Programs, interrupt, process::Process};

@@ -89,7 +89,8 @@ fn launch(root: &Path, dir: &Path, port: u16) -> Result<Process> {
     Process::start("the edge", &mut command, &log(dir, "edge"), Signal::INT)
 }
 
-fn operator_token() -> Result<String> {
+/// A new operator token.
+pub fn operator_token() -> Result<String> {
     let mut secret = [0; 32];
     fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut secret)).context("no randomness")?;
     Ok(Token::mint(Scope::Operator, &secret).expose().to_owned())
