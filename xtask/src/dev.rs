@@ -23,12 +23,15 @@ pub struct Options {
     /// Run this command in the first demo workspace through `ssh -J`, print its output and exit with its status
     #[arg(long, value_name = "COMMAND")]
     run: Option<String>,
+    /// Folder for the stack's files, emptied first; another one lets two stacks run side by side [default: target/dev]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
 }
 
 /// Brings the system up and stays with it.
 pub fn dev(root: &Path, options: Options) -> Result<ExitCode> {
     let begun = Instant::now();
-    let dir = build::target(root).join("dev");
+    let dir = std::path::absolute(options.dir.unwrap_or_else(|| build::target(root).join("dev")))?;
     let _lock = lock(&dir)?;
     let programs = build::all(root)?;
     interrupt::install()?;
@@ -44,14 +47,14 @@ pub fn dev(root: &Path, options: Options) -> Result<ExitCode> {
     }
 }
 
-/// One stack a checkout: two would share ports' files and keys.
+/// One stack a folder.
 fn lock(dir: &Path) -> Result<File> {
     let path: PathBuf = dir.with_extension("lock");
-    fs::create_dir_all(dir)?;
+    fs::create_dir_all(dir.parent().unwrap_or(dir))?;
     let file = File::options().write(true).create(true).truncate(false).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(_) => bail!("`cargo xtask dev` runs in this checkout already: stop that one first"),
+        Err(_) => bail!("a stack runs in {} already: stop it first, or give another --dir", dir.display()),
     }
 }
 
