@@ -35,7 +35,8 @@ fn ctrl_c(_: &Stack) -> Result<()> {
     let dir = folder.path().join("stack");
     let mut child = dev(&dir).stdout(Stdio::piped()).spawn()?;
     let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-    let ssh = lines.find_map(|line| line.ok().filter(|line| line.trim().starts_with("ssh -F "))).context("no ssh line to paste")?;
+    let ssh =
+        lines.find_map(|line| line.ok().filter(|line| line.trim().starts_with("ssh -F "))).context("no ssh line to paste")?;
     let pasted = Command::new("sh").arg("-c").arg(format!("{} echo pasted", ssh.trim())).stdin(Stdio::null()).output()?;
     ensure!(pasted.stdout == b"pasted\n", "{ssh}: {pasted:?}");
     let stack: Value = serde_json::from_str(&fs::read_to_string(dir.join("stack.json"))?)?;
@@ -55,5 +56,8 @@ fn nothing_left(dir: &Path) -> Result<()> {
 
 fn command_lines() -> Result<Vec<String>> {
     let processes = fs::read_dir("/proc")?.flatten();
-    Ok(processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok()).map(|line| String::from_utf8_lossy(&line).into_owned()).collect())
+    Ok(processes
+        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).into_owned())
+        .collect())
 }

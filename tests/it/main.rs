@@ -1,6 +1,7 @@
 //! End-to-end tests: the real Worker under workerd, daemon and agent as processes, the real `ssh`.
 
 mod agents;
+mod front_door;
 mod jump;
 mod keys_api;
 mod login;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         snapshot::TESTS,
         agents::TESTS,
         outage::TESTS,
+        front_door::TESTS,
     ];
     let trials = tests.into_iter().flatten().map(trial).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
