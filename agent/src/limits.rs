@@ -20,5 +20,5 @@ pub(crate) const MAX_CONNECTIONS: usize = 512;
 pub(crate) const ENROL_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// Longest `enrolled.json`.
 pub(crate) const MAX_ENROLLED: u64 = 4096;
-/// At the end, sessions get this long after their hang-up.
-pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
+/// At the end, sessions get this long: longer than the SSH server's own disconnect and hang-up graces together.
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(8);

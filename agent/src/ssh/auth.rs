@@ -1,0 +1,111 @@
+//! Who may log in: the whole decision, apart from russh's part of it, the signature.
+
+use super::{Authorize, account::Account, limits};
+use drawbridge_shared::{fingerprint::Fingerprint, id::UserId, native::ssh::is_sha1};
+use russh::keys::{Algorithm, PublicKey};
+use tokio::time::timeout;
+
+/// A key that may log in, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Login {
+    pub(super) user: UserId,
+    pub(super) key: Fingerprint,
+}
+
+/// Why a login is refused. The text is for the log and, where the key was good, for the user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Denial {
+    /// RFC 8332: such a signature can be forged.
+    #[error("a SHA-1 signature (ssh-rsa); clients from 2016 on sign with rsa-sha2-256 or rsa-sha2-512")]
+    Sha1,
+    /// Not in the verified document.
+    #[error("the key belongs to no member of this workspace")]
+    UnknownKey,
+    /// The authorizer gave no answer.
+    #[error("the key could not be looked up in time")]
+    LookUp,
+    /// A good key with another login name than the agent's own.
+    #[error("there is no login as '{asked}' here: use '{own}' or 'user'")]
+    Name {
+        /// What the client asked for.
+        asked: String,
+        /// The account that exists.
+        own: String,
+    },
+    /// Only plain keys are known.
+    #[error("certificates are not accepted: register the key itself")]
+    Certificate,
+}
+
+/// Whether `key`, signing with `algorithm`, may log in under any name.
+pub(super) async fn key<A: Authorize>(authorizer: &A, key: &PublicKey, algorithm: &Algorithm) -> Result<Login, Denial> {
+    if is_sha1(algorithm) {
+        return Err(Denial::Sha1);
+    }
+    let key = Fingerprint::of(key);
+    let answer = timeout(limits::AUTHORIZE_DEADLINE, authorizer.authorize(&key)).await;
+    let user = answer.map_err(|_| Denial::LookUp)?.ok_or(Denial::UnknownKey)?;
+    Ok(Login { user, key })
+}
+
+/// Whether `asked` is a name to log in with.
+pub(super) fn name(account: &Account, asked: &str) -> Result<(), Denial> {
+    let denial = || Denial::Name { asked: asked.escape_debug().take(64).collect(), own: account.name.clone() };
+    account.answers_to(asked).then_some(()).ok_or_else(denial)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use russh::keys::{HashAlg, PrivateKey, key::safe_rng};
+    use std::future::pending;
+
+    #[derive(Clone)]
+    enum Book {
+        Holds(Fingerprint),
+        Silent,
+    }
+
+    impl Authorize for Book {
+        async fn authorize(&self, key: &Fingerprint) -> Option<UserId> {
+            match self {
+                Self::Holds(known) => (known == key).then(|| "alice".parse().unwrap()),
+                Self::Silent => pending().await,
+            }
+        }
+    }
+
+    fn public() -> PublicKey {
+        PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap().public_key().clone()
+    }
+
+    #[tokio::test]
+    async fn a_key_is_who_the_book_says() {
+        let (known, stranger) = (public(), public());
+        let book = Book::Holds(Fingerprint::of(&known));
+        let login = key(&book, &known, &Algorithm::Ed25519).await.unwrap();
+        assert_eq!((login.user.as_str(), login.key), ("alice", Fingerprint::of(&known)));
+        assert_eq!(key(&book, &stranger, &Algorithm::Ed25519).await, Err(Denial::UnknownKey));
+    }
+
+    #[tokio::test]
+    async fn sha1_is_refused_and_sha2_is_not() {
+        let known = public();
+        let book = Book::Holds(Fingerprint::of(&known));
+        assert_eq!(key(&book, &known, &Algorithm::Rsa { hash: None }).await, Err(Denial::Sha1));
+        assert!(key(&book, &known, &Algorithm::Rsa { hash: Some(HashAlg::Sha256) }).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_authorizer_is_not_waited_for() {
+        assert_eq!(key(&Book::Silent, &public(), &Algorithm::Ed25519).await, Err(Denial::LookUp));
+    }
+
+    #[test]
+    fn other_names_are_refused_in_words() {
+        let account = Account { name: "dev".into(), uid: 1, gid: 1, home: "/".into(), shell: "/bin/sh".into() };
+        assert_eq!(name(&account, "user"), Ok(()));
+        let told = name(&account, "ro\not").unwrap_err().to_string();
+        assert_eq!(told, "there is no login as 'ro\\not' here: use 'dev' or 'user'");
+    }
+}

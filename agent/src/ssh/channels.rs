@@ -1,0 +1,174 @@
+//! The open channels of one connection: what each may do, and what it has sent that is not consumed.
+
+use super::{
+    limits,
+    program::Process,
+    pty::Terminal,
+    session::{Refused, Session},
+};
+use drawbridge_shared::native::backlog::{
+    Inlet, Outlet, backlog,
+    inflow::{Inflow, Overrun},
+};
+use russh::{Channel, ChannelId, ChannelWriteHalf, server::Msg};
+use std::{
+    collections::HashMap,
+    os::fd::OwnedFd,
+    sync::{Arc, Weak},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// The table; only the connection's handler touches it.
+#[derive(Debug)]
+pub(super) struct Channels {
+    inflow: Inflow<ChannelId>,
+    open: HashMap<ChannelId, Open>,
+    connection: CancellationToken,
+}
+
+/// One session channel. Taking it out of the table closes its task.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) session: Session,
+    stage: Stage,
+    inlet: Inlet,
+    closed: CancellationToken,
+    _closes: DropGuard,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// It collects what its program will need.
+    Preparing(Box<Parts>),
+    /// Its task owns the program.
+    Running(Weak<Process>),
+}
+
+/// What a channel gives to its program.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) stdin: Outlet,
+    pub(super) channel: ChannelWriteHalf<Msg>,
+    pub(super) terminal: Option<(Terminal, OwnedFd)>,
+}
+
+impl Channels {
+    /// No channel; all that are opened end with `connection`.
+    pub(super) fn new(connection: CancellationToken) -> Self {
+        Self { inflow: Inflow::new(limits::INFLOW), open: HashMap::new(), connection }
+    }
+
+    /// Whether one more fits. russh does not report channels that we closed first, so they leave the table here.
+    pub(super) fn has_room(&mut self) -> bool {
+        let Self { inflow, open, .. } = self;
+        open.retain(|id, channel| {
+            let stays = !channel.has_ended();
+            if !stays {
+                inflow.closed(id);
+            }
+            stays
+        });
+        open.len() < limits::CHANNELS
+    }
+
+    /// Takes a session channel in. Its read half is dropped: russh would fill that queue and then wait for it.
+    pub(super) fn insert(&mut self, channel: Channel<Msg>) {
+        let id = channel.id();
+        let (_, channel) = channel.split();
+        self.inflow.opened(id);
+        let (inlet, stdin) = backlog(self.inflow.meter());
+        let closed = self.connection.child_token();
+        let stage = Stage::Preparing(Box::new(Parts { stdin, channel, terminal: None }));
+        let _closes = closed.clone().drop_guard();
+        self.open.insert(id, Open { session: Session::default(), stage, inlet, closed, _closes });
+    }
+
+    /// The channel, if it is open.
+    pub(super) fn get(&mut self, id: ChannelId) -> Option<&mut Open> {
+        self.open.get_mut(&id)
+    }
+
+    /// Data arrived for the program's standard input.
+    pub(super) fn received(&mut self, id: ChannelId, data: &[u8]) -> Result<(), Overrun> {
+        self.inflow.received(&id, data.len())?;
+        if let Some(channel) = self.open.get(&id) {
+            channel.inlet.push(data);
+        }
+        Ok(())
+    }
+
+    /// Data arrived that nobody reads.
+    pub(super) fn ignored(&mut self, id: ChannelId, data: &[u8]) -> Result<(), Overrun> {
+        self.inflow.received(&id, data.len())
+    }
+
+    /// russh refilled the channel's window; returns its next target.
+    pub(super) fn refilled(&mut self, id: ChannelId, target: u32) -> u32 {
+        self.inflow.refilled(&id, target)
+    }
+
+    /// The client sends no more on this channel.
+    pub(super) fn finished(&mut self, id: ChannelId) {
+        if let Some(channel) = self.open.get(&id) {
+            channel.inlet.finish();
+        }
+    }
+
+    /// The client closed the channel.
+    pub(super) fn close(&mut self, id: ChannelId) {
+        self.inflow.closed(&id);
+        self.open.remove(&id);
+    }
+}
+
+impl Open {
+    /// Fires when the channel or its connection is gone.
+    pub(super) fn closed(&self) -> CancellationToken {
+        self.closed.clone()
+    }
+
+    /// The running program, if there is one.
+    pub(super) fn process(&self) -> Option<Arc<Process>> {
+        match &self.stage {
+            Stage::Preparing(_) => None,
+            Stage::Running(process) => process.upgrade(),
+        }
+    }
+
+    /// Puts `terminal` by for the program.
+    pub(super) fn give_terminal(&mut self, terminal: (Terminal, OwnedFd)) -> Result<(), Refused> {
+        match &mut self.stage {
+            Stage::Preparing(parts) => parts.terminal = Some(terminal),
+            Stage::Running(_) => return Err(Refused::Running),
+        }
+        Ok(())
+    }
+
+    /// The terminal, before or while the program runs.
+    pub(super) fn with_terminal<T>(&self, use_it: impl FnOnce(&Terminal) -> T) -> Option<T> {
+        match &self.stage {
+            Stage::Preparing(parts) => parts.terminal.as_ref().map(|(terminal, _)| use_it(terminal)),
+            Stage::Running(process) => process.upgrade()?.terminal.as_ref().map(use_it),
+        }
+    }
+
+    /// What the program gets; once.
+    pub(super) fn take_parts(&mut self) -> Option<Parts> {
+        match std::mem::replace(&mut self.stage, Stage::Running(Weak::new())) {
+            Stage::Preparing(parts) => Some(*parts),
+            running @ Stage::Running(_) => {
+                self.stage = running;
+                None
+            }
+        }
+    }
+
+    /// The program that got the parts.
+    pub(super) fn runs(&mut self, process: &Arc<Process>) {
+        self.stage = Stage::Running(Arc::downgrade(process));
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(&self.stage, Stage::Running(process) if process.strong_count() == 0)
+    }
+}

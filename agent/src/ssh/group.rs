@@ -1,0 +1,189 @@
+//! A session's process group: signals to it while it is ours, and its end when the client has gone.
+
+use super::limits;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+use std::{
+    fs,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use tokio::{
+    process::Child,
+    time::{Instant, sleep},
+};
+
+/// Where signals for one session's program go.
+#[derive(Debug)]
+pub(super) struct Group(Mutex<State>);
+
+#[derive(Debug)]
+enum State {
+    /// The program is about to start; it gets these first.
+    Early(Vec<Signal>),
+    /// Its leader runs, or has not been reaped: the number is ours.
+    Led(Pid),
+    /// The number may be somebody else's by now.
+    Gone,
+}
+
+impl Group {
+    /// No program yet.
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(State::Early(Vec::new())))
+    }
+
+    /// `child` leads the group.
+    pub(super) fn led_by(&self, child: &Child) {
+        let Some(leader) = pid(child) else { return };
+        if let State::Early(signals) = std::mem::replace(&mut *self.lock(), State::Led(leader)) {
+            for signal in signals {
+                let _gone = kill_process_group(leader, signal);
+            }
+        }
+    }
+
+    /// The leader was or is about to be reaped.
+    pub(super) fn gone(&self) {
+        *self.lock() = State::Gone;
+    }
+
+    /// Delivers `signal`; false if there is nothing to deliver it to.
+    pub(super) fn signal(&self, signal: Signal) -> bool {
+        match &mut *self.lock() {
+            State::Early(signals) if signals.len() < limits::EARLY_SIGNALS => {
+                signals.push(signal);
+                true
+            }
+            State::Led(leader) => kill_process_group(*leader, signal).is_ok(),
+            State::Early(_) | State::Gone => false,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends what `child` leads: SIGHUP, and after a grace SIGKILL for whoever did not choose to ignore SIGHUP, so that
+/// what runs under nohup lives on, as does what left the group (setsid, tmux). Until then the leader is not reaped,
+/// and so the group's number cannot become another's.
+pub(super) async fn hang_up(mut child: Child) {
+    let Some(leader) = pid(&child) else { return };
+    let _gone = kill_process_group(leader, Signal::HUP);
+    // A stopped job would never see it.
+    let _gone = kill_process_group(leader, Signal::CONT);
+    let deadline = Instant::now() + limits::HANGUP_GRACE;
+    while !mortals(leader).is_empty() {
+        if Instant::now() >= deadline {
+            for pid in mortals(leader) {
+                let _gone = kill_process(pid, Signal::KILL);
+            }
+            break;
+        }
+        sleep(limits::HANGUP_LOOK).await;
+    }
+    reap(leader, &mut child).await;
+}
+
+/// A leader that ignores SIGHUP lives on; tokio reaps it when it ends, as it does with every dropped child.
+async fn reap(leader: Pid, child: &mut Child) {
+    let ends = !ignores_hangup(leader);
+    if ends || has_ended(leader) {
+        let _status = child.wait().await;
+    }
+}
+
+fn pid(child: &Child) -> Option<Pid> {
+    Pid::from_raw(child.id()?.cast_signed())
+}
+
+fn has_ended(leader: Pid) -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    !matches!(waitid(WaitId::Pid(leader), look), Ok(None))
+}
+
+/// The living members of `group` that would die of SIGHUP or have a handler for it.
+fn mortals(group: Pid) -> Vec<Pid> {
+    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
+    all.flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
+        .filter(|&pid| is_living_member(pid, group) && !ignores_hangup(pid))
+        .collect()
+}
+
+fn is_living_member(pid: Pid, group: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name in brackets may hold anything; state, parent and group follow it.
+    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let state = fields.next();
+    state.is_some_and(|state| state != "Z") && fields.nth(1).and_then(|id| id.parse().ok()) == Some(group.as_raw_nonzero().get())
+}
+
+fn ignores_hangup(pid: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 << (Signal::HUP.as_raw() - 1) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ssh::{
+        account::Account,
+        session::{Launch, Program},
+        spawn::spawn,
+    };
+    use tokio::io::{AsyncBufReadExt, BufReader};
+
+    /// A child that has said "ready".
+    async fn child(line: &str) -> Child {
+        let account = Account { name: "dev".into(), uid: 0, gid: 0, home: "/".into(), shell: "/bin/bash".into() };
+        let launch = Launch { program: Program::Command(line.into()), term: None, env: vec![] };
+        let path = vec![("PATH".into(), "/usr/bin:/bin".into())];
+        let mut child = spawn(&account, &launch, path, None).unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut said).await.unwrap();
+        assert_eq!(said, "ready\n");
+        child
+    }
+
+    #[tokio::test]
+    async fn sleepers_die_at_once_and_are_reaped() {
+        let child = child("sleep 600 & echo ready; wait").await;
+        let leader = pid(&child).unwrap();
+        let start = Instant::now();
+        hang_up(child).await;
+        assert!(start.elapsed() < limits::HANGUP_GRACE);
+        assert!(mortals(leader).is_empty() && has_ended(leader));
+    }
+
+    #[tokio::test]
+    async fn who_catches_the_hangup_is_killed_after_the_grace() {
+        let child = child("trap : HUP; echo ready; while :; do read -t 1; done").await;
+        let leader = pid(&child).unwrap();
+        tokio::time::pause();
+        hang_up(child).await;
+        assert!(mortals(leader).is_empty() && !is_living_member(leader, leader));
+    }
+
+    #[tokio::test]
+    async fn who_ignores_the_hangup_lives_on() {
+        let child = child("trap '' HUP; echo ready; exec sleep 600").await;
+        let leader = pid(&child).unwrap();
+        hang_up(child).await;
+        assert!(is_living_member(leader, leader));
+        kill_process(leader, Signal::KILL).unwrap();
+    }
+
+    #[tokio::test]
+    async fn early_signals_wait_for_the_program() {
+        let group = Group::new();
+        assert!(group.signal(Signal::TERM));
+        let mut child = child("echo ready; exec sleep 600").await;
+        group.led_by(&child);
+        let status = child.wait().await.unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(15));
+        group.gone();
+        assert!(!group.signal(Signal::TERM));
+    }
+}

@@ -1,0 +1,342 @@
+//! russh's calls translated: nothing is decided here, and nothing waits but for the authorizer.
+
+use super::{
+    Authorize, Peer, Server,
+    auth::{self, Denial, Login},
+    channels::Channels,
+    group::Group,
+    program::{self, Job, Process},
+    pty::Terminal,
+    session::{Program, Refused},
+    signal,
+    sink::Sink,
+};
+use russh::{
+    Channel, ChannelId, ChannelOpenFailure, Disconnect, Error, Pty, Sig,
+    keys::Certificate,
+    server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session as Wire, VerifiedPublicKey},
+};
+use rustix::termios::Winsize;
+use std::sync::Arc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// RFC 4254 section 5.1.
+const PROHIBITED: u32 = 1;
+const SHORTAGE: u32 = 4;
+
+/// One client's connection.
+pub(super) struct Connection<A> {
+    pub(super) server: Server<A>,
+    pub(super) peer: Peer,
+    pub(super) channels: Channels,
+    /// Owns the channels' tasks.
+    pub(super) tasks: TaskTracker,
+    /// Fires at the end of a login.
+    pub(super) verified: CancellationToken,
+    pub(super) denied: Option<Denial>,
+}
+
+impl<A: Authorize> Connection<A> {
+    /// A good signature by a good key under a wrong name is told so, once the client can hear it.
+    fn admit(&mut self, login: &Login, name: &str) {
+        let Login { user, key } = login;
+        self.denied = auth::name(&self.server.account, name).err();
+        match &self.denied {
+            None => tracing::info!(%user, %key, client = %self.peer.client, "logged in"),
+            Some(denial) => tracing::info!(%user, %key, client = %self.peer.client, %denial, "login refused"),
+        }
+    }
+
+    fn terminal(&mut self, id: ChannelId, term: &str, size: Winsize, modes: &[(Pty, u32)]) -> Result<(), Refused> {
+        let open = self.channels.get(id).ok_or(Refused::Closed)?;
+        open.session.may_have_terminal(term)?;
+        let made = Terminal::open(size, modes).map_err(|fault| {
+            tracing::warn!(%fault, "no pseudo-terminal");
+            Refused::NoTerminal
+        })?;
+        open.give_terminal(made)?;
+        open.session.has_terminal(term);
+        Ok(())
+    }
+
+    fn start(&mut self, id: ChannelId, program: Program, wire: &Wire) -> Result<(), Refused> {
+        let open = self.channels.get(id).ok_or(Refused::Closed)?;
+        let launch = open.session.start(program)?;
+        let parts = open.take_parts().ok_or(Refused::Running)?;
+        let (terminal, slave) = parts.terminal.unzip();
+        let process = Arc::new(Process { group: Group::new(), terminal });
+        open.runs(&process);
+        self.tasks.spawn(program::run(Job {
+            account: self.server.account.clone(),
+            peer: self.peer,
+            launch,
+            process,
+            slave,
+            stdin: parts.stdin,
+            sink: Sink { channel: parts.channel, connection: wire.handle() },
+            closed: open.closed(),
+        }));
+        Ok(())
+    }
+
+    fn resize(&mut self, id: ChannelId, size: Winsize) -> Result<(), Refused> {
+        let open = self.channels.get(id).ok_or(Refused::Closed)?;
+        open.session.may_resize()?;
+        open.with_terminal(|terminal| terminal.resize(size)).ok_or(Refused::NoTerminal)?.map_err(|_| Refused::NoTerminal)
+    }
+
+    fn deliver(&mut self, id: ChannelId, sig: &Sig) -> Result<(), Refused> {
+        let open = self.channels.get(id).ok_or(Refused::Closed)?;
+        open.session.may_signal()?;
+        let signal = signal::from_client(sig).ok_or(Refused::NoSuchSignal)?;
+        let delivered = open.process().is_some_and(|process| process.group.signal(signal));
+        delivered.then_some(()).ok_or(Refused::NotRunning)
+    }
+}
+
+impl<A: Authorize> Handler for Connection<A> {
+    type Error = Error;
+
+    async fn auth_none(&mut self, _user: &str) -> Result<Auth, Error> {
+        Ok(Auth::reject())
+    }
+
+    async fn auth_password(&mut self, _user: &str, _password: &str) -> Result<Auth, Error> {
+        Ok(Auth::reject())
+    }
+
+    async fn auth_keyboard_interactive<'a>(&'a mut self, _: &str, _: &str, _: Option<Response<'a>>) -> Result<Auth, Error> {
+        Ok(Auth::reject())
+    }
+
+    async fn auth_openssh_certificate(&mut self, _user: &str, _certificate: &Certificate) -> Result<Auth, Error> {
+        tracing::info!(client = %self.peer.client, denial = %Denial::Certificate, "login refused");
+        Ok(Auth::reject())
+    }
+
+    async fn auth_publickey_offered(&mut self, _user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
+        match auth::key(&self.server.authorizer, offer.public_key, offer.algorithm).await {
+            Ok(_unproven) => Ok(Auth::Accept),
+            Err(denial) => {
+                tracing::debug!(client = %self.peer.client, %denial, "key not accepted");
+                Ok(Auth::reject())
+            }
+        }
+    }
+
+    async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
+        match auth::key(&self.server.authorizer, key.public_key, key.algorithm).await {
+            Ok(login) => {
+                self.admit(&login, user);
+                Ok(Auth::Accept)
+            }
+            Err(denial) => {
+                tracing::info!(client = %self.peer.client, %denial, "login refused");
+                Ok(Auth::reject())
+            }
+        }
+    }
+
+    async fn auth_succeeded(&mut self, wire: &mut Wire) -> Result<(), Error> {
+        self.verified.cancel();
+        match &self.denied {
+            Some(denial) => wire.disconnect(Disconnect::IllegalUserName, &denial.to_string(), ""),
+            None => Ok(()),
+        }
+    }
+
+    async fn authentication_banner(&mut self) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+
+    async fn channel_open_session(&mut self, channel: Channel<Msg>, reply: ChannelOpenHandle, _: &mut Wire) -> Result<(), Error> {
+        if self.denied.is_some() {
+            refuse(reply, PROHIBITED, "not logged in").await;
+        } else if !self.channels.has_room() {
+            refuse(reply, SHORTAGE, "too many channels are open on this connection: close some or connect once more").await;
+        } else {
+            self.channels.insert(channel);
+            reply.accept().await;
+        }
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        _channel: Channel<Msg>,
+        _host: &str,
+        _port: u32,
+        _originator: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Wire,
+    ) -> Result<(), Error> {
+        refuse(reply, PROHIBITED, "this workspace does not forward TCP connections").await;
+        Ok(())
+    }
+
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        _channel: Channel<Msg>,
+        _path: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Wire,
+    ) -> Result<(), Error> {
+        refuse(reply, PROHIBITED, "this workspace does not forward Unix sockets").await;
+        Ok(())
+    }
+
+    async fn channel_open_forwarded_tcpip(
+        &mut self,
+        _channel: Channel<Msg>,
+        _host: &str,
+        _port: u32,
+        _originator: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Wire,
+    ) -> Result<(), Error> {
+        refuse(reply, PROHIBITED, "only a server opens forwarded-tcpip channels").await;
+        Ok(())
+    }
+
+    async fn channel_open_x11(
+        &mut self,
+        _channel: Channel<Msg>,
+        _originator: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Wire,
+    ) -> Result<(), Error> {
+        refuse(reply, PROHIBITED, "only a server opens x11 channels").await;
+        Ok(())
+    }
+
+    async fn channel_open_confirmation(&mut self, _: ChannelId, _: u32, _: u32, _: &mut Wire) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn data(&mut self, id: ChannelId, data: &[u8], wire: &mut Wire) -> Result<(), Error> {
+        match self.channels.received(id, data) {
+            Ok(()) => Ok(()),
+            Err(overrun) => wire.disconnect(Disconnect::ProtocolError, &overrun.to_string(), ""),
+        }
+    }
+
+    async fn extended_data(&mut self, id: ChannelId, _code: u32, data: &[u8], wire: &mut Wire) -> Result<(), Error> {
+        match self.channels.ignored(id, data) {
+            Ok(()) => Ok(()),
+            Err(overrun) => wire.disconnect(Disconnect::ProtocolError, &overrun.to_string(), ""),
+        }
+    }
+
+    fn adjust_window(&mut self, id: ChannelId, target: u32) -> u32 {
+        self.channels.refilled(id, target)
+    }
+
+    async fn window_adjusted(&mut self, _: ChannelId, _: u32, _: &mut Wire) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn channel_eof(&mut self, id: ChannelId, _: &mut Wire) -> Result<(), Error> {
+        self.channels.finished(id);
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, id: ChannelId, _: &mut Wire) -> Result<(), Error> {
+        self.channels.close(id);
+        Ok(())
+    }
+
+    async fn pty_request(
+        &mut self,
+        id: ChannelId,
+        term: &str,
+        columns: u32,
+        rows: u32,
+        width: u32,
+        height: u32,
+        modes: &[(Pty, u32)],
+        wire: &mut Wire,
+    ) -> Result<(), Error> {
+        answer(wire, id, self.terminal(id, term, size(columns, rows, width, height), modes))
+    }
+
+    async fn window_change_request(
+        &mut self,
+        id: ChannelId,
+        columns: u32,
+        rows: u32,
+        width: u32,
+        height: u32,
+        wire: &mut Wire,
+    ) -> Result<(), Error> {
+        answer(wire, id, self.resize(id, size(columns, rows, width, height)))
+    }
+
+    async fn env_request(&mut self, id: ChannelId, name: &str, value: &str, wire: &mut Wire) -> Result<(), Error> {
+        let open = self.channels.get(id).ok_or(Refused::Closed);
+        answer(wire, id, open.and_then(|open| open.session.set(&self.server.env, name, value)))
+    }
+
+    async fn shell_request(&mut self, id: ChannelId, wire: &mut Wire) -> Result<(), Error> {
+        let started = self.start(id, Program::Shell, wire);
+        answer(wire, id, started)
+    }
+
+    async fn exec_request(&mut self, id: ChannelId, command: &[u8], wire: &mut Wire) -> Result<(), Error> {
+        let started = self.start(id, Program::Command(command.to_vec()), wire);
+        answer(wire, id, started)
+    }
+
+    async fn subsystem_request(&mut self, id: ChannelId, _name: &str, wire: &mut Wire) -> Result<(), Error> {
+        answer(wire, id, Err(Refused::NoSubsystem))
+    }
+
+    async fn signal(&mut self, id: ChannelId, sig: Sig, wire: &mut Wire) -> Result<(), Error> {
+        answer(wire, id, self.deliver(id, &sig))
+    }
+
+    async fn x11_request(&mut self, id: ChannelId, _: bool, _: &str, _: &str, _: u32, wire: &mut Wire) -> Result<(), Error> {
+        answer(wire, id, Err(Refused::NotServed))
+    }
+
+    async fn agent_request(&mut self, _: ChannelId, _: &mut Wire) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    async fn tcpip_forward(&mut self, _address: &str, _port: &mut u32, _: &mut Wire) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    async fn cancel_tcpip_forward(&mut self, _address: &str, _port: u32, _: &mut Wire) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    async fn streamlocal_forward(&mut self, _path: &str, _: &mut Wire) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    async fn cancel_streamlocal_forward(&mut self, _path: &str, _: &mut Wire) -> Result<bool, Error> {
+        Ok(false)
+    }
+}
+
+async fn refuse(reply: ChannelOpenHandle, code: u32, words: &str) {
+    reply.reject(ChannelOpenFailure::Other { code, reason: words.to_owned() }).await;
+}
+
+fn answer(wire: &mut Wire, id: ChannelId, outcome: Result<(), Refused>) -> Result<(), Error> {
+    match outcome {
+        Ok(()) => wire.channel_success(id),
+        Err(refused) => {
+            tracing::debug!(%refused, "channel request refused");
+            wire.channel_failure(id)
+        }
+    }
+}
+
+fn size(columns: u32, rows: u32, width: u32, height: u32) -> Winsize {
+    let short = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
+    Winsize { ws_col: short(columns), ws_row: short(rows), ws_xpixel: short(width), ws_ypixel: short(height) }
+}

@@ -1,0 +1,52 @@
+//! Every bound of the workspace's SSH server, with its reason.
+
+use drawbridge_shared::native::backlog::inflow::Bounds;
+use std::time::Duration;
+
+/// From the first byte to a verified signature; sshd's LoginGraceTime is 120 s, but here a proxy has already logged in.
+pub(super) const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
+/// One look-up of a key, a refresh of the document included; well under the 15 s that VS Code gives a whole login.
+pub(super) const AUTHORIZE_DEADLINE: Duration = Duration::from_secs(10);
+/// Rejected tries of one connection. sshd's 6 locks out agents that hold many keys, and a probe costs one look-up in memory.
+pub(super) const AUTH_ATTEMPTS: usize = 24;
+
+/// Silence after which the client is asked for a sign of life.
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(60);
+/// Unanswered questions after which it is given up: half an hour, because tunnels are resumed and laptops sleep.
+pub(super) const KEEPALIVE_UNANSWERED: usize = 30;
+/// How long a client may take to close its side after our disconnect message.
+pub(super) const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
+
+/// Open channels of one connection; fifty windows of an editor with some forwards each fit.
+pub(super) const CHANNELS: usize = 256;
+/// Variables one session may set; sshd's number.
+pub(super) const ENV_VARIABLES: usize = 128;
+/// Bytes of one variable, name included; the kernel's own limit of one string is 128 KiB.
+pub(super) const ENV_BYTES: usize = 32 * 1024;
+/// Bytes of the terminal's name, which becomes `TERM`.
+pub(super) const TERM_BYTES: usize = 256;
+/// Signals that may arrive before the program runs.
+pub(super) const EARLY_SIGNALS: usize = 8;
+
+/// What a client may send ahead of its slow channels. Over distance a window of 2 MiB caps uploads, 8 MiB does not.
+/// A stalled channel holds up to `high` plus the windows granted before the mark was passed.
+pub(super) const INFLOW: Bounds =
+    Bounds { first_window: 2 << 20, window: 8 << 20, granted: 64 << 20, high: 32 << 20, low: 8 << 20 };
+/// Largest packet taken from a client; sshd's number.
+pub(super) const PACKET: u32 = 32 * 1024;
+/// Messages of all channels queued for the connection's loop, each at most one packet.
+pub(super) const OUTBOUND_MESSAGES: usize = 64;
+/// russh's own per-channel queue, of which only the confirmation of our own opens is read.
+pub(super) const CHANNEL_MESSAGES: usize = 4;
+/// Buffer under russh, which reads four bytes and then the rest of each packet.
+pub(super) const READ_BUFFER: usize = 64 * 1024;
+
+/// Most bytes read from a program at once: what a pipe holds.
+pub(super) const OUTPUT_READ: usize = 64 * 1024;
+/// Room below which the read buffer is renewed, so that small outputs share one.
+pub(super) const OUTPUT_ROOM: usize = 8 * 1024;
+
+/// Between SIGHUP and SIGKILL when a client has gone: time to save a file, not to finish a build.
+pub(super) const HANGUP_GRACE: Duration = Duration::from_secs(5);
+/// How often the remains of a process group are looked at in that time.
+pub(super) const HANGUP_LOOK: Duration = Duration::from_millis(100);

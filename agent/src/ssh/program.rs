@@ -1,0 +1,217 @@
+//! One session's program from its start to its end, its input and output carried in between.
+
+use super::{
+    Peer,
+    account::Account,
+    environment,
+    group::{self, Group},
+    limits,
+    pty::Terminal,
+    session::Launch,
+    sink::{Ending, Lost, Sink, Stream},
+    spawn::{self, missing_home},
+};
+use bytes::{Bytes, BytesMut};
+use drawbridge_shared::native::backlog::Outlet;
+use std::{future::pending, io, os::fd::OwnedFd, process::ExitStatus, sync::Arc};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, copy_buf},
+    join,
+    process::{Child, ChildStderr, ChildStdout},
+    select,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What a client is told of a program whose end the kernel does not tell.
+const UNKNOWN: u32 = 255;
+
+/// What others may reach of a running program; it is gone when its task is.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) group: Group,
+    pub(super) terminal: Option<Terminal>,
+}
+
+/// All that one program needs.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) account: Arc<Account>,
+    pub(super) peer: Peer,
+    pub(super) launch: Launch,
+    pub(super) process: Arc<Process>,
+    /// The program's end of `process.terminal`.
+    pub(super) slave: Option<OwnedFd>,
+    pub(super) stdin: Outlet,
+    pub(super) sink: Sink,
+    /// Fires when the channel or the connection is gone.
+    pub(super) closed: CancellationToken,
+}
+
+/// Runs the program to its end, or hangs it up when the channel goes first.
+pub(super) async fn run(mut job: Job) {
+    let complaint = missing_home(&job.account);
+    match start(&mut job, complaint.as_deref()) {
+        Ok(child) => accompany(child, job, complaint).await,
+        Err(fault) => {
+            let ending = refuse(&job.sink, &job.account, &fault).await;
+            conclude(&job.sink, &job.closed, ending).await;
+        }
+    }
+}
+
+fn start(job: &mut Job, complaint: Option<&str>) -> io::Result<Child> {
+    let tty = job.process.terminal.as_ref().map(Terminal::path);
+    let environment = environment::of(&job.account, &job.peer, &job.launch, tty);
+    let slave = job.slave.take();
+    if let (Some(slave), Some(text)) = (&slave, complaint) {
+        let _closed = rustix::io::write(slave, text.as_bytes());
+    }
+    spawn::spawn(&job.account, &job.launch, environment, slave)
+}
+
+async fn accompany(mut child: Child, job: Job, complaint: Option<String>) {
+    let Job { process, stdin, sink, closed, .. } = job;
+    process.group.led_by(&child);
+    let mut pipes = (child.stdout.take(), child.stderr.take());
+    let attended = attend(&mut child, &mut pipes, &process, stdin, &sink, complaint);
+    match closed.run_until_cancelled(attended).await {
+        Some(status) => conclude(&sink, &closed, ending(status)).await,
+        None => {
+            process.group.gone();
+            drop(process);
+            // The pipes stay open meanwhile: a shell that says "Hangup" into a closed one dies before its trap.
+            group::hang_up(child).await;
+        }
+    }
+}
+
+fn ending(status: io::Result<ExitStatus>) -> Ending {
+    status.map_or_else(
+        |fault| {
+            tracing::warn!(%fault, "a program's end cannot be learnt");
+            Ending::Status(UNKNOWN)
+        },
+        Ending::from,
+    )
+}
+
+async fn conclude(sink: &Sink, closed: &CancellationToken, ending: Ending) {
+    let _unheard = closed.run_until_cancelled(sink.finish(ending)).await;
+}
+
+/// Carries input and output until the program has ended and all its output is sent.
+async fn attend(
+    child: &mut Child,
+    (output, errors): &mut (Option<ChildStdout>, Option<ChildStderr>),
+    process: &Process,
+    stdin: Outlet,
+    sink: &Sink,
+    complaint: Option<String>,
+) -> io::Result<ExitStatus> {
+    let input = child.stdin.take();
+    let wait = async {
+        let status = child.wait().await;
+        process.group.gone();
+        status
+    };
+    match &process.terminal {
+        Some(terminal) => beside(type_into(stdin, terminal), show(terminal, wait, sink)).await,
+        None => {
+            if let Some(text) = complaint {
+                let _lost = sink.send(Stream::Err, text).await;
+            }
+            // As sshd, which waits for end of file: what still holds the pipes after the program's end may write to them.
+            let all = async { join!(wait, send(output, Stream::Out, sink), send(errors, Stream::Err, sink)).0 };
+            beside(feed(stdin, input), all).await
+        }
+    }
+}
+
+/// Runs `side` for as long as `main` takes.
+async fn beside<T>(side: impl Future<Output = ()>, main: impl Future<Output = T>) -> T {
+    let side = async {
+        side.await;
+        pending::<T>().await
+    };
+    select! {
+        done = main => done,
+        never = side => never,
+    }
+}
+
+/// The client's data to a pipe, then its end of file. A program that reads no further does not disturb the session:
+/// the rest is discarded.
+async fn feed(mut stdin: Outlet, pipe: Option<impl AsyncWrite + Unpin>) {
+    if let Some(mut pipe) = pipe {
+        let _closed = copy_buf(&mut stdin, &mut pipe).await;
+    }
+}
+
+/// The client's data to a terminal, for which end of file means nothing: the user's Ctrl-D is a byte.
+async fn type_into(mut stdin: Outlet, terminal: &Terminal) {
+    while let Ok(keys) = stdin.fill_buf().await {
+        if keys.is_empty() {
+            return;
+        }
+        let Ok(typed) = terminal.write(keys).await else { return };
+        stdin.consume(typed);
+    }
+}
+
+/// A pipe's contents to the client, to the last byte.
+async fn send(pipe: &mut Option<impl AsyncRead + Unpin>, stream: Stream, sink: &Sink) {
+    let Some(open) = pipe else { return };
+    carry(open, stream, sink).await;
+    *pipe = None;
+}
+
+async fn carry(pipe: &mut (impl AsyncRead + Unpin), stream: Stream, sink: &Sink) {
+    let mut buffer = BytesMut::new();
+    loop {
+        if buffer.capacity() < limits::OUTPUT_ROOM {
+            buffer.reserve(limits::OUTPUT_READ);
+        }
+        match pipe.read_buf(&mut buffer).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return,
+        }
+        if sink.send(stream, buffer.split().freeze()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A terminal's contents to the client. Once the program has ended, what is there is sent, and a background
+/// process that keeps the terminal open is not waited for.
+async fn show<T>(terminal: &Terminal, wait: impl Future<Output = T>, sink: &Sink) -> T {
+    let ended = CancellationToken::new();
+    let wait = async {
+        let status = wait.await;
+        ended.cancel();
+        status
+    };
+    join!(wait, screen(terminal, &ended, sink)).0
+}
+
+async fn screen(terminal: &Terminal, ended: &CancellationToken, sink: &Sink) {
+    let mut buffer = vec![0; limits::OUTPUT_READ];
+    loop {
+        let read = select! {
+            biased;
+            read = terminal.read(&mut buffer) => read,
+            () = ended.cancelled() => terminal.read_now(&mut buffer),
+        };
+        let Some(data) = read.ok().and_then(|n| buffer.get(..n)).filter(|data| !data.is_empty()) else { return };
+        if sink.send(Stream::Out, Bytes::copy_from_slice(data)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The shell cannot be started: sshd's child says so and ends with 1.
+async fn refuse(sink: &Sink, account: &Account, fault: &io::Error) -> Ending {
+    tracing::warn!(shell = %account.shell.display(), %fault, "the account's shell does not start");
+    let told = format!("{}: {}\n", account.shell.display(), spawn::reason(fault));
+    let _lost: Result<(), Lost> = sink.send(Stream::Err, told).await;
+    Ending::Status(1)
+}

@@ -1,0 +1,144 @@
+//! What `ssh` has no option for, said with russh's client: signals, orders of requests, many channels.
+
+use crate::harness::{Workspace, text};
+use russh::{
+    ChannelMsg, Sig,
+    client::{self, Handle},
+    keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, load_secret_key},
+};
+use std::sync::Arc;
+
+struct Trusting;
+
+impl client::Handler for Trusting {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, _: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+        Ok(true)
+    }
+}
+
+async fn login(workspace: &Workspace) -> Handle<Trusting> {
+    let key = Arc::new(load_secret_key(workspace.path("member"), None).unwrap());
+    let mut session = client::connect(Arc::default(), ("127.0.0.1", workspace.port()), Trusting).await.unwrap();
+    let tried = session.authenticate_publickey("user", PrivateKeyWithHashAlg::new(key, None)).await.unwrap();
+    assert!(tried.success());
+    session
+}
+
+/// All that came until the channel's end, in short.
+async fn story(channel: &mut russh::Channel<client::Msg>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    while let Some(message) = channel.wait().await {
+        all.push(match message {
+            ChannelMsg::Data { data } => format!("out {}", text(&data).trim()),
+            ChannelMsg::ExtendedData { data, ext } => format!("ext{ext} {}", text(&data).trim()),
+            ChannelMsg::ExitStatus { exit_status } => format!("status {exit_status}"),
+            ChannelMsg::ExitSignal { signal_name, core_dumped, .. } => format!("signal {signal_name:?} {core_dumped}"),
+            ChannelMsg::Success => "success".into(),
+            ChannelMsg::Failure => "failure".into(),
+            ChannelMsg::Eof => "eof".into(),
+            ChannelMsg::Close => "close".into(),
+            ChannelMsg::WindowAdjusted { .. } => continue,
+            other => format!("{other:?}"),
+        });
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_comes_in_order() {
+    let workspace = Workspace::start().await;
+    let session = login(&workspace).await;
+    let mut channel = session.channel_open_session().await.unwrap();
+    channel.exec(true, "echo out; sleep 0.1; echo err >&2; sleep 0.1; exit 7").await.unwrap();
+    assert_eq!(story(&mut channel).await, ["success", "out out", "ext1 err", "status 7", "eof", "close"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_reach_the_whole_group_and_come_back_by_name() {
+    let workspace = Workspace::start().await;
+    let session = login(&workspace).await;
+    for (signal, told) in [(Sig::TERM, "signal TERM false"), (Sig::Custom("USR2".into()), "signal Custom(\"USR2\") false")] {
+        let mut channel = session.channel_open_session().await.unwrap();
+        channel.exec(false, "sleep 600 & echo started; wait").await.unwrap();
+        assert!(matches!(channel.wait().await, Some(ChannelMsg::Data { .. })));
+        channel.signal(signal).await.unwrap();
+        // The end of file proves that `sleep`, which holds the pipe, is gone too.
+        assert_eq!(story(&mut channel).await, [told, "eof", "close"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_program_on_a_channel_is_refused() {
+    let workspace = Workspace::start().await;
+    let session = login(&workspace).await;
+    let mut channel = session.channel_open_session().await.unwrap();
+    channel.exec(true, "read line; echo $line").await.unwrap();
+    assert!(matches!(channel.wait().await, Some(ChannelMsg::Success)));
+    channel.request_shell(true).await.unwrap();
+    assert!(matches!(channel.wait().await, Some(ChannelMsg::Failure)));
+    channel.set_env(true, "LANG", "C").await.unwrap();
+    assert!(matches!(channel.wait().await, Some(ChannelMsg::Failure)));
+    channel.data(&b"still\n"[..]).await.unwrap();
+    assert_eq!(story(&mut channel).await, ["out still", "status 0", "eof", "close"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn input_that_comes_before_the_program_is_kept() {
+    let workspace = Workspace::start().await;
+    let session = login(&workspace).await;
+    let mut channel = session.channel_open_session().await.unwrap();
+    channel.data(&b"early"[..]).await.unwrap();
+    channel.eof().await.unwrap();
+    channel.exec(false, "cat").await.unwrap();
+    assert_eq!(story(&mut channel).await, ["out early", "status 0", "eof", "close"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_channel_hangs_its_program_up_and_no_other() {
+    let workspace = Workspace::start().await;
+    let session = login(&workspace).await;
+    let mut stays = session.channel_open_session().await.unwrap();
+    stays.exec(false, "read line; echo $line").await.unwrap();
+    let channel = session.channel_open_session().await.unwrap();
+    channel.exec(false, "echo $$ > pid; exec sleep 600").await.unwrap();
+    let pid = crate::harness::line_in(&workspace.home("pid")).await;
+    channel.close().await.unwrap();
+    crate::harness::until("the program's end", || !crate::harness::lives(&pid)).await;
+    stays.data(&b"here\n"[..]).await.unwrap();
+    assert_eq!(story(&mut stays).await, ["out here", "status 0", "eof", "close"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_channels_work_until_the_cap_and_again_after_it() {
+    let workspace = Workspace::start().await;
+    let session = login(&workspace).await;
+    let mut open = Vec::new();
+    while open.len() < 256 {
+        open.push(session.channel_open_session().await.unwrap());
+    }
+    let refused = session.channel_open_session().await.unwrap_err();
+    assert!(matches!(refused, russh::Error::ChannelOpenFailure(russh::ChannelOpenFailure::ResourceShortage)), "{refused:?}");
+    // One that ends by itself, as programs do, makes room as well as one that the client closes.
+    let mut ended = open.pop().unwrap();
+    ended.exec(false, "true").await.unwrap();
+    story(&mut ended).await;
+    open.pop().unwrap().close().await.unwrap();
+    for _ in 0..2 {
+        let mut channel = retry(&session).await;
+        channel.exec(false, "echo again").await.unwrap();
+        assert_eq!(story(&mut channel).await[0], "out again");
+    }
+}
+
+/// A program's end is told just before its place is free.
+async fn retry(session: &Handle<Trusting>) -> russh::Channel<client::Msg> {
+    for _ in 0..100 {
+        if let Ok(channel) = session.channel_open_session().await {
+            return channel;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("no room was made");
+}

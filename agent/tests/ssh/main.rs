@@ -1,0 +1,11 @@
+//! The agent's SSH server against the real `ssh`: one connection, no tunnel, no daemon.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop")]
+
+mod bulk;
+mod channels;
+mod ending;
+mod harness;
+mod programs;
+mod refusals;
+mod terminals;
