@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use drawbridge_agent::{config::Raw, status};
-use drawbridge_shared::native::log;
+use drawbridge_shared::native::{log, options::complain};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -46,12 +46,7 @@ fn main() -> ExitCode {
         Command::Run(raw) => run(*raw),
         Command::Status { state_dir, json } => tell(&state_dir, json),
     };
-    done.map_or_else(complain, |()| ExitCode::SUCCESS)
-}
-
-fn complain(fault: anyhow::Error) -> ExitCode {
-    eprintln!("drawbridge-agent: {fault:#}");
-    ExitCode::FAILURE
+    done.map_or_else(|fault| complain("drawbridge-agent", &fault), |()| ExitCode::SUCCESS)
 }
 
 fn tell(state_dir: &Path, json: bool) -> Result<()> {

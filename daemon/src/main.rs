@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use drawbridge_daemon::{Daemon, Tokens, config::Raw};
-use drawbridge_shared::native::log;
+use drawbridge_shared::native::{log, options::complain};
 use std::{path::PathBuf, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -40,12 +40,7 @@ fn main() -> ExitCode {
         Command::Identity { state_dir } => identity(&state_dir),
         Command::Run(raw) => run(*raw),
     };
-    done.map_or_else(complain, |()| ExitCode::SUCCESS)
-}
-
-fn complain(fault: anyhow::Error) -> ExitCode {
-    eprintln!("drawbridge-daemon: {fault:#}");
-    ExitCode::FAILURE
+    done.map_or_else(|fault| complain("drawbridge-daemon", &fault), |()| ExitCode::SUCCESS)
 }
 
 fn identity(state_dir: &std::path::Path) -> Result<()> {

@@ -6,23 +6,23 @@ use crate::{
 };
 use clap::Args;
 use reqwest::Url;
-use std::{fmt, fs, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{fmt, fs, ops::RangeInclusive, path::PathBuf, process::ExitCode, time::Duration};
 
 /// How to reach and believe the edge, as given.
 #[derive(Args, Debug)]
 pub struct EdgeOptions {
     /// Address of the edge, for example https://keys.example.com
     #[arg(long, env = "DRAWBRIDGE_EDGE", value_name = "URL")]
-    edge: String,
+    edge: Option<String>,
     /// File with the token; DRAWBRIDGE_TOKEN takes the token itself
     #[arg(long, env = "DRAWBRIDGE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// File with the edge's public signing keys, one `ssh-ed25519 AAAA...` a line
     #[arg(long, env = "DRAWBRIDGE_TRUST", value_name = "FILE")]
-    trust: PathBuf,
+    trust: Option<PathBuf>,
     /// Folder for what has to outlive a restart; made with mode 0700
     #[arg(long, env = "DRAWBRIDGE_STATE_DIR", value_name = "DIR")]
-    state_dir: PathBuf,
+    state_dir: Option<PathBuf>,
 }
 
 /// How to reach and believe the edge, checked.
@@ -53,19 +53,27 @@ impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.0.len() == 1 { "" } else { "s" };
         write!(f, "the options have {} fault{plural}:", self.0.len())?;
-        self.0.iter().try_for_each(|fault| write!(f, "\n  - {fault}"))
+        self.0.iter().try_for_each(|fault| write!(f, "\n  - {fault}"))?;
+        f.write_str("\n`--help` tells what each option takes")
     }
 }
 
 impl std::error::Error for Faults {}
 
+/// Says on standard error why `program` ended; 2 stands for wrong options, as with every command line, 1 for the rest.
+pub fn complain(program: &str, fault: &anyhow::Error) -> ExitCode {
+    eprintln!("{program}: {fault:#}");
+    if fault.is::<Faults>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}
+
 impl EdgeOptions {
     /// Checks them; `token` is the environment's, which no command line shows, and has to be of `scope`.
     pub fn check(self, token: Option<String>, scope: Scope, faults: &mut Faults) -> Option<Edge> {
-        let url = faults.note(address(&self.edge));
         let token = faults.note(self.token(token).and_then(|text| scoped(&text, scope)));
-        let trust = faults.note(trust(&self.trust));
-        Some(Edge { url: url?, token: token?, trust: trust?, state_dir: self.state_dir })
+        let url = faults.note(given(self.edge, "--edge", "DRAWBRIDGE_EDGE").and_then(|text| address(&text)));
+        let trust = faults.note(given(self.trust, "--trust", "DRAWBRIDGE_TRUST").and_then(|file| trust(&file)));
+        let state_dir = faults.note(given(self.state_dir, "--state-dir", "DRAWBRIDGE_STATE_DIR"));
+        Some(Edge { url: url?, token: token?, trust: trust?, state_dir: state_dir? })
     }
 
     fn token(&self, given: Option<String>) -> Result<String, String> {
@@ -76,6 +84,10 @@ impl EdgeOptions {
             (Some(_), Some(_)) => Err("two tokens: give --token-file or DRAWBRIDGE_TOKEN, not both".into()),
         }
     }
+}
+
+fn given<T>(option: Option<T>, flag: &str, variable: &str) -> Result<T, String> {
+    option.ok_or_else(|| format!("{flag} is missing: give it, or {variable} in the environment"))
 }
 
 fn scoped(text: &str, wanted: Scope) -> Result<Token, String> {
@@ -128,6 +140,14 @@ mod tests {
         let Faults(faults) = check("ftp://x", "/nowhere", "dbd_nonsense").unwrap_err();
         assert_eq!(faults.len(), 3, "{faults:?}");
         assert!(!faults.iter().any(|fault| fault.contains("nonsense")));
+    }
+
+    #[test]
+    fn what_is_missing_is_told_too() {
+        let mut faults = Faults::default();
+        let options = Cli::parse_from(["test"]).edge;
+        assert!(options.check(None, Scope::Daemon, &mut faults).is_none());
+        assert_eq!(faults.0.len(), 4, "{faults}");
     }
 
     #[test]
