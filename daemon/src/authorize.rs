@@ -21,9 +21,14 @@ pub struct Gate<'a> {
 }
 
 impl Gate<'_> {
-    /// Whether this key is anybody's. Whose, is decided with the workspace.
+    /// Whether this key may log in. Whose it is, is decided with the workspace.
     pub fn knows(&self, key: &Fingerprint) -> bool {
-        self.keys.serves(self.now, self.grace) && !self.keys.users(key, self.now).is_empty()
+        self.keys.serves(self.now, self.grace) && self.holds(key)
+    }
+
+    /// Whether this key is anybody's, however old the news: what keeps a connection that lives.
+    pub fn holds(&self, key: &Fingerprint) -> bool {
+        !self.keys.users(key, self.now).is_empty()
     }
 
     /// The member of `workspace` whose key this is: of all users of the key, any one that is a member.
@@ -31,6 +36,11 @@ impl Gate<'_> {
         if !self.keys.serves(self.now, self.grace) {
             return Err(Denial::Stale);
         }
+        self.member(key, workspace)
+    }
+
+    /// The same however old the news: what keeps a bridge that lives.
+    pub fn member(&self, key: &Fingerprint, workspace: &WorkspaceId) -> Result<UserId, Denial> {
         let users = self.keys.users(key, self.now);
         let members = self.keys.workspace(workspace).map_or(&[][..], |workspace| &workspace.members);
         let member = members.iter().find(|member| users.contains(&UserHash::of(member)));
@@ -65,5 +75,9 @@ mod tests {
         assert!(gate(&keys).knows(&fingerprint(1)));
         assert!(!late.knows(&fingerprint(1)));
         assert_eq!(late.enter(&fingerprint(1), &"796636".parse().unwrap()), Err(Denial::Stale));
+        assert!(
+            late.holds(&fingerprint(1)) && late.member(&fingerprint(1), &"796636".parse().unwrap()).is_ok(),
+            "what lives, lives on"
+        );
     }
 }

@@ -20,6 +20,8 @@ pub enum Denial {
     Channels,
     /// Something that a jump host does not do.
     NotServed(&'static str),
+    /// The key of a live connection is nobody's any more.
+    Revoked,
     /// The daemon is about to stop.
     Stopping,
 }
@@ -35,6 +37,7 @@ impl Denial {
             Self::Stale => "stale",
             Self::Channels => "channels",
             Self::NotServed(_) => "not-served",
+            Self::Revoked => "revoked",
             Self::Stopping => "stopping",
         }
     }
@@ -65,6 +68,7 @@ impl fmt::Display for Denial {
             Self::NotServed(what) => {
                 write!(f, "this is a jump host and has no {what}: use `ssh -J <this host> user@<workspaceId>`")
             }
+            Self::Revoked => f.write_str("the key of this connection was removed or has expired"),
             Self::Stopping => f.write_str("this jump host is about to stop; try again"),
         }
     }

@@ -5,15 +5,20 @@ mod visitor;
 
 use crate::{
     Tokens,
+    authorize::Gate,
     denial::Denial,
     limits::{
-        INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, LINGER, LOGIN_DEADLINE, MAX_CONNECTIONS, MAX_OFFERS, MAX_PRE_AUTH, READ_BUFFER,
+        EXPIRY_LOOK, INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, LINGER, LOGIN_DEADLINE, MAX_CONNECTIONS, MAX_OFFERS, MAX_PRE_AUTH,
+        READ_BUFFER,
     },
     link::Link,
     registry::Registry,
     snapshot::Snapshots,
 };
-use drawbridge_shared::native::{identity::Identity, severable::Severable, ssh};
+use drawbridge_shared::{
+    fingerprint::Fingerprint,
+    native::{clock, identity::Identity, severable::Severable, ssh},
+};
 use russh::{
     Disconnect,
     server::{self, Config, RunningSession},
@@ -22,11 +27,11 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::BufReader,
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 use visitor::Visitor;
 
 /// After a failed accept (no descriptors left) the next is tried this much later.
@@ -52,6 +57,26 @@ pub(crate) struct Hall {
 }
 
 impl Hall {
+    /// Decides by the newest view.
+    fn gate<T>(&self, decide: impl FnOnce(Gate<'_>) -> T) -> T {
+        decide(Gate { keys: &self.snapshots.current(), now: clock::now(), grace: self.grace })
+    }
+
+    /// Decides again with every new view, and as time passes, until `decide` denies.
+    async fn until_denied(&self, mut decide: impl FnMut(Gate<'_>) -> Option<Denial>) -> Denial {
+        let mut views = self.snapshots.watch();
+        let mut hours = time::interval(EXPIRY_LOOK);
+        loop {
+            if let Some(denial) = self.gate(&mut decide) {
+                return denial;
+            }
+            tokio::select! {
+                Ok(()) = views.changed() => {}
+                _ = hours.tick() => {}
+            }
+        }
+    }
+
     /// Of one daemon, which ends as `tokens` say.
     pub(crate) fn new(
         snapshots: Snapshots,
@@ -142,38 +167,47 @@ async fn session(hall: Arc<Hall>, config: Arc<Config>, socket: TcpStream, peer: 
     // Whatever ends this function ends the connection and its bridges.
     let _cut = cut.clone().drop_guard();
     let end = hall.end.clone();
-    let proven = CancellationToken::new();
-    let visitor = Visitor::new(hall, peer, cut.child_token(), proven.clone());
+    let (prove, proven) = oneshot::channel();
+    let visitor = Visitor::new(hall.clone(), peer, cut.child_token(), prove);
     let stream = BufReader::with_capacity(READ_BUFFER, Severable::new(socket, cut));
-    let login = time::timeout(LOGIN_DEADLINE, login(server::run_stream(config, stream, visitor), &proven));
+    let login = time::timeout(LOGIN_DEADLINE, login(server::run_stream(config, stream, visitor), proven));
     let session = tokio::select! {
         () = end.cancelled() => return,
         login = login => login,
     };
     drop(pre_auth);
     match session {
-        Ok(Ok(session)) => live(session, peer, &end).await,
+        Ok(Ok((session, key))) => live(session, peer, &hall, key).await,
         Ok(Err(fault)) => debug!(%peer, %fault, "gone before a key was proven"),
         Err(_) => debug!(%peer, "no key proven in time"),
     }
 }
 
-/// The session, once its key is proven.
-async fn login<F>(start: F, proven: &CancellationToken) -> Result<RunningSession<Visitor>, russh::Error>
+/// The session and its key, once that is proven.
+async fn login<F>(
+    start: F,
+    proven: oneshot::Receiver<Fingerprint>,
+) -> Result<(RunningSession<Visitor>, Fingerprint), russh::Error>
 where
     F: Future<Output = Result<RunningSession<Visitor>, russh::Error>>,
 {
     let mut session = start.await?;
     tokio::select! {
-        () = proven.cancelled() => Ok(session),
+        Ok(key) = proven => Ok((session, key)),
         ended = &mut session => ended.and(Err(russh::Error::Disconnect)),
     }
 }
 
-async fn live(mut session: RunningSession<Visitor>, peer: SocketAddr, end: &CancellationToken) {
+/// Until the client ends it, the daemon stops, or its key is revoked.
+async fn live(mut session: RunningSession<Visitor>, peer: SocketAddr, hall: &Hall, key: Fingerprint) {
+    let revoked = hall.until_denied(|gate| (!gate.holds(&key)).then_some(Denial::Revoked));
     let ended = tokio::select! {
         ended = &mut session => ended,
-        () = end.cancelled() => dismiss(session).await,
+        () = hall.end.cancelled() => dismiss(session, Denial::Stopping).await,
+        denial = revoked => {
+            info!(%peer, %key, reason = denial.label(), "session ended");
+            dismiss(session, denial).await
+        }
     };
     if let Err(fault) = ended {
         debug!(%peer, %fault, "session ended");
@@ -181,10 +215,10 @@ async fn live(mut session: RunningSession<Visitor>, peer: SocketAddr, end: &Canc
 }
 
 /// Says why, and leaves the client a moment to hear it.
-async fn dismiss(session: RunningSession<Visitor>) -> Result<(), russh::Error> {
+async fn dismiss(session: RunningSession<Visitor>, denial: Denial) -> Result<(), russh::Error> {
     let handle = session.handle();
     let parted = time::timeout(LINGER, async {
-        handle.disconnect(Disconnect::ByApplication, Denial::Stopping.to_string(), String::new()).await?;
+        handle.disconnect(Disconnect::ByApplication, denial.to_string(), String::new()).await?;
         session.await
     });
     parted.await.unwrap_or(Ok(()))

@@ -55,3 +55,6 @@ pub(crate) const FEED_PING: Duration = Duration::from_secs(10);
 
 /// After its goodbyes a stopping daemon waits this long for agents to part.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Keys expire without news; live connections are looked over this often.
+pub(crate) const EXPIRY_LOOK: Duration = Duration::from_secs(10);

@@ -6,6 +6,7 @@ mod jump;
 mod keys_api;
 mod login;
 mod outage;
+mod revocation;
 mod secrets;
 mod session;
 mod snapshot;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         keys_api::TESTS,
         snapshot::TESTS,
         agents::TESTS,
+        revocation::TESTS,
         outage::TESTS,
         front_door::TESTS,
     ];

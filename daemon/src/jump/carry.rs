@@ -2,7 +2,6 @@
 
 use super::Hall;
 use crate::{
-    authorize::Gate,
     bridge::{self, Sink, Source, Tally},
     denial::Denial,
     limits::{CHUNK, OPEN_TIMEOUT},
@@ -13,7 +12,6 @@ use drawbridge_shared::{
     id::{UserId, WorkspaceId},
     native::{
         backlog::Outlet,
-        clock,
         tunnel::{Stream, TunnelReader, TunnelWriter},
     },
     target,
@@ -23,7 +21,7 @@ use russh::{
     ChannelOpenFailure, ChannelWriteHalf,
     server::{ChannelOpenHandle, Msg},
 };
-use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Instant};
 use tokio::{io::AsyncReadExt, time};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -61,7 +59,8 @@ async fn serve(hall: &Hall, request: &Request, channel: Channel) {
         Ok((user, workspace, stream)) => {
             info!(trace = %request.trace_id, peer = %request.peer, %user, key = %request.key, %workspace, "open");
             channel.reply.accept().await;
-            let (tally, lasted, outcome) = cross(channel.inbound, channel.outbound, stream).await;
+            let denied = hall.until_denied(|gate| gate.member(&request.key, &workspace).err());
+            let (tally, lasted, outcome) = cross(channel.inbound, channel.outbound, stream, denied).await;
             info!(trace = %request.trace_id, up = tally.up, down = tally.down, seconds = lasted.as_secs_f32(), %outcome, "closed");
         }
         Err(denial) => {
@@ -94,7 +93,7 @@ async fn reach(hall: &Hall, request: &Request) -> Result<(UserId, WorkspaceId, S
 
 /// A membership that is news to this daemon is looked up once more before it is refused.
 async fn enter(hall: &Hall, request: &Request, workspace: &WorkspaceId) -> Result<UserId, Denial> {
-    let decide = || Gate { keys: &hall.snapshots.current(), now: clock::now(), grace: hall.grace }.enter(&request.key, workspace);
+    let decide = || hall.gate(|gate| gate.enter(&request.key, workspace));
     match decide() {
         Err(Denial::NoAccess(_)) => {
             hall.snapshots.refresh().await;
@@ -104,15 +103,24 @@ async fn enter(hall: &Hall, request: &Request, workspace: &WorkspaceId) -> Resul
     }
 }
 
-async fn cross(inbound: Outlet, outbound: ChannelWriteHalf<Msg>, (reader, writer): Stream) -> (Tally, time::Duration, String) {
+/// Bytes both ways until both ends are done, or the user may no longer be here.
+async fn cross(
+    inbound: Outlet,
+    outbound: ChannelWriteHalf<Msg>,
+    (reader, writer): Stream,
+    denied: impl Future<Output = Denial>,
+) -> (Tally, time::Duration, String) {
     let begun = Instant::now();
     let mut tally = Tally::default();
     let (mut from_client, mut to_client) = (FromClient(inbound), ToClient(outbound));
     let (mut from_agent, mut to_agent) = (FromAgent { reader, buffer: BytesMut::new() }, ToAgent(writer));
-    let crossed = bridge::bridge((&mut from_client, &mut to_client), (&mut from_agent, &mut to_agent), &mut tally).await;
+    let crossed = bridge::bridge((&mut from_client, &mut to_client), (&mut from_agent, &mut to_agent), &mut tally);
+    let outcome = tokio::select! {
+        crossed = crossed => crossed.map_or_else(|fault| fault.to_string(), |()| "ended by both".into()),
+        denial = denied => denial.label().into(),
+    };
     // Fails only when the client has closed it, or is gone.
     let _ = to_client.0.close().await;
-    let outcome = crossed.map_or_else(|fault| fault.to_string(), |()| "ended by both".into());
     (tally, begun.elapsed(), outcome)
 }
 

@@ -5,7 +5,6 @@ use super::{
     carry::{self, Request},
 };
 use crate::{
-    authorize::Gate,
     denial::Denial,
     limits::{INFLOW, MAX_CHANNELS},
 };
@@ -13,7 +12,6 @@ use drawbridge_shared::{
     fingerprint::Fingerprint,
     native::{
         backlog::{self, Inlet, inflow::Inflow},
-        clock,
         ssh::is_sha1,
     },
 };
@@ -24,6 +22,7 @@ use russh::{
     server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey},
 };
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -34,15 +33,15 @@ pub(super) struct Visitor {
     trace_id: String,
     key: Option<Fingerprint>,
     refreshed: bool,
-    proven: CancellationToken,
+    proven: Option<oneshot::Sender<Fingerprint>>,
     cut: CancellationToken,
     inflow: Inflow<ChannelId>,
     inlets: HashMap<ChannelId, Inlet>,
 }
 
 impl Visitor {
-    /// `cut` ends its bridges; it fires `proven` once a signature was verified.
-    pub(super) fn new(hall: Arc<Hall>, peer: SocketAddr, cut: CancellationToken, proven: CancellationToken) -> Self {
+    /// `cut` ends its bridges; it tells `proven` whose signature was verified.
+    pub(super) fn new(hall: Arc<Hall>, peer: SocketAddr, cut: CancellationToken, proven: oneshot::Sender<Fingerprint>) -> Self {
         let trace_id = format!("{:016x}", rand::rng().random::<u64>());
         Self {
             hall,
@@ -50,7 +49,7 @@ impl Visitor {
             trace_id,
             key: None,
             refreshed: false,
-            proven,
+            proven: Some(proven),
             cut,
             inflow: Inflow::new(INFLOW),
             inlets: HashMap::new(),
@@ -70,8 +69,7 @@ impl Visitor {
     }
 
     fn gate_knows(&self, key: &Fingerprint) -> bool {
-        let keys = self.hall.snapshots.current();
-        Gate { keys: &keys, now: clock::now(), grace: self.hall.grace }.knows(key)
+        self.hall.gate(|gate| gate.knows(key))
     }
 
     fn admit(&mut self, channel: Channel<Msg>, reply: ChannelOpenHandle, key: Fingerprint, host: &str, port: u32) {
@@ -146,7 +144,10 @@ impl Handler for Visitor {
     }
 
     async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), Error> {
-        self.proven.cancel();
+        if let (Some(proven), Some(key)) = (self.proven.take(), self.key) {
+            // Fails only when the connection is being given up.
+            let _ = proven.send(key);
+        }
         Ok(())
     }
 
