@@ -1,0 +1,37 @@
+//! `/v1/agent`: a workspace's agent enrols, and learns who may enter.
+
+use super::{
+    Platform, document as signed,
+    extract::{Caller, Json, Shape, if_none_match},
+    json, operator, unchanged, unexpected,
+};
+use crate::{
+    command::{AgentCommand, Outcome},
+    problem::Failure,
+};
+use axum::{
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use drawbridge_shared::api::Enrol;
+
+impl Shape for Enrol {
+    const EXAMPLE: &str = r#"{"publicKey": "ssh-ed25519 AAAA...", "proof": "-----BEGIN SSH SIGNATURE-----\n..."}"#;
+}
+
+pub(super) async fn enrol<P: Platform>(caller: Caller<P>, Json(body): Json<Enrol>) -> Result<Response, Failure> {
+    let command = AgentCommand::Enrol { key: operator::ed25519(&body.public_key)?, proof: body.proof };
+    match caller.ask(command).await? {
+        Outcome::Enrolled(enrolled) => Ok(json(StatusCode::OK, &enrolled)),
+        _ => Err(unexpected()),
+    }
+}
+
+pub(super) async fn document<P: Platform>(caller: Caller<P>, headers: HeaderMap) -> Result<Response, Failure> {
+    let command = AgentCommand::Document { held: if_none_match(&headers) };
+    match caller.ask(command).await? {
+        Outcome::Document { text, etag } => Ok(signed(text, &etag)),
+        Outcome::Unchanged { etag } => Ok(unchanged(&etag)),
+        _ => Err(unexpected()),
+    }
+}

@@ -1,0 +1,133 @@
+//! The Ledger: authenticates, decides and publishes in one step, over rows that are changed together or not at all.
+//!
+//! It knows no clock, no randomness and no runtime. Acknowledged means: durable here, and in every manifest from now on.
+//! Workers KV follows through the journal ([`journal`]); the Ledger never reads it.
+
+mod access;
+mod agent;
+mod change;
+mod daemons;
+pub mod journal;
+mod keys;
+mod manifest;
+mod paging;
+mod publish;
+mod tokens;
+mod workspaces;
+
+use crate::{
+    command::{Call, Command, Outcome, Reply},
+    limits::HEARTBEAT,
+    refusal::Refusal,
+    rows::{Rows, RowsFault},
+    secrets::Secrets,
+};
+use access::Caller;
+use change::Change;
+use drawbridge_shared::{
+    time::Timestamp,
+    token::{Scope, TokenHash},
+};
+
+/// All facts, and everything that is decided from them.
+#[derive(Debug)]
+pub struct Ledger<R> {
+    rows: R,
+    secrets: Result<Secrets, Vec<String>>,
+}
+
+/// What has happened besides the answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// A new manifest, for those who follow the feed.
+    pub published: Option<String>,
+    /// Tokens that are good no longer.
+    pub revoked: Vec<TokenHash>,
+}
+
+impl<R: Rows> Ledger<R> {
+    /// Over `rows`; without usable secrets every question is refused with their names.
+    pub const fn new(rows: R, secrets: Result<Secrets, Vec<String>>) -> Self {
+        Self { rows, secrets }
+    }
+
+    /// Answers one question at `now`. Refused means: nothing was changed.
+    pub fn call(&self, call: Call, now: Timestamp) -> (Reply, Effects) {
+        match self.attempt(call, now) {
+            Ok((outcome, effects)) => (Ok(outcome), effects),
+            Err(refusal) => (Err(refusal), Effects::default()),
+        }
+    }
+
+    fn attempt(&self, call: Call, now: Timestamp) -> Result<(Outcome, Effects), Refusal> {
+        let secrets = self.secrets()?;
+        let mut change = Change::new(&self.rows, now);
+        let caller = access::authenticate(&change, secrets, &call.token)?;
+        let outcome = execute(&mut change, secrets, (caller, call.token), call.command)?;
+        Ok((outcome, change.finish(secrets.signing())?))
+    }
+
+    /// What time brings: a manifest signed anew, and shards dropped that nobody fetches any more.
+    pub fn tick(&self, now: Timestamp) -> Result<Effects, Refusal> {
+        let secrets = self.secrets()?;
+        let mut change = Change::new(&self.rows, now);
+        manifest::sweep(&mut change)?;
+        if manifest::current(&change)?.is_some_and(|held| now.since(held.issued_at) >= HEARTBEAT) {
+            change.republish();
+        }
+        change.finish(secrets.signing())
+    }
+
+    /// When [`Self::tick`] has something to do next.
+    pub fn due(&self) -> Result<Option<Timestamp>, RowsFault> {
+        manifest::due(&self.rows)
+    }
+
+    /// Whether the bearer of `token` may (still) follow the feed.
+    pub fn may_follow(&self, token: &TokenHash, now: Timestamp) -> bool {
+        let Ok(secrets) = self.secrets() else { return false };
+        let caller = access::authenticate(&Change::new(&self.rows, now), secrets, token);
+        caller.is_ok_and(|caller| matches!(caller.scope(), Scope::Daemon | Scope::Operator))
+    }
+
+    fn secrets(&self) -> Result<&Secrets, Refusal> {
+        self.secrets.as_ref().map_err(|names| Refusal::Misconfigured(names.clone()))
+    }
+}
+
+fn execute<R: Rows>(
+    change: &mut Change<'_, R>,
+    secrets: &Secrets,
+    (caller, token): (Caller, TokenHash),
+    command: Command,
+) -> Result<Outcome, Refusal> {
+    match (caller, command) {
+        (Caller::User(user), Command::User(command)) => keys::execute(change, &user, command),
+        (Caller::Operator, Command::Operator(command)) => operator(change, command),
+        (Caller::Agent(workspace), Command::Agent(command)) => agent::execute(change, secrets, (workspace, token), command),
+        (Caller::Daemon | Caller::Operator, Command::Snapshot(command)) => manifest::execute(change, secrets, command),
+        (caller, command) => Err(Refusal::Scope { has: caller.scope(), needs: command.scope() }),
+    }
+}
+
+fn operator<R: Rows>(change: &mut Change<'_, R>, command: crate::command::OperatorCommand) -> Result<Outcome, Refusal> {
+    use crate::command::OperatorCommand as C;
+    match command {
+        C::PutToken { hash, scope, subject, expires_at } => tokens::put(change, hash, scope, subject, expires_at),
+        C::ListTokens(page) => tokens::list(change, &page),
+        C::RevokeToken(hash) => tokens::revoke(change, hash),
+        C::PutWorkspace { id, region } => workspaces::put(change, id, region),
+        C::ListWorkspaces(page) => workspaces::list(change, &page),
+        C::GetWorkspace(id) => workspaces::get(change, id),
+        C::DeleteWorkspace(id) => workspaces::delete(change, &id),
+        C::PutMember(id, user) => workspaces::put_member(change, &id, &user),
+        C::DeleteMember(id, user) => workspaces::delete_member(change, &id, &user),
+        C::ResetAgentKey(id) => workspaces::reset_agent_key(change, &id),
+        C::PutDaemon { id, identity, region, addresses } => daemons::put(change, id, identity, region, addresses),
+        C::ListDaemons(page) => daemons::list(change, &page),
+        C::DeleteDaemon(id) => daemons::delete(change, &id),
+    }
+}
+
+#[cfg(test)]
+mod tests;

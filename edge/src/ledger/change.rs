@@ -1,0 +1,143 @@
+//! One command's changes: facts, the journal entries that carry them to KV, and the shards they touch.
+
+use super::{Effects, publish};
+use crate::{
+    names::{self, Stage},
+    refusal::Refusal,
+    rows::{Draft, Rows, RowsFault},
+};
+use drawbridge_shared::{
+    fingerprint::Fingerprint,
+    id::{UserId, WorkspaceId},
+    snapshot::{
+        key_shard::{self, ROW},
+        workspace_shard,
+    },
+    time::Timestamp,
+    token::TokenHash,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use ssh_key::PrivateKey;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything that happens together.
+#[derive(Debug)]
+pub(super) struct Change<'a, R> {
+    draft: Draft<'a, R>,
+    now: Timestamp,
+    touched: Touched,
+    revoked: Vec<TokenHash>,
+}
+
+/// What must be published.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    /// Key rows by shard; `true` puts, `false` removes.
+    pub(super) keys: BTreeMap<u8, Vec<([u8; ROW], bool)>>,
+    /// Workspaces by shard.
+    pub(super) workspaces: BTreeMap<u8, BTreeSet<WorkspaceId>>,
+    /// The directory.
+    pub(super) daemons: bool,
+    /// A new manifest even if no shard changes.
+    pub(super) anyway: bool,
+}
+
+impl<'a, R: Rows> Change<'a, R> {
+    pub(super) fn new(rows: &'a R, now: Timestamp) -> Self {
+        Self { draft: Draft::new(rows), now, touched: Touched::default(), revoked: Vec::new() }
+    }
+
+    pub(super) const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(super) fn get(&self, name: &str) -> Result<Option<Vec<u8>>, RowsFault> {
+        self.draft.get(name)
+    }
+
+    pub(super) fn scan(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, RowsFault> {
+        self.draft.scan(prefix, after, limit)
+    }
+
+    /// How many rows start with `prefix`, counted up to `limit`.
+    pub(super) fn count(&self, prefix: &str, limit: usize) -> Result<usize, RowsFault> {
+        Ok(self.scan(prefix, "", limit)?.len())
+    }
+
+    pub(super) fn fact<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, RowsFault> {
+        self.get(name)?.map(|bytes| decode(name, &bytes)).transpose()
+    }
+
+    /// Sets a row that KV has too.
+    pub(super) fn put(&mut self, name: String, value: Vec<u8>) {
+        self.enter(&name, true);
+        self.draft.put(name, value);
+    }
+
+    pub(super) fn put_fact<T: Serialize>(&mut self, name: String, fact: &T) -> Result<(), RowsFault> {
+        let value = serde_json::to_vec(fact).map_err(|fault| RowsFault(fault.to_string()))?;
+        self.put(name, value);
+        Ok(())
+    }
+
+    /// Removes a row that KV has too.
+    pub(super) fn delete(&mut self, name: String) {
+        self.enter(&name, false);
+        self.draft.delete(name);
+    }
+
+    /// Into the journal, in one place of it only.
+    fn enter(&mut self, name: &str, present: bool) {
+        self.draft.delete(names::journal(Stage::of(name, !present), name));
+        self.draft.put(names::journal(Stage::of(name, present), name), Vec::new());
+    }
+
+    /// Sets a row of the Ledger's own.
+    pub(super) fn mark(&mut self, name: String) {
+        self.draft.put(name, Vec::new());
+    }
+
+    /// Removes a row of the Ledger's own.
+    pub(super) fn unmark(&mut self, name: String) {
+        self.draft.delete(name);
+    }
+
+    pub(super) fn touch_key(&mut self, fingerprint: &Fingerprint, user: &UserId, present: bool) {
+        let row = key_shard::row(fingerprint, user, None);
+        self.touched.keys.entry(key_shard::shard_of(fingerprint)).or_default().push((row, present));
+    }
+
+    pub(super) fn touch_workspace(&mut self, id: &WorkspaceId) {
+        self.touched.workspaces.entry(workspace_shard::shard_of(id)).or_default().insert(id.clone());
+    }
+
+    pub(super) const fn touch_daemons(&mut self) {
+        self.touched.daemons = true;
+    }
+
+    pub(super) const fn republish(&mut self) {
+        self.touched.anyway = true;
+    }
+
+    pub(super) fn revoked(&mut self, token: TokenHash) {
+        self.revoked.push(token);
+    }
+
+    /// Publishes what was touched; returns the new manifest if there is one.
+    pub(super) fn publish(&mut self, key: &PrivateKey) -> Result<Option<String>, Refusal> {
+        let touched = std::mem::take(&mut self.touched);
+        publish::publish(self, touched, key)
+    }
+
+    /// Publishes and commits.
+    pub(super) fn finish(mut self, key: &PrivateKey) -> Result<Effects, Refusal> {
+        let published = self.publish(key)?;
+        self.draft.commit()?;
+        Ok(Effects { published, revoked: self.revoked })
+    }
+}
+
+/// Reads a row's JSON.
+pub(super) fn decode<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, RowsFault> {
+    serde_json::from_slice(bytes).map_err(|fault| RowsFault(format!("row {name}: {fault}")))
+}

@@ -1,0 +1,122 @@
+//! Workspaces and their members.
+
+use super::{
+    change::{Change, decode},
+    paging, tokens,
+};
+use crate::{
+    command::{Outcome, PageOf, Put},
+    facts::{MemberFact, WorkspaceFact},
+    limits::{MEMBERS_PER_WORKSPACE, PAGE_MEMBERS},
+    names,
+    refusal::{Refusal, Thing},
+    rows::{Rows, RowsFault},
+};
+use drawbridge_shared::{
+    api::WorkspaceItem,
+    id::{UserId, WorkspaceId},
+    snapshot::workspace_shard::Workspace,
+    token::Scope,
+};
+
+pub(super) fn put<R: Rows>(change: &mut Change<'_, R>, id: WorkspaceId, region: String) -> Result<Outcome, Refusal> {
+    let held = find(change, &id)?;
+    let created = held.is_none();
+    let mut fact = held.unwrap_or_else(|| WorkspaceFact { region: String::new(), agent_key: None, created_at: change.now() });
+    if fact.region != region {
+        fact.region = region;
+        store(change, &id, &fact)?;
+    }
+    Ok(Outcome::Workspace(Put { item: item(change, id, fact)?, created }))
+}
+
+pub(super) fn list<R: Rows>(change: &Change<'_, R>, page: &PageOf) -> Result<Outcome, Refusal> {
+    let item = |name: &str, value: &[u8]| {
+        let fact: WorkspaceFact = decode(name, value)?;
+        names::tail(name).parse().ok().map(|id| item(change, id, fact)).transpose()
+    };
+    let mut named = 0_usize;
+    let full = |item: &WorkspaceItem| {
+        named = named.saturating_add(item.members.len());
+        named >= PAGE_MEMBERS
+    };
+    Ok(Outcome::Workspaces(paging::page(change, names::WORKSPACES, page, item, full)?))
+}
+
+pub(super) fn get<R: Rows>(change: &Change<'_, R>, id: WorkspaceId) -> Result<Outcome, Refusal> {
+    let fact = existing(change, &id)?;
+    Ok(Outcome::Workspace(Put { item: item(change, id, fact)?, created: false }))
+}
+
+pub(super) fn delete<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId) -> Result<Outcome, Refusal> {
+    existing(change, id)?;
+    for user in members(change, id)? {
+        change.delete(names::member(id, &user));
+    }
+    tokens::revoke_all(change, Scope::Agent, id.as_str())?;
+    change.delete(names::workspace(id));
+    change.touch_workspace(id);
+    Ok(Outcome::Done)
+}
+
+pub(super) fn put_member<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId, user: &UserId) -> Result<Outcome, Refusal> {
+    existing(change, id)?;
+    let name = names::member(id, user);
+    if change.get(&name)?.is_some() {
+        return Ok(Outcome::Done);
+    }
+    if change.count(&names::members_of(id), MEMBERS_PER_WORKSPACE)? >= MEMBERS_PER_WORKSPACE {
+        return Err(Refusal::TooManyMembers);
+    }
+    change.put_fact(name, &MemberFact { created_at: change.now() })?;
+    change.touch_workspace(id);
+    Ok(Outcome::Done)
+}
+
+pub(super) fn delete_member<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId, user: &UserId) -> Result<Outcome, Refusal> {
+    let name = names::member(id, user);
+    change.get(&name)?.ok_or(Refusal::NotFound(Thing::Member))?;
+    change.delete(name);
+    change.touch_workspace(id);
+    Ok(Outcome::Done)
+}
+
+pub(super) fn reset_agent_key<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId) -> Result<Outcome, Refusal> {
+    let mut fact = existing(change, id)?;
+    fact.agent_key.take().ok_or(Refusal::NotFound(Thing::AgentKey))?;
+    store(change, id, &fact)?;
+    Ok(Outcome::Done)
+}
+
+pub(super) fn existing<R: Rows>(change: &Change<'_, R>, id: &WorkspaceId) -> Result<WorkspaceFact, Refusal> {
+    find(change, id)?.ok_or(Refusal::NotFound(Thing::Workspace))
+}
+
+pub(super) fn store<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId, fact: &WorkspaceFact) -> Result<(), RowsFault> {
+    change.put_fact(names::workspace(id), fact)?;
+    change.touch_workspace(id);
+    Ok(())
+}
+
+/// Who may enter, sorted.
+pub(super) fn members<R: Rows>(change: &Change<'_, R>, id: &WorkspaceId) -> Result<Vec<UserId>, RowsFault> {
+    let rows = change.scan(&names::members_of(id), "", MEMBERS_PER_WORKSPACE)?;
+    let mut members: Vec<_> = rows.iter().filter_map(|(name, _)| names::user_of(name)).collect();
+    members.sort();
+    Ok(members)
+}
+
+/// The workspace as its shard has it, if there is one.
+pub(super) fn row<R: Rows>(change: &Change<'_, R>, id: &WorkspaceId) -> Result<Option<Workspace>, RowsFault> {
+    let Some(WorkspaceFact { region, agent_key, .. }) = find(change, id)? else { return Ok(None) };
+    Ok(Some(Workspace { id: id.clone(), region, agent_key, members: members(change, id)? }))
+}
+
+fn find<R: Rows>(change: &Change<'_, R>, id: &WorkspaceId) -> Result<Option<WorkspaceFact>, RowsFault> {
+    change.fact(&names::workspace(id))
+}
+
+fn item<R: Rows>(change: &Change<'_, R>, id: WorkspaceId, fact: WorkspaceFact) -> Result<WorkspaceItem, RowsFault> {
+    let members = members(change, &id)?;
+    Ok(WorkspaceItem { id, region: fact.region, agent_key: fact.agent_key, members, created_at: fact.created_at })
+}

@@ -1,0 +1,56 @@
+//! Every bound of the edge, with its reason.
+
+use std::time::Duration;
+
+/// Keys a user may have: enough for many machines, few enough to list in one answer.
+pub const KEYS_PER_USER: usize = 100;
+/// Members of one workspace: they stand in one shard and in one agent's document.
+pub const MEMBERS_PER_WORKSPACE: usize = 1000;
+/// Tokens that one subject may hold at once: more is a leak in whoever mints them.
+pub const TOKENS_PER_SUBJECT: usize = 100;
+/// Daemons in the directory, which is a single shard.
+pub const DAEMONS: usize = 256;
+/// Items in a page unless asked otherwise.
+pub const PAGE: usize = 100;
+/// Most items in a page: an answer stays well below a megabyte.
+pub const MAX_PAGE: usize = 500;
+/// A page of workspaces ends when it has named this many members.
+pub const PAGE_MEMBERS: usize = 5000;
+/// Longest cursor: the longest id is a token's.
+pub const MAX_CURSOR: usize = 128;
+
+/// Longest value in a row: a Durable Object's SQLite takes 2 MB.
+pub const MAX_ROW: usize = 1_900_000;
+/// Most keys in one agent's document, before its length is looked at.
+pub const DOCUMENT_KEYS: usize = 10_000;
+/// A document is signed anew this often: whoever polls never holds an older one.
+pub const DOCUMENT_AGE: Duration = Duration::from_secs(5 * 60);
+
+/// The manifest is signed anew this often, so that a daemon can tell silence from calm.
+pub const HEARTBEAT: Duration = Duration::from_secs(5 * 60);
+/// A manifest this old is signed anew by whoever reads it: the alarm was lost.
+pub const OVERDUE: Duration = Duration::from_secs(6 * 60);
+/// A shard is kept this long after its last manifest: daemons may be fetching it.
+pub const BLOB_GRACE: Duration = Duration::from_secs(15 * 60);
+/// Shards dropped in one alarm.
+pub const SWEEP: usize = 100;
+
+/// Names applied to KV in one pass: an invocation may make 1000 KV operations.
+pub const APPLY_NAMES: usize = 200;
+/// Bytes applied in one pass: a Worker has 128 MB of memory.
+pub const APPLY_BYTES: usize = 8 * 1024 * 1024;
+/// KV operations in flight: more would queue in the runtime.
+pub const APPLY_PARALLEL: usize = 6;
+/// Between two passes: KV takes one write a second for the same name, and each pass writes the manifest.
+pub const APPLY_PACE: Duration = Duration::from_secs(1);
+/// Waits after a failed pass, from and to.
+pub const APPLY_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5 * 60));
+
+/// The Ledger answers within this time, or counts as unreachable.
+pub const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
+/// What a caller is told to wait while the Ledger is unreachable, in seconds.
+pub const RETRY_AFTER: u32 = 5;
+/// Open feeds: one for each daemon, and room for reconnects.
+pub const FEEDS: usize = 1000;
+/// Bytes of a request's body that are read to be thrown away, so that whoever sends them gets an answer.
+pub const DRAIN: usize = 16 * 1024 * 1024;

@@ -1,0 +1,215 @@
+//! The Ledger's Durable Object: hands questions to the Ledger, pushes what it publishes, and lets KV follow.
+
+use super::{
+    KV,
+    platform::{BYTES, now},
+    sql::Sql,
+};
+use crate::{
+    command::{Call, Outcome, Reply},
+    ledger::{Effects, Ledger as Core, journal::Write},
+    limits::{APPLY_PACE, APPLY_PARALLEL, APPLY_RETRY, FEEDS},
+    secrets::{OPERATOR_TOKEN, SIGNING_KEY, Secrets},
+};
+use ::worker::{
+    DurableObject, Env, Request, Response, ResponseBuilder, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
+    console_error, durable_object, kv::KvStore, worker_sys::WebSocketRequestResponsePair,
+};
+use drawbridge_shared::{backoff::Backoff, time::Timestamp, token::TokenHash};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+
+const BACKOFF: Backoff = Backoff::new(APPLY_RETRY.0, APPLY_RETRY.1);
+
+/// The one Durable Object.
+#[durable_object]
+pub struct Ledger(Rc<Room>);
+
+struct Room {
+    state: State,
+    env: Env,
+    core: Core<Sql>,
+    /// When the alarm goes off, if this instance knows.
+    alarm: Cell<Option<Timestamp>>,
+    follower: Follower,
+}
+
+/// How KV follows: one pass at a time, paced, later after a failure.
+struct Follower {
+    busy: Cell<bool>,
+    rest: Cell<Timestamp>,
+    backoff: RefCell<Backoff>,
+}
+
+impl DurableObject for Ledger {
+    fn new(state: State, env: Env) -> Self {
+        // The runtime answers pings without waking us.
+        if let Ok(pair) = WebSocketRequestResponsePair::new("ping", "pong") {
+            state.set_websocket_auto_response(&pair);
+        }
+        let core = Core::new(Sql::new(state.storage()), secrets(&env));
+        let follower =
+            Follower { busy: Cell::new(false), rest: Cell::new(Timestamp::from_unix(0)), backoff: RefCell::new(BACKOFF) };
+        Self(Rc::new(Room { state, env, core, alarm: Cell::new(None), follower }))
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let call: Call = request.json().await?;
+        let feed = request.headers().get("Upgrade")?.is_some();
+        let token = call.token;
+        let (reply, effects) = self.0.core.call(call, now());
+        self.0.spread(&effects).await;
+        match reply {
+            Ok(Outcome::Manifest { text, .. }) if feed => self.0.follow(token, &text),
+            reply => answer(reply),
+        }
+    }
+
+    /// Never fails: what went wrong is logged, and the next alarm is set.
+    async fn alarm(&self) -> Result<Response> {
+        self.0.alarm.set(None);
+        match self.0.core.tick(now()) {
+            Ok(effects) => self.0.push(&effects),
+            Err(refusal) => console_error!("ledger: the alarm's work failed: {refusal}"),
+        }
+        self.0.hang_up_strangers();
+        Rc::clone(&self.0).apply().await;
+        Response::empty()
+    }
+
+    /// Followers have nothing to say.
+    async fn websocket_message(&self, _: WebSocket, _: WebSocketIncomingMessage) -> Result<()> {
+        Ok(())
+    }
+
+    async fn websocket_close(&self, socket: WebSocket, _: usize, _: String, _: bool) -> Result<()> {
+        let _ = socket.close(Some(1000), Some("bye"));
+        Ok(())
+    }
+
+    async fn websocket_error(&self, _: WebSocket, _: ::worker::Error) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn secrets(env: &Env) -> std::result::Result<Secrets, Vec<String>> {
+    let read = |name| env.secret(name).ok().map(|secret| secret.to_string());
+    Secrets::parse(read(OPERATOR_TOKEN).as_deref(), read(SIGNING_KEY).as_deref())
+}
+
+fn answer(reply: Reply) -> Result<Response> {
+    match reply {
+        Ok(Outcome::Blob(bytes)) => Ok(ResponseBuilder::new().with_header("content-type", BYTES)?.fixed(bytes)),
+        reply => Response::from_json(&reply),
+    }
+}
+
+impl Room {
+    /// Lets a daemon follow; its socket is tagged with the token that opened it.
+    fn follow(&self, token: TokenHash, manifest: &str) -> Result<Response> {
+        if self.state.get_websockets().len() >= FEEDS {
+            return Response::error("too many feeds", 503);
+        }
+        let pair = WebSocketPair::new()?;
+        self.state.accept_websocket_with_tags(&pair.server, &[&token.to_hex()]);
+        pair.server.send_with_str(manifest)?;
+        Response::from_websocket(pair.client)
+    }
+
+    /// After a command: pushes, lets KV follow, and makes sure of an alarm.
+    async fn spread(self: &Rc<Self>, effects: &Effects) {
+        self.push(effects);
+        if !self.follower.busy.get() && self.follower.rest.get() <= now() {
+            self.state.wait_until(Rc::clone(self).apply());
+        }
+        self.arm().await;
+    }
+
+    /// One frame a publish, in order; a revoked token's sockets are closed.
+    fn push(&self, effects: &Effects) {
+        for hash in &effects.revoked {
+            self.state.get_websockets_with_tag(&hash.to_hex()).iter().for_each(hang_up);
+        }
+        let Some(manifest) = &effects.published else { return };
+        for socket in self.state.get_websockets() {
+            // A socket that is just closing gets its news at the next connect.
+            let _ = socket.send_with_str(manifest);
+        }
+    }
+
+    /// Tokens expire without anybody revoking them.
+    fn hang_up_strangers(&self) {
+        let welcome = |tag: &String| TokenHash::from_hex(tag).is_some_and(|hash| self.core.may_follow(&hash, now()));
+        let sockets = self.state.get_websockets();
+        sockets.iter().filter(|socket| !self.state.get_tags(socket).iter().any(welcome)).for_each(hang_up);
+    }
+
+    /// One pass of the journal; the rest and the retry are the alarm's.
+    async fn apply(self: Rc<Self>) {
+        if self.follower.busy.replace(true) {
+            return;
+        }
+        let begun = now();
+        let pause = match self.pass().await {
+            Ok(()) => {
+                self.follower.backoff.replace(BACKOFF);
+                APPLY_PACE
+            }
+            Err(fault) => {
+                console_error!("ledger: KV does not follow: {fault}");
+                self.follower.backoff.borrow_mut().after(Duration::ZERO, 1.0)
+            }
+        };
+        self.follower.rest.set(begun.after(pause));
+        self.follower.busy.set(false);
+        self.arm().await;
+    }
+
+    async fn pass(&self) -> Result<()> {
+        let kv = self.env.kv(KV)?;
+        let Some(pass) = self.core.next_pass().map_err(failed)? else { return Ok(()) };
+        for stage in &pass {
+            let writes = stream::iter(stage).map(|write| apply(&kv, write));
+            writes.buffer_unordered(APPLY_PARALLEL).try_collect::<()>().await?;
+        }
+        self.core.applied(&pass).map_err(failed)
+    }
+
+    /// Sets the alarm to the next thing to do, unless it goes off before.
+    async fn arm(&self) {
+        let Some(due) = self.due() else { return };
+        if self.alarm.get().is_some_and(|set| set <= due && set >= now()) {
+            return;
+        }
+        let wait = i64::try_from(due.since(now()).as_millis()).unwrap_or(i64::MAX);
+        match self.state.storage().set_alarm(wait).await {
+            Ok(()) => self.alarm.set(Some(due)),
+            Err(fault) => console_error!("ledger: no alarm: {fault}"),
+        }
+    }
+
+    fn due(&self) -> Option<Timestamp> {
+        let journal = self.core.behind().unwrap_or(true).then(|| self.follower.rest.get().max(now().after(APPLY_PACE)));
+        journal.into_iter().chain(self.core.due().ok().flatten()).min()
+    }
+}
+
+async fn apply(kv: &KvStore, (name, value): &Write) -> Result<()> {
+    match value {
+        Some(value) => kv.put_bytes(name, value)?.execute().await?,
+        None => kv.delete(name).await?,
+    }
+    Ok(())
+}
+
+fn hang_up(socket: &WebSocket) {
+    let _ = socket.close(Some(1008), Some("the token is not valid any more"));
+}
+
+fn failed(fault: impl std::fmt::Display) -> ::worker::Error {
+    ::worker::Error::RustError(fault.to_string())
+}

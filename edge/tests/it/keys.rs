@@ -1,0 +1,171 @@
+//! `/api/ssh/keys` as existing clients use it.
+
+use crate::world::{World, key, line};
+use axum::{
+    body::Body,
+    http::{Request, header},
+};
+use drawbridge_shared::{api::KeyItem, fingerprint::Fingerprint, key::UserKey};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn fingerprint(seed: u8) -> String {
+    Fingerprint::of(key(seed).public_key()).to_string()
+}
+
+/// A key whose fingerprint has both characters that addresses mangle.
+fn awkward() -> (u8, String) {
+    (0..=255).map(|seed| (seed, fingerprint(seed))).find(|(_, text)| text.contains('/') && text.contains('+')).unwrap()
+}
+
+#[tokio::test]
+async fn a_key_is_registered_listed_and_removed() {
+    let world = World::new();
+    let token = world.token("user", "alice").await;
+    assert_eq!(world.get("/api/ssh/keys", &token).await.json::<Vec<Value>>(), Vec::<Value>::new());
+    let created = world.add_key(&token, 1).await;
+    assert_eq!((created.status.as_u16(), created.header("content-type")), (201, "application/json"));
+    let item: Value = created.json();
+    assert_eq!(item["publicKey"], line(1));
+    assert_eq!(item["publicKeyFingerprint"], fingerprint(1));
+    assert_eq!(item["title"], "key-1");
+    assert_eq!(item["createdAt"], "2027-01-15T08:00:00Z");
+    assert_eq!(world.get("/api/ssh/keys", &token).await.json::<Vec<Value>>(), vec![item]);
+    let body = json!({ "publicKeyFingerprint": fingerprint(1) });
+    assert_eq!(world.call("DELETE", "/api/ssh/keys", &token, Some(body.clone())).await.status, 204);
+    assert_eq!(world.call("DELETE", "/api/ssh/keys", &token, Some(body)).await.status, 404);
+    assert_eq!(world.get("/api/ssh/keys", &token).await.text(), "[]");
+}
+
+#[tokio::test]
+async fn one_key_may_belong_to_two_users_but_once_to_each() {
+    let world = World::new();
+    let (alice, bob) = (world.token("user", "alice").await, world.token("user", "bob").await);
+    assert_eq!(world.add_key(&alice, 1).await.status, 201);
+    let again = world.add_key(&alice, 1).await;
+    assert_eq!(again.status, 409);
+    assert_eq!(again.problem().title, "This key is already registered");
+    assert_eq!(world.add_key(&bob, 1).await.status, 201);
+    let body = json!({ "publicKeyFingerprint": fingerprint(1) });
+    assert_eq!(world.call("DELETE", "/api/ssh/keys", &alice, Some(body)).await.status, 204);
+    assert_eq!(world.get("/api/ssh/keys", &bob).await.json::<Vec<KeyItem>>().len(), 1);
+}
+
+#[tokio::test]
+async fn lists_are_ordered_by_age_then_fingerprint() {
+    let world = World::new();
+    let token = world.token("user", "alice").await;
+    for seed in [5, 6, 7, 8] {
+        world.add_key(&token, seed).await;
+    }
+    world.pass_time(Duration::from_secs(1));
+    world.add_key(&token, 4).await;
+    let items: Vec<KeyItem> = world.get("/api/ssh/keys", &token).await.json();
+    let order: Vec<_> = items.iter().map(|item| (item.created_at, item.public_key_fingerprint)).collect();
+    assert!(order.is_sorted());
+    assert_eq!(items.last().unwrap().title, "key-4");
+}
+
+#[tokio::test]
+async fn a_title_in_the_body_wins_and_unknown_fields_do_not_matter() {
+    let world = World::new();
+    let token = world.token("user", "alice").await;
+    let body = json!({ "publicKey": line(1), "title": "My laptop", "colour": "blue" });
+    let item: KeyItem = world.call("POST", "/api/ssh/keys", &token, Some(body)).await.json();
+    assert_eq!(item.title, "My laptop");
+    assert!(item.public_key.ends_with(" My laptop"));
+    assert_eq!(UserKey::parse(&item.public_key).unwrap().title(), "My laptop");
+    let bare = key(2).public_key().to_openssh().unwrap();
+    let item: KeyItem = world.call("POST", "/api/ssh/keys", &token, Some(json!({ "publicKey": bare }))).await.json();
+    assert_eq!((item.title.as_str(), item.public_key), ("", bare));
+}
+
+#[tokio::test]
+async fn a_fingerprint_may_stand_in_body_query_or_path() {
+    let world = World::new();
+    let token = world.token("user", "alice").await;
+    let (seed, text) = awkward();
+    let bare = text.trim_start_matches("SHA256:");
+    let escaped = text.replace('/', "%2F").replace('+', "%2B").replace(':', "%3A");
+    let paths = [
+        format!("/api/ssh/keys?publicKeyFingerprint={escaped}"),
+        format!("/api/ssh/keys?publicKeyFingerprint={text}"),
+        format!("/api/ssh/keys?publicKeyFingerprint={bare}"),
+        format!("/api/ssh/keys/{escaped}"),
+        format!("/api/ssh/keys/{text}"),
+        format!("/api/ssh/keys/{bare}"),
+        format!("/api/ssh/keys/{bare}="),
+    ];
+    for path in paths {
+        assert_eq!(world.add_key(&token, seed).await.status, 201);
+        assert_eq!(world.call("DELETE", &path, &token, None).await.status, 204, "{path}");
+    }
+    world.add_key(&token, seed).await;
+    let body = json!({ "publicKeyFingerprint": bare });
+    assert_eq!(world.call("DELETE", "/api/ssh/keys", &token, Some(body)).await.status, 204);
+}
+
+#[tokio::test]
+async fn a_delete_without_any_fingerprint_says_what_is_missing() {
+    let world = World::new();
+    let token = world.token("user", "alice").await;
+    assert_eq!(world.call("DELETE", "/api/ssh/keys", &token, None).await.status, 415);
+    assert_eq!(world.call("DELETE", "/api/ssh/keys", &token, Some(json!({}))).await.status, 400);
+    for path in ["/api/ssh/keys?publicKeyFingerprint=", "/api/ssh/keys/nonsense", "/api/ssh/keys?publicKeyFingerprint=SHA256:x"] {
+        let answer = world.call("DELETE", path, &token, None).await;
+        assert_eq!((answer.status.as_u16(), answer.problem().title.as_str()), (400, "This is not a fingerprint"), "{path}");
+    }
+    let absent = format!("/api/ssh/keys?publicKeyFingerprint={}", fingerprint(9));
+    assert_eq!(world.call("DELETE", &absent, &token, None).await.status, 404);
+}
+
+#[tokio::test]
+async fn bad_lines_are_refused_with_their_reason() {
+    let world = World::new();
+    let token = world.token("user", "alice").await;
+    for (bad, title) in [
+        ("", "The public key is empty"),
+        ("ssh-ed25519", "Not an OpenSSH public key"),
+        ("ssh-dss AAAAB3NzaC1kc3M=", "DSA keys are not accepted"),
+        ("no-pty ssh-ed25519 AAAA", "Options in front of a public key are not accepted"),
+        (&format!("{}\n{}", line(1), line(2)), "A public key is a single line without control characters"),
+    ] {
+        let answer = world.call("POST", "/api/ssh/keys", &token, Some(json!({ "publicKey": bad }))).await;
+        let problem = answer.problem();
+        assert_eq!((answer.status.as_u16(), problem.title.as_str()), (400, title), "{bad}");
+        assert!(problem.detail.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_private_key_is_neither_echoed_nor_logged() {
+    let world = World::new();
+    let token = world.token("user", "alice").await;
+    let pem = key(1).to_openssh(ssh_key::LineEnding::LF).unwrap().to_string();
+    let secret = pem.lines().nth(1).unwrap();
+    let well_formed = json!({ "publicKey": pem }).to_string();
+    let raw_line_ends = format!("{{\"publicKey\": \"{pem}\"}}");
+    let wrong_shape = json!(pem).to_string();
+    for body in [well_formed, raw_line_ends, wrong_shape] {
+        let request = Request::post("/api/ssh/keys").header(header::AUTHORIZATION, format!("bearer {token}"));
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(Body::from(body)).unwrap();
+        let answer = world.send(request).await;
+        assert_eq!((answer.status.as_u16(), answer.problem().title.as_str()), (400, "This is a private key"));
+        assert!(!answer.text().contains(secret));
+    }
+    assert!(!world.log().contains(secret));
+}
+
+#[tokio::test]
+async fn the_hundred_and_first_key_is_refused_in_words() {
+    let world = World::new();
+    let token = world.token("user", "alice").await;
+    for seed in 0..100 {
+        assert_eq!(world.add_key(&token, seed).await.status, 201);
+    }
+    let answer = world.add_key(&token, 100).await;
+    assert_eq!(answer.status, 409);
+    assert!(answer.problem().detail.unwrap().contains("100 keys"));
+    assert_eq!(world.add_key(&token, 3).await.problem().title, "This key is already registered");
+    assert_eq!(world.get("/api/ssh/keys", &token).await.json::<Vec<KeyItem>>().len(), 100);
+}
