@@ -59,7 +59,9 @@ async fn serve(hall: &Hall, request: &Request, channel: Channel) {
         Ok((user, workspace, stream)) => {
             info!(trace = %request.trace_id, peer = %request.peer, %user, key = %request.key, %workspace, "open");
             channel.reply.accept().await;
-            let denied = hall.until_denied(|gate| gate.member(&request.key, &workspace).err());
+            // A key that is nobody's any more ends the whole connection, which can say why: closing here would outrun it.
+            let denied =
+                hall.until_denied(|gate| gate.member(&request.key, &workspace).err().filter(|_| gate.holds(&request.key)));
             let (tally, lasted, outcome) = cross(channel.inbound, channel.outbound, stream, denied).await;
             info!(trace = %request.trace_id, up = tally.up, down = tally.down, seconds = lasted.as_secs_f32(), %outcome, "closed");
         }

@@ -50,7 +50,7 @@ pub(super) fn ssh_config(dir: &Path, user: &str, port: u16, key: &Path, known_ho
     let text = format!(
         "Host {JUMP}\n  HostName 127.0.0.1\n  Port {port}\n\nHost *\n  IdentityFile \"{key}\"\n  IdentitiesOnly yes\n  \
          IdentityAgent none\n  UserKnownHostsFile \"{known}\"\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  \
-         CheckHostIP no\n  UpdateHostKeys no\n  LogLevel ERROR\n",
+         CheckHostIP no\n  UpdateHostKeys no\n",
         key = key.display(),
         known = known_hosts.display(),
     );
