@@ -1,7 +1,7 @@
 //! The Ledger's Durable Object: hands questions to the Ledger, pushes what it publishes, and lets KV follow.
 
 use super::{
-    KV,
+    CALL, KV,
     platform::{BYTES, now},
     sql::Sql,
 };
@@ -58,8 +58,12 @@ impl DurableObject for Ledger {
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let call: Call = request.json().await?;
-        let feed = request.headers().get("Upgrade")?.is_some();
+        let carried = request.headers().get(CALL)?;
+        let feed = carried.is_some();
+        let call: Call = match carried {
+            Some(call) => serde_json::from_str(&call)?,
+            None => request.json().await?,
+        };
         let token = call.token;
         let (reply, effects) = self.0.core.call(call, now());
         self.0.spread(&effects).await;

@@ -1,6 +1,6 @@
 //! The router's platform in the Worker: the Ledger behind its binding, KV, clock and randomness.
 
-use super::{KV, LEDGER};
+use super::{CALL, KV, LEDGER};
 use crate::{
     api::{Platform, Unreachable},
     command::{Call, Outcome, Reply},
@@ -31,9 +31,15 @@ impl Edge {
 
     /// Sends `call` to the Ledger.
     async fn send(&self, call: &Call, headers: Headers) -> Result<Response, Unreachable> {
-        let body = serde_json::to_string(call).map_err(|fault| Unreachable(fault.to_string()))?;
+        let call = serde_json::to_string(call).map_err(|fault| Unreachable(fault.to_string()))?;
         let mut init = RequestInit::new();
-        init.with_method(Method::Post).with_headers(headers).with_body(Some(body.into()));
+        if headers.has("Upgrade").map_err(unreachable)? {
+            // Only a GET is upgraded, and it has no body.
+            headers.set(CALL, &call).map_err(unreachable)?;
+            init.with_method(Method::Get).with_headers(headers);
+        } else {
+            init.with_method(Method::Post).with_headers(headers).with_body(Some(call.into()));
+        }
         let request = Request::new_with_init("https://ledger/", &init).map_err(unreachable)?;
         let (binding, name) = LEDGER;
         let ledger = self.0.durable_object(binding).and_then(|namespace| namespace.get_by_name(name)).map_err(unreachable)?;
