@@ -21,6 +21,7 @@ use axum::{
 };
 use drawbridge_shared::api::MAX_BODY;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// All routes over `platform`.
 pub fn router<P: Platform>(platform: P) -> Router {
@@ -67,7 +68,7 @@ fn machine_routes<P: Platform>() -> Router<P> {
 }
 
 async fn healthz() -> Response {
-    json(StatusCode::OK, &serde_json::json!({ "status": "ok" }))
+    json(StatusCode::OK, &BTreeMap::from([("status", "ok")]))
 }
 
 async fn no_route() -> Failure {

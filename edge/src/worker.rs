@@ -19,7 +19,7 @@ use tower_service::Service;
 
 /// Name of the KV binding.
 const KV: &str = "KV";
-/// Header that carries the call of a request without a body, from Worker to Durable Object.
+/// Header that carries the call of an upgrade from Worker to Durable Object.
 const CALL: &str = "drawbridge-call";
 /// Name of the Durable Object's binding, and of its only instance.
 const LEDGER: (&str, &str) = ("LEDGER", "ledger");

@@ -47,7 +47,7 @@ pub(super) async fn manifest<P: Platform>(
     follower(caller).await?.ok_or_else(|| fault.clone())?;
     let bytes = caller.platform.kv_get(names::MANIFEST).await?.ok_or_else(|| fault.clone())?;
     let text = String::from_utf8(bytes).map_err(|_| fault.clone())?;
-    let manifest: Manifest = serde_json::from_str(text.lines().next().unwrap_or_default()).map_err(|_| fault)?;
+    let manifest: Manifest = serde_json::from_slice(text.lines().next().unwrap_or_default().as_bytes()).map_err(|_| fault)?;
     let etag = format!("\"{}\"", manifest.seq);
     let fresh = if etag::matches(held, &etag) { super::unchanged(&etag) } else { document(text, &etag) };
     Ok(marked(fresh))

@@ -60,10 +60,8 @@ impl DurableObject for Ledger {
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let carried = request.headers().get(CALL)?;
         let feed = carried.is_some();
-        let call: Call = match carried {
-            Some(call) => serde_json::from_str(&call)?,
-            None => request.json().await?,
-        };
+        let call = carried.map_or(request.bytes().await?, String::into_bytes);
+        let call: Call = serde_json::from_slice(&call)?;
         let token = call.token;
         let (reply, effects) = self.0.core.call(call, now());
         self.0.spread(&effects).await;

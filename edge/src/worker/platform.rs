@@ -16,6 +16,9 @@ use std::pin::pin;
 /// Says that a Durable Object's answer is a shard's bytes.
 pub(super) const BYTES: &str = "application/octet-stream";
 
+/// A Durable Object is found by its binding; what stands in the address does not matter.
+const ADDRESS: &str = "https://ledger/";
+
 /// The Worker's bindings.
 #[derive(Clone)]
 pub(super) struct Edge(Env);
@@ -29,18 +32,9 @@ impl Edge {
         self.0.kv(KV).map_err(unreachable)
     }
 
-    /// Sends `call` to the Ledger.
-    async fn send(&self, call: &Call, headers: Headers) -> Result<Response, Unreachable> {
-        let call = serde_json::to_string(call).map_err(|fault| Unreachable(fault.to_string()))?;
-        let mut init = RequestInit::new();
-        if headers.has("Upgrade").map_err(unreachable)? {
-            // Only a GET is upgraded, and it has no body.
-            headers.set(CALL, &call).map_err(unreachable)?;
-            init.with_method(Method::Get).with_headers(headers);
-        } else {
-            init.with_method(Method::Post).with_headers(headers).with_body(Some(call.into()));
-        }
-        let request = Request::new_with_init("https://ledger/", &init).map_err(unreachable)?;
+    /// Sends a request to the Ledger.
+    async fn send(&self, request: Result<Request, Unreachable>) -> Result<Response, Unreachable> {
+        let request = request?;
         let (binding, name) = LEDGER;
         let ledger = self.0.durable_object(binding).and_then(|namespace| namespace.get_by_name(name)).map_err(unreachable)?;
         let answer = pin!(ledger.fetch_with_request(request));
@@ -54,15 +48,13 @@ impl Edge {
 impl Platform for Edge {
     fn ledger(&self, call: Call) -> impl Future<Output = Result<Reply, Unreachable>> + Send {
         let edge = self.clone();
-        SendFuture::new(async move { reply(edge.send(&call, Headers::new()).await?).await })
+        SendFuture::new(async move { reply(edge.send(post(&call)).await?).await })
     }
 
     fn feed(&self, call: Call) -> impl Future<Output = Result<http::Response<axum::body::Body>, Failure>> + Send {
         let edge = self.clone();
         SendFuture::new(async move {
-            let headers = Headers::new();
-            headers.set("Upgrade", "websocket").map_err(unreachable)?;
-            let answer = edge.send(&call, headers).await?;
+            let answer = edge.send(upgrade(&call)).await?;
             if answer.status_code() == 101 {
                 return Ok(answer.into());
             }
@@ -103,6 +95,26 @@ impl Platform for Edge {
 
 pub(super) fn now() -> Timestamp {
     Timestamp::from_unix(Date::now().as_millis().checked_div(1000).unwrap_or_default())
+}
+
+fn post(call: &Call) -> Result<Request, Unreachable> {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(written(call)?.into()));
+    Request::new_with_init(ADDRESS, &init).map_err(unreachable)
+}
+
+/// Only a GET is upgraded, and it has no body: its header carries the call.
+fn upgrade(call: &Call) -> Result<Request, Unreachable> {
+    let headers = Headers::new();
+    headers.set("Upgrade", "websocket").map_err(unreachable)?;
+    headers.set(CALL, &written(call)?).map_err(unreachable)?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Get).with_headers(headers);
+    Request::new_with_init(ADDRESS, &init).map_err(unreachable)
+}
+
+fn written(call: &Call) -> Result<String, Unreachable> {
+    serde_json::to_string(call).map_err(|fault| Unreachable(fault.to_string()))
 }
 
 /// An answer that is none of ours comes from a Ledger that failed.
