@@ -103,7 +103,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::open(&folder.path().join("state")).unwrap();
         assert_eq!(remembered(&state).unwrap(), None);
-        let enrolled = Enrolled { workspace: "796636".parse().unwrap(), region: "eu".into() };
+        let enrolled = Enrolled { workspace: "796636".parse().unwrap(), region: "eu".into(), host_certificate: None };
         remember(&state, enrolled.clone()).unwrap();
         assert_eq!(remembered(&state).unwrap(), Some(enrolled));
     }

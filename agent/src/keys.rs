@@ -205,6 +205,7 @@ mod tests {
             not_after: issued_at.after(Duration::from_secs(60)),
             keys: vec![AuthorizedKey { fingerprint: Fingerprint([1; 32]), user: "alice".parse().unwrap(), not_after: None }],
             daemons: vec![],
+            signers: vec![],
         }
     }
 
@@ -213,7 +214,7 @@ mod tests {
         let edge = edge();
         let now = clock::now();
         assert_eq!(edge.keys.user_of(&Fingerprint([1; 32]), now), None);
-        edge.keeper.take(&document(4, now).sign(&edge.key.ssh()).unwrap()).unwrap();
+        edge.keeper.take(&document(4, now).sign(&[edge.key.ssh()]).unwrap()).unwrap();
         let user = |after| edge.keys.user_of(&Fingerprint([1; 32]), now.after(Duration::from_secs(after)));
         assert!(user(0).is_some() && user(120).is_some());
         assert!(user(121).is_none());
@@ -226,9 +227,9 @@ mod tests {
     fn an_older_or_forged_document_changes_nothing() {
         let edge = edge();
         let now = clock::now();
-        edge.keeper.take(&document(4, now).sign(&edge.key.ssh()).unwrap()).unwrap();
-        let older = document(3, now).sign(&edge.key.ssh()).unwrap();
-        let forged = document(9, now).sign(&Identity::from_seed(&[2; 32]).ssh()).unwrap();
+        edge.keeper.take(&document(4, now).sign(&[edge.key.ssh()]).unwrap()).unwrap();
+        let older = document(3, now).sign(&[edge.key.ssh()]).unwrap();
+        let forged = document(9, now).sign(&[Identity::from_seed(&[2; 32]).ssh()]).unwrap();
         for text in [older, forged, "hello".into()] {
             assert!(matches!(edge.keeper.take(&text), Err(KeysFault::Document(_))));
         }

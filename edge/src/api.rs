@@ -8,6 +8,7 @@ mod platform;
 mod snapshot;
 mod stale;
 
+pub use extract::bearer;
 pub use platform::{Platform, Unreachable};
 
 use crate::problem::{self, Failure};

@@ -1,4 +1,4 @@
-//! What the router asks of the Ledger, and what it gets: one question, one answer, both JSON between Worker and Durable Object.
+//! What the router asks of the Ledger, and what it gets: one question, one answer.
 
 use crate::refusal::Refusal;
 use drawbridge_shared::{
@@ -9,13 +9,11 @@ use drawbridge_shared::{
     time::Timestamp,
     token::{Scope, TokenHash},
 };
-use serde::{Deserialize, Serialize};
 
 /// A question: who asks, and what.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Call {
     /// Of the bearer token.
-    #[serde(with = "token_hash")]
     pub token: TokenHash,
     /// What is asked.
     pub command: Command,
@@ -25,7 +23,7 @@ pub struct Call {
 pub type Reply = Result<Outcome, Refusal>;
 
 /// What may be asked, by scope.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub enum Command {
     /// By a user, about their own keys.
     User(UserCommand),
@@ -38,7 +36,7 @@ pub enum Command {
 }
 
 /// A user's questions.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub enum UserCommand {
     /// Registers a key.
     AddKey {
@@ -56,12 +54,11 @@ pub enum UserCommand {
 }
 
 /// An operator's questions.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub enum OperatorCommand {
     /// Makes a token known.
     PutToken {
         /// Of the token.
-        #[serde(with = "token_hash")]
         hash: TokenHash,
         /// What its bearer may do.
         scope: Scope,
@@ -73,7 +70,7 @@ pub enum OperatorCommand {
     /// A page of tokens.
     ListTokens(PageOf),
     /// Makes a token unknown, at once.
-    RevokeToken(#[serde(with = "token_hash")] TokenHash),
+    RevokeToken(TokenHash),
     /// Creates a workspace, or moves it.
     PutWorkspace {
         /// Its name.
@@ -111,7 +108,7 @@ pub enum OperatorCommand {
 }
 
 /// Which page of a list.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct PageOf {
     /// The last id of the page before.
     pub cursor: Option<String>,
@@ -120,7 +117,7 @@ pub struct PageOf {
 }
 
 /// An agent's questions.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub enum AgentCommand {
     /// Registers the workspace key.
     Enrol {
@@ -137,7 +134,7 @@ pub enum AgentCommand {
 }
 
 /// Questions about the snapshot.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub enum SnapshotCommand {
     /// The signed manifest.
     Manifest {
@@ -149,7 +146,7 @@ pub enum SnapshotCommand {
 }
 
 /// What a granted question brings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is done.
     Done,
@@ -195,7 +192,7 @@ pub enum Outcome {
 }
 
 /// What is there now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put<T> {
     /// As it is.
     pub item: T,
@@ -226,19 +223,3 @@ macro_rules! command {
 }
 
 command!(User(UserCommand), Operator(OperatorCommand), Agent(AgentCommand), Snapshot(SnapshotCommand));
-
-mod token_hash {
-    //! A token's hash as hex.
-
-    use drawbridge_shared::token::TokenHash;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(hash: &TokenHash, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hash.to_hex())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TokenHash, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        TokenHash::from_hex(&text).ok_or_else(|| D::Error::custom("not a token's hash"))
-    }
-}

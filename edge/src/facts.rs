@@ -88,7 +88,14 @@ impl KeyFact {
     /// As its user sees it.
     pub fn item(self, fingerprint: Fingerprint) -> KeyItem {
         let line = if self.title.is_empty() { self.line } else { [&self.line, " ", &self.title].concat() };
-        KeyItem { public_key: line, public_key_fingerprint: fingerprint, title: self.title, created_at: self.created_at }
+        KeyItem {
+            public_key: line,
+            public_key_fingerprint: fingerprint,
+            title: self.title,
+            created_at: self.created_at,
+            expires_at: None,
+            last_used_at: None,
+        }
     }
 }
 

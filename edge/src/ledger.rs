@@ -64,7 +64,7 @@ impl<R: Rows> Ledger<R> {
         let mut change = Change::new(&self.rows, now);
         let caller = access::authenticate(&change, secrets, &call.token)?;
         let outcome = execute(&mut change, secrets, (caller, call.token), call.command)?;
-        Ok((outcome, change.finish(secrets.signing())?))
+        Ok((outcome, change.finish(secrets)?))
     }
 
     /// What time brings: a manifest signed anew, and shards dropped that nobody fetches any more.
@@ -75,7 +75,7 @@ impl<R: Rows> Ledger<R> {
         if manifest::current(&change)?.is_some_and(|held| now.since(held.issued_at) >= HEARTBEAT) {
             change.republish();
         }
-        change.finish(secrets.signing())
+        change.finish(secrets)
     }
 
     /// When [`Self::tick`] has something to do next.

@@ -52,5 +52,7 @@ pub const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
 pub const RETRY_AFTER: u32 = 5;
 /// Open feeds: one for each daemon, and room for reconnects.
 pub const FEEDS: usize = 1000;
+/// Largest body of an import: a thousand lines with an RSA key each.
+pub const MAX_IMPORT: usize = 1024 * 1024;
 /// Bytes of a request's body that are read to be thrown away, so that whoever sends them gets an answer.
 pub const DRAIN: usize = 16 * 1024 * 1024;

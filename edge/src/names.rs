@@ -11,6 +11,8 @@ use drawbridge_shared::{
 
 /// The current signed manifest.
 pub const MANIFEST: &str = "manifest";
+/// Where shards are fetched.
+pub const BLOB_PATH: &str = "/v1/snapshot/blob/";
 /// All tokens.
 pub const TOKENS: &str = "t/";
 /// All workspaces.

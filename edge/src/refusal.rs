@@ -6,11 +6,10 @@ use crate::{
 };
 use axum::http::StatusCode;
 use drawbridge_shared::{id::DaemonId, signed::CannotSign, token::Scope};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Why nothing was done. The text is the title of the problem.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Never minted, or revoked.
     #[error("The token is not valid")]
@@ -68,7 +67,7 @@ pub enum Refusal {
 }
 
 /// What is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thing {
     /// A user's key.
     Key,

@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 pub const MAX_BODY: usize = 16 * 1024;
 /// SSHSIG namespace of an enrolment's proof; the message is the agent token's id (hex SHA-256), so that it fits one token.
 pub const ENROL_NAMESPACE: &str = "enrol@drawbridge";
+/// Most keys in one report of use: they fit [`MAX_BODY`].
+pub const MAX_USED: usize = 80;
+/// Most names of a region's jump host.
+pub const MAX_HOSTS: usize = 8;
 /// Longest region name.
 pub const MAX_REGION: usize = 63;
 /// Most addresses a daemon may announce.
@@ -52,6 +56,9 @@ pub struct AddKey {
     /// Replaces the line's comment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// Until when it may log in; absent: until removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// `DELETE /api/ssh/keys`.
@@ -74,6 +81,12 @@ pub struct KeyItem {
     pub title: String,
     /// When it was registered.
     pub created_at: Timestamp,
+    /// Until when it may log in, if not until removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When it last logged in, minutes-fresh; absent: never since it was registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// `POST /api/operator/tokens`.
@@ -193,4 +206,148 @@ pub struct Enrolled {
     pub workspace: WorkspaceId,
     /// Where it runs.
     pub region: String,
+    /// See [`HostCertificate`]; absent where the edge has no host CA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_certificate: Option<HostCertificate>,
+}
+
+/// Answer to `GET /v1/agent/host-certificate` and `GET /v1/daemon/host-certificate`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostCertificate {
+    /// `ssh-ed25519-cert-v01@openssh.com AAAA...`, of the workspace key or the daemon's identity (OpenSSH PROTOCOL.certkeys).
+    pub certificate: String,
+    /// Until when it is good; a new one is to be fetched well before.
+    pub valid_before: Timestamp,
+}
+
+/// `POST /v1/daemon/used`: logins that were granted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UsedKeys {
+    /// At most [`MAX_USED`]; the newest use of each key.
+    pub used: Vec<UsedKey>,
+}
+
+/// One key that logged in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UsedKey {
+    /// Whose it is.
+    pub user: UserId,
+    /// Which it is.
+    pub public_key_fingerprint: Fingerprint,
+    /// When.
+    pub used_at: Timestamp,
+}
+
+/// `PUT /api/operator/regions/{region}`: how users reach a region's daemons by SSH.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PutRegion {
+    /// Names or addresses of its jump host, the one to show first; also the domains that may stand behind a workspace's name.
+    pub hosts: Vec<String>,
+    /// Its SSH port.
+    #[serde(default = "ssh_port")]
+    pub port: u16,
+}
+
+const fn ssh_port() -> u16 {
+    22
+}
+
+/// One region in the operator API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegionItem {
+    /// Its name.
+    pub region: String,
+    /// See [`PutRegion::hosts`].
+    pub hosts: Vec<String>,
+    /// See [`PutRegion::port`].
+    pub port: u16,
+    /// When it was registered.
+    pub created_at: Timestamp,
+}
+
+/// One workspace in `GET /api/ssh/workspaces`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserWorkspace {
+    /// Its name.
+    pub id: WorkspaceId,
+    /// Where it runs.
+    pub region: String,
+    /// What to type: `ssh -J <jump host> user@<id>`.
+    pub connection: String,
+}
+
+/// `POST /api/operator/workspaces/{id}/agent-token`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RotateToken {
+    /// How long the workspace's older agent tokens stay good; absent: they end at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_seconds: Option<u32>,
+}
+
+/// One line of `POST /api/operator/import`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "type", deny_unknown_fields)]
+pub enum ImportLine {
+    /// A user's key.
+    #[serde(rename_all = "camelCase")]
+    Key {
+        /// Whose it is.
+        user: UserId,
+        /// One line as in a `.pub` file.
+        public_key: String,
+        /// Replaces the line's comment.
+        #[serde(default)]
+        title: Option<String>,
+        /// Until when it may log in.
+        #[serde(default)]
+        expires_at: Option<Timestamp>,
+    },
+    /// A workspace.
+    Workspace {
+        /// Its name.
+        id: WorkspaceId,
+        /// Where it runs.
+        region: String,
+    },
+    /// A member of a workspace that is there, or stands on a line before.
+    Member {
+        /// Where to.
+        workspace: WorkspaceId,
+        /// Who.
+        user: UserId,
+    },
+}
+
+/// Answer to `POST /api/operator/import`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportReport {
+    /// Lines that are in effect now.
+    pub imported: usize,
+    /// Lines that were in effect before.
+    pub unchanged: usize,
+    /// Lines that are not, each with its reason; the others stand.
+    pub failed: Vec<ImportFailure>,
+}
+
+/// A line that was not imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportFailure {
+    /// Its number, counted from 1.
+    pub line: usize,
+    /// The HTTP status that it would have got alone.
+    pub status: u16,
+    /// What happened.
+    pub title: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }

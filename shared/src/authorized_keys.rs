@@ -46,6 +46,9 @@ pub struct AuthorizedKeys {
     pub keys: Vec<AuthorizedKey>,
     /// The daemons of the workspace's region.
     pub daemons: Vec<DaemonEntry>,
+    /// As [`crate::snapshot::Manifest::signers`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signers: Vec<String>,
 }
 
 /// Why a document is refused and the old one kept.
@@ -83,9 +86,9 @@ impl AuthorizedKeys {
     /// The format that this build reads and writes.
     pub const VERSION: u32 = 1;
 
-    /// Signs it with the edge's key.
-    pub fn sign(&self, key: &ssh_key::PrivateKey) -> Result<String, CannotSign> {
-        signed::sign(key, NAMESPACE, self)
+    /// Signs it with the edge's keys.
+    pub fn sign(&self, keys: &[ssh_key::PrivateKey]) -> Result<String, CannotSign> {
+        signed::sign(keys, NAMESPACE, self)
     }
 
     /// Believes `text` if a pinned key signed it for `workspace`, it is not older than `lowest`, and its time has come
@@ -158,13 +161,14 @@ mod tests {
             not_after: NOW.after(Duration::from_secs(60)),
             keys: vec![key(1, "alice", None), key(2, "bob", Some(Timestamp::from_unix(9)))],
             daemons: vec![],
+            signers: vec![],
         }
     }
 
     fn verify(document: &AuthorizedKeys, workspace: &str, now: Timestamp, lowest: u64) -> Result<AuthorizedKeys, DocumentFault> {
         let key: PrivateKey = Ed25519Keypair::from_seed(&[1; 32]).into();
         let trust = key.public_key().to_openssh().unwrap().parse().unwrap();
-        let text = document.sign(&key).unwrap();
+        let text = document.sign(&[key]).unwrap();
         AuthorizedKeys::verify(&text, &trust, &workspace.parse().unwrap(), now, SnapshotSeq(lowest), Duration::ZERO)
     }
 

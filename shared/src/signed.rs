@@ -1,7 +1,7 @@
-//! Signed documents: a JSON payload and an armored SSHSIG behind it, which `ssh-keygen -Y verify` checks by hand.
+//! Signed documents: a line of JSON and an armored SSHSIG behind it, which `ssh-keygen -Y verify` checks by hand.
 //!
-//! The text up to the line `-----BEGIN SSH SIGNATURE-----` is exactly what was signed, its final newline included
-//! (OpenSSH `PROTOCOL.sshsig`). The signing key is one of the pinned trust roots; the signature's own key is no evidence.
+//! The first line is exactly what was signed, its newline included (OpenSSH `PROTOCOL.sshsig`). While keys are rolled a
+//! second signature follows the first; one by a trust root is enough. A signature's own key is no evidence.
 
 use serde::{Serialize, de::DeserializeOwned};
 use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
@@ -10,6 +10,8 @@ use std::str::FromStr;
 const ARMOR: &str = "-----BEGIN SSH SIGNATURE-----";
 /// Longest armored signature: one by Ed25519 has 300 bytes.
 const MAX_ARMOR: usize = 2048;
+/// Signatures of one document, and keys that the edge may announce: the one that goes and the one that comes.
+pub const MAX_SIGNERS: usize = 2;
 
 /// Why a signed document is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,8 +35,8 @@ pub enum SignedFault {
 #[error("the signing key cannot sign")]
 pub struct CannotSign;
 
-/// The edge's public signing keys that a verifier pins: at least one, all Ed25519.
-#[derive(Clone, Debug)]
+/// The edge's public signing keys that a verifier trusts: at least one, all Ed25519.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustRoots(Vec<PublicKey>);
 
 /// The text holds no usable trust root.
@@ -60,16 +62,28 @@ impl FromStr for TrustRoots {
     }
 }
 
+impl TrustRoots {
+    /// These and the first [`MAX_SIGNERS`] keys that a believed document announces; what is no Ed25519 line is left out.
+    #[must_use]
+    pub fn with(&self, signers: &[String]) -> Self {
+        let announced = signers.iter().take(MAX_SIGNERS).filter_map(|line| root(line.trim()));
+        let mut all = self.0.clone();
+        all.extend(announced);
+        Self(all)
+    }
+}
+
 fn root(line: &str) -> Option<PublicKey> {
     PublicKey::from_openssh(line).ok().filter(|key| key.key_data().is_ed25519())
 }
 
-/// Writes `payload` as JSON and signs it for `namespace`.
-pub fn sign<T: Serialize>(key: &PrivateKey, namespace: &str, payload: &T) -> Result<String, CannotSign> {
+/// Writes `payload` as one line of JSON, signed by each of `keys` for `namespace`.
+pub fn sign<T: Serialize>(keys: &[PrivateKey], namespace: &str, payload: &T) -> Result<String, CannotSign> {
     let mut text = serde_json::to_string(payload).map_err(|_| CannotSign)?;
     text.push('\n');
-    let armor = detached(key, namespace, text.as_bytes())?;
-    Ok(text + &armor)
+    let signatures = keys.iter().map(|key| detached(key, namespace, text.as_bytes()));
+    let signatures = signatures.collect::<Result<String, _>>()?;
+    Ok(text + &signatures)
 }
 
 /// The armored signature of `message` for `namespace`.
@@ -84,14 +98,37 @@ pub fn verify_detached(key: &PublicKey, namespace: &str, message: &[u8], armor: 
     key.verify(namespace, message, &signature).map_err(|_| SignedFault::Forged)
 }
 
-/// Reads a document signed by one of `trust` for `namespace`. Nothing of the payload is parsed before the signature holds.
+/// Reads a document signed by one of `trust` for `namespace`. Nothing of the payload is parsed before a signature holds.
 pub fn verify<T: DeserializeOwned>(text: &str, trust: &TrustRoots, namespace: &str) -> Result<T, SignedFault> {
-    let at = text.rfind(ARMOR).ok_or(SignedFault::Unsigned)?;
-    let (payload, armor) = text.split_at(at);
+    let (payload, armors) = text.split_at(text.find('\n').ok_or(SignedFault::Unsigned)? + 1);
+    let mut verdict = Err(SignedFault::Unsigned);
+    for armor in each_armor(armors) {
+        verdict = check(payload, armor, trust, namespace);
+        if verdict.is_ok() {
+            break;
+        }
+    }
+    verdict?;
+    serde_json::from_str(payload).map_err(|fault| SignedFault::Malformed(fault.to_string()))
+}
+
+/// The armored signatures that `text` consists of, at most [`MAX_SIGNERS`].
+fn each_armor(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest.strip_prefix(ARMOR)?;
+        let end = rest[ARMOR.len()..].find(ARMOR).map_or(rest.len(), |at| ARMOR.len() + at);
+        let (armor, behind) = rest.split_at(end);
+        rest = behind;
+        Some(armor)
+    })
+    .take(MAX_SIGNERS)
+}
+
+fn check(payload: &str, armor: &str, trust: &TrustRoots, namespace: &str) -> Result<(), SignedFault> {
     let signature = parse_armor(armor)?;
     let signer = trust.0.iter().find(|key| key.key_data() == signature.public_key()).ok_or(SignedFault::Untrusted)?;
-    signer.verify(namespace, payload.as_bytes(), &signature).map_err(|_| SignedFault::Forged)?;
-    serde_json::from_str(payload).map_err(|fault| SignedFault::Malformed(fault.to_string()))
+    signer.verify(namespace, payload.as_bytes(), &signature).map_err(|_| SignedFault::Forged)
 }
 
 fn parse_armor(armor: &str) -> Result<SshSig, SignedFault> {
@@ -116,14 +153,14 @@ mod tests {
 
     #[test]
     fn a_document_comes_back_as_it_was_signed() {
-        let text = sign(&key(1), "demo@drawbridge", &vec![1, 2, 3]).unwrap();
+        let text = sign(&[key(1)], "demo@drawbridge", &vec![1, 2, 3]).unwrap();
         assert!(text.starts_with("[1,2,3]\n-----BEGIN SSH SIGNATURE-----\n"));
         assert_eq!(verify(&text, &trust(&key(1)), "demo@drawbridge"), Ok(vec![1, 2, 3]));
     }
 
     #[test]
     fn anything_else_is_refused() {
-        let text = sign(&key(1), "demo@drawbridge", &vec![1, 2, 3]).unwrap();
+        let text = sign(&[key(1)], "demo@drawbridge", &vec![1, 2, 3]).unwrap();
         let check = |text: &str, by: &PrivateKey, namespace: &str| verify::<Vec<u8>>(text, &trust(by), namespace).unwrap_err();
         assert_eq!(check(&text, &key(2), "demo@drawbridge"), SignedFault::Untrusted);
         assert_eq!(check(&text, &key(1), "other@drawbridge"), SignedFault::Forged);
@@ -131,8 +168,28 @@ mod tests {
         assert_eq!(check("[1,2,3]\n", &key(1), "demo@drawbridge"), SignedFault::Unsigned);
         assert_eq!(check(&text[..text.len() - 60], &key(1), "demo@drawbridge"), SignedFault::Unsigned);
         assert_eq!(check(&format!("{text}{}", "x".repeat(4096)), &key(1), "demo@drawbridge"), SignedFault::Unsigned);
-        let wrong_shape = sign(&key(1), "demo@drawbridge", &"text").unwrap();
+        let wrong_shape = sign(&[key(1)], "demo@drawbridge", &"text").unwrap();
         assert!(matches!(check(&wrong_shape, &key(1), "demo@drawbridge"), SignedFault::Malformed(_)));
+    }
+
+    #[test]
+    fn while_keys_are_rolled_either_signature_is_enough() {
+        let text = sign(&[key(1), key(2)], "demo@drawbridge", &vec![7]).unwrap();
+        let read = |text: &str, by: u8| verify::<Vec<u8>>(text, &trust(&key(by)), "demo@drawbridge");
+        assert_eq!((read(&text, 1), read(&text, 2)), (Ok(vec![7]), Ok(vec![7])));
+        assert_eq!(read(&text, 3), Err(SignedFault::Untrusted));
+        let third = text.clone() + &detached(&key(3), "demo@drawbridge", b"[7]\n").unwrap();
+        assert_eq!(read(&third, 3), Err(SignedFault::Untrusted), "a third signature is not looked at");
+        assert_eq!(read(&text.replace("[7]", "[8]"), 2), Err(SignedFault::Forged));
+    }
+
+    #[test]
+    fn announced_keys_are_trusted_beside_the_pinned_ones() {
+        let line = |seed| key(seed).public_key().to_openssh().unwrap();
+        let trust = trust(&key(1)).with(&["ssh-rsa AAAA".into(), line(2), line(3)]);
+        let read = |by: u8| verify::<u8>(&sign(&[key(by)], "demo@drawbridge", &1).unwrap(), &trust, "demo@drawbridge");
+        assert_eq!((read(1), read(2)), (Ok(1), Ok(1)));
+        assert_eq!(read(3), Err(SignedFault::Untrusted), "more than {MAX_SIGNERS} are not taken");
     }
 
     #[test]

@@ -108,6 +108,10 @@ pub struct Manifest {
     pub not_after: Timestamp,
     /// Sorted by family and number, each at most once.
     pub shards: Vec<ShardRef>,
+    /// The edge's signing keys while they are rolled, `ssh-ed25519 AAAA...`: whoever believes this manifest trusts them
+    /// too, until one that does not name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signers: Vec<String>,
 }
 
 /// Why a manifest or a shard is refused and the old state kept.
@@ -154,12 +158,18 @@ impl Manifest {
     /// A manifest issued at `now` over `shards`, in any order.
     pub fn new(seq: SnapshotSeq, now: Timestamp, mut shards: Vec<ShardRef>) -> Self {
         shards.sort_by_key(|shard| (shard.family, shard.id));
-        Self { version: Self::VERSION, seq, issued_at: now, not_after: now.after(LIFETIME), shards }
+        Self { version: Self::VERSION, seq, issued_at: now, not_after: now.after(LIFETIME), shards, signers: Vec::new() }
     }
 
-    /// Signs it with the edge's key.
-    pub fn sign(&self, key: &ssh_key::PrivateKey) -> Result<String, signed::CannotSign> {
-        signed::sign(key, NAMESPACE, self)
+    /// The same with the edge's signing keys announced.
+    #[must_use]
+    pub fn announcing(self, signers: Vec<String>) -> Self {
+        Self { signers, ..self }
+    }
+
+    /// Signs it with the edge's keys.
+    pub fn sign(&self, keys: &[ssh_key::PrivateKey]) -> Result<String, signed::CannotSign> {
+        signed::sign(keys, NAMESPACE, self)
     }
 
     /// Believes `text` if a pinned key signed it, it is not older than `lowest`, and its time has come and not passed.
@@ -238,7 +248,7 @@ mod tests {
     }
 
     fn verify(manifest: &Manifest, now: Timestamp, lowest: u64) -> Result<Manifest, SnapshotFault> {
-        Manifest::verify(&manifest.sign(&key()).unwrap(), &trust(), now, SnapshotSeq(lowest), NO_GRACE)
+        Manifest::verify(&manifest.sign(&[key()]).unwrap(), &trust(), now, SnapshotSeq(lowest), NO_GRACE)
     }
 
     #[test]
@@ -256,7 +266,7 @@ mod tests {
         let old = manifest(7, NOW);
         let later = NOW.after(LIFETIME + Duration::from_secs(1));
         assert_eq!(verify(&old, later, 0), Err(SnapshotFault::Expired(old.not_after)));
-        let text = old.sign(&key()).unwrap();
+        let text = old.sign(&[key()]).unwrap();
         assert!(Manifest::verify(&text, &trust(), later, SnapshotSeq(0), Duration::from_secs(60)).is_ok());
     }
 

@@ -100,7 +100,7 @@ mod tests {
             let row = key_shard::row(&fingerprint(1), &"alice".parse().unwrap(), None);
             let bytes = Bytes::from(key_shard::build(vec![row]));
             let reference = ShardRef::of(Family::Keys, 1, &bytes);
-            let manifest = Manifest::new(SnapshotSeq(seq), NOW, vec![reference]).sign(&self.edge.ssh()).unwrap();
+            let manifest = Manifest::new(SnapshotSeq(seq), NOW, vec![reference]).sign(&[self.edge.ssh()]).unwrap();
             self.store.save(&manifest, &[(reference, bytes)]).unwrap();
             reference
         }

@@ -51,7 +51,8 @@ impl<P: Platform> FromRequestParts<P> for Caller<P> {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<TokenHash, Failure> {
+/// The token of a request, if it bears one of ours; nothing is looked up.
+pub fn bearer(headers: &HeaderMap) -> Result<TokenHash, Failure> {
     let header = headers.get(header::AUTHORIZATION).ok_or_else(|| Failure::unauthorized("A token is required"))?;
     let credentials = header.to_str().ok().and_then(|text| text.trim().split_once(' '));
     let token = credentials.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());

@@ -50,7 +50,7 @@ fn enrol<R: Rows>(
             workspaces::store(change, &workspace, &fact)?;
         }
     }
-    Ok(Outcome::Enrolled(Enrolled { workspace, region: fact.region }))
+    Ok(Outcome::Enrolled(Enrolled { workspace, region: fact.region, host_certificate: None }))
 }
 
 fn document<R: Rows>(
@@ -70,7 +70,9 @@ fn document<R: Rows>(
     let seq = manifest::fresh(change, secrets)?.seq;
     let (issued_at, not_after) = (change.now(), change.now().after(LIFETIME));
     let version = AuthorizedKeys::VERSION;
-    let text = AuthorizedKeys { version, workspace, seq, issued_at, not_after, keys, daemons }.sign(secrets.signing())?;
+    let signers = secrets.signers();
+    let text =
+        AuthorizedKeys { version, workspace, seq, issued_at, not_after, keys, daemons, signers }.sign(secrets.signing())?;
     if text.len() > MAX_DOCUMENT { Err(Refusal::Full) } else { Ok(Outcome::Document { text, etag }) }
 }
 

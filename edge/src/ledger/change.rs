@@ -5,6 +5,7 @@ use crate::{
     names::{self, Stage},
     refusal::Refusal,
     rows::{Draft, Rows, RowsFault},
+    secrets::Secrets,
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
@@ -17,7 +18,6 @@ use drawbridge_shared::{
     token::TokenHash,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use ssh_key::PrivateKey;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that happens together.
@@ -124,14 +124,14 @@ impl<'a, R: Rows> Change<'a, R> {
     }
 
     /// Publishes what was touched; returns the new manifest if there is one.
-    pub(super) fn publish(&mut self, key: &PrivateKey) -> Result<Option<String>, Refusal> {
+    pub(super) fn publish(&mut self, secrets: &Secrets) -> Result<Option<String>, Refusal> {
         let touched = std::mem::take(&mut self.touched);
-        publish::publish(self, touched, key)
+        publish::publish(self, touched, secrets)
     }
 
     /// Publishes and commits.
-    pub(super) fn finish(mut self, key: &PrivateKey) -> Result<Effects, Refusal> {
-        let published = self.publish(key)?;
+    pub(super) fn finish(mut self, secrets: &Secrets) -> Result<Effects, Refusal> {
+        let published = self.publish(secrets)?;
         self.draft.commit()?;
         Ok(Effects { published, revoked: self.revoked })
     }

@@ -37,13 +37,13 @@ fn read<R: Rows>(change: &mut Change<'_, R>, secrets: &Secrets, held: Option<&st
     Ok(Outcome::Manifest { text, seq })
 }
 
-/// The current manifest, signed anew if the heartbeat missed it, made if there is none.
+/// The current manifest, signed anew if the heartbeat missed it or the keys are being rolled, made if there is none.
 pub(super) fn fresh<R: Rows>(change: &mut Change<'_, R>, secrets: &Secrets) -> Result<Manifest, Refusal> {
     match current(change)? {
-        Some(held) if change.now().since(held.issued_at) < OVERDUE => Ok(held),
+        Some(held) if change.now().since(held.issued_at) < OVERDUE && held.signers == secrets.signers() => Ok(held),
         _ => {
             change.republish();
-            change.publish(secrets.signing())?;
+            change.publish(secrets)?;
             Ok(current(change)?.ok_or(Refusal::NotFound(Thing::Shard))?)
         }
     }

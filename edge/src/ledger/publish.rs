@@ -9,6 +9,7 @@ use crate::{
     names,
     refusal::Refusal,
     rows::{Rows, RowsFault},
+    secrets::Secrets,
 };
 use drawbridge_shared::{
     id::{SnapshotSeq, WorkspaceId},
@@ -18,7 +19,6 @@ use drawbridge_shared::{
         workspace_shard,
     },
 };
-use ssh_key::PrivateKey;
 use std::collections::{BTreeMap, BTreeSet};
 
 type Shards = BTreeMap<(Family, u8), ShardRef>;
@@ -30,7 +30,7 @@ const KEY_ROW_NAME: usize = ROW - 8;
 pub(super) fn publish<R: Rows>(
     change: &mut Change<'_, R>,
     touched: Touched,
-    key: &PrivateKey,
+    secrets: &Secrets,
 ) -> Result<Option<String>, Refusal> {
     if touched.is_empty() {
         return Ok(None);
@@ -44,7 +44,8 @@ pub(super) fn publish<R: Rows>(
     retire(change, &last, &next);
     let seq = SnapshotSeq(held.as_ref().map_or(0, |held| held.seq.0).saturating_add(1));
     let issued = held.map_or(change.now(), |held| held.issued_at.max(change.now()));
-    let text = Manifest::new(seq, issued, next.into_values().collect()).sign(key)?;
+    let manifest = Manifest::new(seq, issued, next.into_values().collect()).announcing(secrets.signers());
+    let text = manifest.sign(secrets.signing())?;
     change.put(names::MANIFEST.into(), text.clone().into_bytes());
     Ok(Some(text))
 }

@@ -6,6 +6,7 @@ use crate::{
     names,
     refusal::Thing,
     rows::{Changes, Memory},
+    secrets::{OPERATOR_TOKEN, SIGNING_KEY},
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
@@ -65,7 +66,11 @@ impl History {
         let token = Token::mint(Scope::Operator, &[1; 32]);
         let key: PrivateKey = Ed25519Keypair::from_seed(&[1; 32]).into();
         let pem = key.to_openssh(LineEnding::LF).unwrap();
-        let secrets = Secrets::parse(Some(token.expose()), Some(&pem));
+        let secrets = Secrets::read(&|name: &str| match name {
+            OPERATOR_TOKEN => Some(token.expose().into()),
+            SIGNING_KEY => Some(pem.to_string()),
+            _ => None,
+        });
         let mut history = Self {
             ledger: Ledger::new(Flaky::default(), secrets),
             operator: token.hash(),

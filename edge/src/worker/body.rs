@@ -1,14 +1,13 @@
-//! Reads a request's body before anything is decided: an answer that overtakes its request is lost on the way.
+//! Bodies in and out of the runtime, whole: an answer that overtakes its request is lost on the way.
 
-use crate::limits::DRAIN;
-use ::worker::{Body as Incoming, Result};
-use axum::body::Body;
-use drawbridge_shared::api::MAX_BODY;
+use crate::limits::{DRAIN, MAX_IMPORT};
+use ::worker::{Body as Incoming, Headers, Response, ResponseBuilder, Result, WebSocket};
+use axum::{body::Body, http};
 use futures_util::TryStreamExt;
 
 /// The body as far as the router looks at it, and one byte more so that it can tell; the rest is thrown away.
-pub(super) async fn read(mut incoming: Incoming) -> Result<Body> {
-    let enough = MAX_BODY.saturating_add(1);
+pub(super) async fn read(mut incoming: Incoming) -> Result<Vec<u8>> {
+    let enough = MAX_IMPORT.saturating_add(1);
     let (mut kept, mut seen) = (Vec::new(), 0_usize);
     while let Some(chunk) = incoming.try_next().await? {
         let room = enough.saturating_sub(kept.len()).min(chunk.len());
@@ -18,5 +17,20 @@ pub(super) async fn read(mut incoming: Incoming) -> Result<Body> {
             break;
         }
     }
-    Ok(kept.into())
+    Ok(kept)
+}
+
+/// A router's answer: at hand as a whole, and so in one piece.
+pub(super) async fn respond(answer: http::Response<Body>) -> Result<Response> {
+    let (mut parts, body) = answer.into_parts();
+    let headers = Headers::from(&parts.headers);
+    let builder = ResponseBuilder::new().with_status(parts.status.as_u16()).with_headers(headers);
+    if let Some(socket) = parts.extensions.remove::<WebSocket>() {
+        return Ok(builder.with_websocket(socket).empty());
+    }
+    match axum::body::to_bytes(body, usize::MAX).await {
+        Ok(bytes) if bytes.is_empty() => Ok(builder.empty()),
+        Ok(bytes) => Ok(builder.fixed(bytes.into())),
+        Err(fault) => Err(::worker::Error::RustError(fault.to_string())),
+    }
 }

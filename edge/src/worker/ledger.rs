@@ -1,19 +1,27 @@
 //! The Ledger's Durable Object: hands questions to the Ledger, pushes what it publishes, and lets KV follow.
 
 use super::{
-    CALL, KV,
-    platform::{BYTES, now},
+    KV,
+    body::{read, respond},
+    platform::{Edge, now},
     sql::Sql,
 };
 use crate::{
-    command::{Call, Outcome, Reply},
+    api::router,
+    command::{Call, Reply},
     ledger::{Effects, Ledger as Core, journal::Write},
     limits::{APPLY_PACE, APPLY_PARALLEL, APPLY_RETRY, FEEDS},
-    secrets::{OPERATOR_TOKEN, SIGNING_KEY, Secrets},
+    problem::Failure,
+    secrets::Secrets,
 };
 use ::worker::{
-    DurableObject, Env, Request, Response, ResponseBuilder, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
+    DurableObject, Env, HttpRequest, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
     console_error, durable_object, kv::KvStore, worker_sys::WebSocketRequestResponsePair,
+};
+use axum::{
+    Router,
+    body::Body,
+    http::{self, StatusCode},
 };
 use drawbridge_shared::{backoff::Backoff, time::Timestamp, token::TokenHash};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -22,14 +30,19 @@ use std::{
     rc::Rc,
     time::Duration,
 };
+use tower_service::Service;
 
 const BACKOFF: Backoff = Backoff::new(APPLY_RETRY.0, APPLY_RETRY.1);
 
 /// The one Durable Object.
 #[durable_object]
-pub struct Ledger(Rc<Room>);
+pub struct Ledger {
+    room: Rc<Room>,
+    router: Router,
+}
 
-struct Room {
+/// The Ledger and all that it needs to work.
+pub(super) struct Room {
     state: State,
     env: Env,
     core: Core<Sql>,
@@ -54,32 +67,25 @@ impl DurableObject for Ledger {
         let core = Core::new(Sql::new(state.storage()), secrets(&env));
         let follower =
             Follower { busy: Cell::new(false), rest: Cell::new(Timestamp::from_unix(0)), backoff: RefCell::new(BACKOFF) };
-        Self(Rc::new(Room { state, env, core, alarm: Cell::new(None), follower }))
+        let room = Rc::new(Room { state, env: env.clone(), core, alarm: Cell::new(None), follower });
+        Self { router: router(Edge::beside(room.clone(), env)), room }
     }
 
-    async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let carried = request.headers().get(CALL)?;
-        let feed = carried.is_some();
-        let call = carried.map_or(request.bytes().await?, String::into_bytes);
-        let call: Call = serde_json::from_slice(&call)?;
-        let token = call.token;
-        let (reply, effects) = self.0.core.call(call, now());
-        self.0.spread(&effects).await;
-        match reply {
-            Ok(Outcome::Manifest { text, .. }) if feed => self.0.follow(token, &text),
-            reply => answer(reply),
-        }
+    async fn fetch(&self, request: Request) -> Result<Response> {
+        let (parts, body) = HttpRequest::try_from(request)?.into_parts();
+        let body = Body::from(read(body).await?);
+        respond(self.router.clone().call(http::Request::from_parts(parts, body)).await?).await
     }
 
     /// Never fails: what went wrong is logged, and the next alarm is set.
     async fn alarm(&self) -> Result<Response> {
-        self.0.alarm.set(None);
-        match self.0.core.tick(now()) {
-            Ok(effects) => self.0.push(&effects),
+        self.room.alarm.set(None);
+        match self.room.core.tick(now()) {
+            Ok(effects) => self.room.push(&effects),
             Err(refusal) => console_error!("ledger: the alarm's work failed: {refusal}"),
         }
-        self.0.hang_up_strangers();
-        Rc::clone(&self.0).apply().await;
+        self.room.hang_up_strangers();
+        Rc::clone(&self.room).apply().await;
         Response::empty()
     }
 
@@ -99,27 +105,30 @@ impl DurableObject for Ledger {
 }
 
 fn secrets(env: &Env) -> std::result::Result<Secrets, Vec<String>> {
-    let read = |name| env.secret(name).ok().map(|secret| secret.to_string());
-    Secrets::parse(read(OPERATOR_TOKEN).as_deref(), read(SIGNING_KEY).as_deref())
-}
-
-fn answer(reply: Reply) -> Result<Response> {
-    match reply {
-        Ok(Outcome::Blob(bytes)) => Ok(ResponseBuilder::new().with_header("content-type", BYTES)?.fixed(bytes)),
-        reply => Response::from_json(&reply),
-    }
+    Secrets::read(&|name: &str| env.secret(name).ok().map(|secret| secret.to_string()))
 }
 
 impl Room {
+    /// Answers one question, and does what follows from it.
+    pub(super) async fn call(self: &Rc<Self>, call: Call) -> Reply {
+        let (reply, effects) = self.core.call(call, now());
+        self.spread(&effects).await;
+        reply
+    }
+
     /// Lets a daemon follow; its socket is tagged with the token that opened it.
-    fn follow(&self, token: TokenHash, manifest: &str) -> Result<Response> {
+    pub(super) fn follow(&self, token: TokenHash, manifest: &str) -> std::result::Result<http::Response<Body>, Failure> {
         if self.state.get_websockets().len() >= FEEDS {
-            return Response::error("too many feeds", 503);
+            let failure = Failure::new(StatusCode::SERVICE_UNAVAILABLE, "Too many feeds are open");
+            return Err(failure.advice("Poll /v1/snapshot instead."));
         }
-        let pair = WebSocketPair::new()?;
-        self.state.accept_websocket_with_tags(&pair.server, &[&token.to_hex()]);
-        pair.server.send_with_str(manifest)?;
-        Response::from_websocket(pair.client)
+        let open = || {
+            let pair = WebSocketPair::new()?;
+            self.state.accept_websocket_with_tags(&pair.server, &[&token.to_hex()]);
+            pair.server.send_with_str(manifest)?;
+            Response::from_websocket(pair.client)
+        };
+        open().map(Into::into).map_err(|fault: ::worker::Error| Failure::unavailable(fault.to_string()))
     }
 
     /// After a command: pushes, lets KV follow, and makes sure of an alarm.

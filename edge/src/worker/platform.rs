@@ -1,73 +1,92 @@
-//! The router's platform in the Worker: the Ledger behind its binding, KV, clock and randomness.
+//! The router's platform in the Workers runtime: beside the Ledger, or where it does not answer.
 
-use super::{CALL, KV, LEDGER};
+use super::{KV, ledger::Room, unreachable};
 use crate::{
     api::{Platform, Unreachable},
     command::{Call, Outcome, Reply},
-    limits::LEDGER_PATIENCE,
     problem::Failure,
 };
-use ::worker::{Date, Delay, Env, Headers, Method, Request, RequestInit, Response, console_error, kv::KvStore, send::SendFuture};
-use axum::http;
+use ::worker::{
+    Date, Env, console_error,
+    kv::KvStore,
+    send::{SendFuture, SendWrapper},
+};
+use axum::response::Response;
 use drawbridge_shared::time::Timestamp;
-use futures_util::future::{Either, select};
-use std::pin::pin;
+use std::rc::Rc;
 
-/// Says that a Durable Object's answer is a shard's bytes.
-pub(super) const BYTES: &str = "application/octet-stream";
-
-/// A Durable Object is found by its binding; what stands in the address does not matter.
-const ADDRESS: &str = "https://ledger/";
-
-/// The Worker's bindings.
+/// The Worker's bindings, and where the Ledger is. One type for both places: the router is compiled once.
 #[derive(Clone)]
-pub(super) struct Edge(Env);
+pub(super) struct Edge {
+    env: Env,
+    ledger: Whereabouts,
+}
+
+#[derive(Clone)]
+enum Whereabouts {
+    /// The runtime has one thread.
+    Here(SendWrapper<Rc<Room>>),
+    /// What does not take it is answered; the rest is then asked of it.
+    Unasked,
+    Lost(Unreachable),
+}
 
 impl Edge {
-    pub(super) const fn new(env: Env) -> Self {
-        Self(env)
+    /// In the Durable Object.
+    pub(super) fn beside(room: Rc<Room>, env: Env) -> Self {
+        Self { env, ledger: Whereabouts::Here(SendWrapper::new(room)) }
+    }
+
+    /// Before the Ledger is asked.
+    pub(super) const fn before(env: Env) -> Self {
+        Self { env, ledger: Whereabouts::Unasked }
+    }
+
+    /// Where the Ledger was asked in vain.
+    pub(super) const fn without(env: Env, fault: Unreachable) -> Self {
+        Self { env, ledger: Whereabouts::Lost(fault) }
     }
 
     fn kv(&self) -> Result<KvStore, Unreachable> {
-        self.0.kv(KV).map_err(unreachable)
+        self.env.kv(KV).map_err(unreachable)
     }
 
-    /// Sends a request to the Ledger.
-    async fn send(&self, request: Result<Request, Unreachable>) -> Result<Response, Unreachable> {
-        let request = request?;
-        let (binding, name) = LEDGER;
-        let ledger = self.0.durable_object(binding).and_then(|namespace| namespace.get_by_name(name)).map_err(unreachable)?;
-        let answer = pin!(ledger.fetch_with_request(request));
-        match select(answer, pin!(Delay::from(LEDGER_PATIENCE))).await {
-            Either::Left((answer, _)) => answer.map_err(unreachable),
-            Either::Right(_) => Err(Unreachable("the Ledger did not answer in time".into())),
+    fn room(&self) -> Result<SendWrapper<Rc<Room>>, Unreachable> {
+        match &self.ledger {
+            Whereabouts::Here(room) => Ok(room.clone()),
+            Whereabouts::Unasked => Err(Unreachable("the Ledger was not asked".into())),
+            Whereabouts::Lost(fault) => Err(fault.clone()),
         }
     }
 }
 
 impl Platform for Edge {
     fn ledger(&self, call: Call) -> impl Future<Output = Result<Reply, Unreachable>> + Send {
-        let edge = self.clone();
-        SendFuture::new(async move { reply(edge.send(post(&call)).await?).await })
+        let room = self.room();
+        SendFuture::new(async move { Ok(room?.0.call(call).await) })
     }
 
-    fn feed(&self, call: Call) -> impl Future<Output = Result<http::Response<axum::body::Body>, Failure>> + Send {
-        let edge = self.clone();
+    fn feed(&self, call: Call) -> impl Future<Output = Result<Response, Failure>> + Send {
+        let room = self.room();
         SendFuture::new(async move {
-            let answer = edge.send(upgrade(&call)).await?;
-            if answer.status_code() == 101 {
-                return Ok(answer.into());
-            }
-            match reply(answer).await? {
-                Ok(_) => Err(Failure::internal("the Ledger did not switch protocols")),
-                Err(refusal) => Err(refusal.into()),
+            let (room, token) = (room?, call.token);
+            match room.0.call(call).await? {
+                Outcome::Manifest { text, .. } => room.0.follow(token, &text),
+                _ => Err(Failure::internal("the Ledger answered another question")),
             }
         })
     }
 
     fn kv_get(&self, name: &str) -> impl Future<Output = Result<Option<Vec<u8>>, Unreachable>> + Send {
-        let get = self.kv().map(|kv| kv.get(name));
-        SendFuture::new(async move { get?.bytes().await.map_err(unreachable) })
+        // The Ledger has it all.
+        let here = matches!(self.ledger, Whereabouts::Here(_));
+        let get = (!here).then(|| self.kv().map(|kv| kv.get(name)));
+        SendFuture::new(async move {
+            match get {
+                Some(get) => get?.bytes().await.map_err(unreachable),
+                None => Ok(None),
+            }
+        })
     }
 
     fn kv_list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, Unreachable>> + Send {
@@ -89,47 +108,12 @@ impl Platform for Edge {
     }
 
     fn log(&self, line: &str) {
-        console_error!("{line}");
+        if !matches!(self.ledger, Whereabouts::Unasked) {
+            console_error!("{line}");
+        }
     }
 }
 
 pub(super) fn now() -> Timestamp {
     Timestamp::from_unix(Date::now().as_millis().checked_div(1000).unwrap_or_default())
-}
-
-fn post(call: &Call) -> Result<Request, Unreachable> {
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(written(call)?.into()));
-    Request::new_with_init(ADDRESS, &init).map_err(unreachable)
-}
-
-/// Only a GET is upgraded, and it has no body: its header carries the call.
-fn upgrade(call: &Call) -> Result<Request, Unreachable> {
-    let headers = Headers::new();
-    headers.set("Upgrade", "websocket").map_err(unreachable)?;
-    headers.set(CALL, &written(call)?).map_err(unreachable)?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Get).with_headers(headers);
-    Request::new_with_init(ADDRESS, &init).map_err(unreachable)
-}
-
-fn written(call: &Call) -> Result<String, Unreachable> {
-    serde_json::to_string(call).map_err(|fault| Unreachable(fault.to_string()))
-}
-
-/// An answer that is none of ours comes from a Ledger that failed.
-async fn reply(mut answer: Response) -> Result<Reply, Unreachable> {
-    if answer.status_code() != 200 {
-        return Err(Unreachable(format!("the Ledger answered {}", answer.status_code())));
-    }
-    let kind = answer.headers().get("content-type").ok().flatten().unwrap_or_default();
-    let bytes = answer.bytes().await.map_err(unreachable)?;
-    if kind == BYTES {
-        return Ok(Ok(Outcome::Blob(bytes)));
-    }
-    serde_json::from_slice(&bytes).map_err(|fault| Unreachable(format!("the Ledger's answer: {fault}")))
-}
-
-fn unreachable(fault: impl std::fmt::Display) -> Unreachable {
-    Unreachable(fault.to_string())
 }

@@ -12,7 +12,7 @@ use drawbridge_edge::{
     ledger::{Effects, Ledger},
     problem::Failure,
     rows::Memory,
-    secrets::Secrets,
+    secrets::{OPERATOR_TOKEN, SIGNING_KEY, Secrets},
 };
 use drawbridge_shared::{
     api::{MintedToken, Problem},
@@ -57,13 +57,9 @@ impl Platform for Local {
         if self.0.down.load(Relaxed) {
             return Err(Unreachable("cut off by the test".into()));
         }
-        let call = there_and_back(&call);
         let (reply, effects) = self.0.ledger.lock().unwrap().call(call, self.now());
         self.0.effects.lock().unwrap().push(effects);
-        Ok(match reply {
-            Ok(Outcome::Blob(bytes)) => Ok(Outcome::Blob(bytes)),
-            reply => there_and_back(&reply),
-        })
+        Ok(reply)
     }
 
     async fn feed(&self, call: Call) -> Result<Response, Failure> {
@@ -96,11 +92,6 @@ impl Platform for Local {
     }
 }
 
-/// What the Durable Object's boundary does to values.
-fn there_and_back<T: serde::Serialize + DeserializeOwned>(value: &T) -> T {
-    serde_json::from_slice(&serde_json::to_vec(value).unwrap()).unwrap()
-}
-
 pub(crate) struct World {
     pub(crate) local: Local,
     router: Router,
@@ -114,17 +105,25 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+fn secrets(operator: &str, signing: &str) -> Result<Secrets, Vec<String>> {
+    Secrets::read(&|name: &str| match name {
+        OPERATOR_TOKEN => Some(operator.into()),
+        SIGNING_KEY => Some(signing.into()),
+        _ => None,
+    })
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         let operator = Token::mint(Scope::Operator, &[0xEE; 32]).expose().to_string();
         let signing: PrivateKey = Ed25519Keypair::from_seed(&[1; 32]).into();
         let pem = signing.to_openssh(LineEnding::LF).unwrap();
-        Self::with(Secrets::parse(Some(&operator), Some(&pem)), operator, signing)
+        Self::with(secrets(&operator, &pem), operator, signing)
     }
 
     pub(crate) fn without_secrets() -> Self {
         let operator = Token::mint(Scope::Operator, &[0xEE; 32]).expose().to_string();
-        Self::with(Secrets::parse(Some(&operator), Some("garbage")), operator, Ed25519Keypair::from_seed(&[1; 32]).into())
+        Self::with(secrets(&operator, "garbage"), operator, Ed25519Keypair::from_seed(&[1; 32]).into())
     }
 
     fn with(secrets: Result<Secrets, Vec<String>>, operator: String, signing: PrivateKey) -> Self {

@@ -1,0 +1,92 @@
+//! In front of the Ledger: what bears no token goes no further, what the Ledger cannot answer is answered from KV.
+
+use super::{
+    LEDGER,
+    body::{read, respond},
+    platform::Edge,
+    unreachable,
+};
+use crate::{
+    api::{Unreachable, bearer, router},
+    limits::LEDGER_PATIENCE,
+    names::BLOB_PATH,
+    problem::{self, Failure},
+};
+use ::worker::{
+    Delay, Env, Headers, HttpRequest, Request, RequestInit, Response, Result, js_sys::Uint8Array, wasm_bindgen::JsValue,
+};
+use axum::{
+    body::Body,
+    http::{self, HeaderName, header, request::Parts},
+};
+use futures_util::future::{Either, select};
+use std::pin::pin;
+use tower_service::Service;
+
+/// The headers that a router looks at.
+const KEPT: [HeaderName; 4] = [header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_NONE_MATCH, header::UPGRADE];
+
+/// Answers one request.
+pub(super) async fn answer(request: Request, env: Env) -> Result<Response> {
+    // Headers that are not visible ASCII, or an address of more than 64 KiB.
+    let Ok(request) = HttpRequest::try_from(request) else {
+        return refuse(env, "The request's address or headers cannot be read").await;
+    };
+    let (parts, body) = request.into_parts();
+    match read(body).await {
+        Ok(body) => route(env, parts, body).await,
+        Err(_) => refuse(env, "The body cannot be read").await,
+    }
+}
+
+async fn refuse(env: Env, title: &str) -> Result<Response> {
+    respond(problem::answer(&Edge::before(env), Failure::bad(title))).await
+}
+
+async fn route(env: Env, parts: Parts, body: Vec<u8>) -> Result<Response> {
+    if bearer(&parts.headers).is_err() {
+        return serve(Edge::before(env), parts, body).await;
+    }
+    if parts.uri.path().starts_with(BLOB_PATH) {
+        let near = serve(Edge::before(env.clone()), parts.clone(), Vec::new()).await?;
+        if near.status_code() == 200 {
+            return Ok(near);
+        }
+    }
+    match ask(&env, &parts, &body).await {
+        Ok(answer) => Ok(answer),
+        Err(fault) => serve(Edge::without(env, fault), parts, body).await,
+    }
+}
+
+async fn serve(edge: Edge, parts: Parts, body: Vec<u8>) -> Result<Response> {
+    let request = http::Request::from_parts(parts, Body::from(body));
+    respond(router(edge).call(request).await?).await
+}
+
+/// By the Ledger, within its time.
+async fn ask(env: &Env, parts: &Parts, body: &[u8]) -> std::result::Result<Response, Unreachable> {
+    let request = forward(parts, body).map_err(unreachable)?;
+    let (binding, name) = LEDGER;
+    let ledger = env.durable_object(binding).and_then(|namespace| namespace.get_by_name(name)).map_err(unreachable)?;
+    let answer = pin!(ledger.fetch_with_request(request));
+    match select(answer, pin!(Delay::from(LEDGER_PATIENCE))).await {
+        Either::Left((answer, _)) => answer.map_err(unreachable),
+        Either::Right(_) => Err(Unreachable("the Ledger did not answer in time".into())),
+    }
+}
+
+fn forward(parts: &Parts, body: &[u8]) -> Result<Request> {
+    let headers = Headers::new();
+    for name in KEPT {
+        if let Some(value) = parts.headers.get(&name).and_then(|value| value.to_str().ok()) {
+            headers.set(name.as_str(), value)?;
+        }
+    }
+    let mut init = RequestInit::new();
+    init.with_method(parts.method.as_str().to_owned().into()).with_headers(headers);
+    if !body.is_empty() {
+        init.with_body(Some(JsValue::from(Uint8Array::from(body))));
+    }
+    Request::new_with_init(&parts.uri.to_string(), &init)
+}
