@@ -54,9 +54,9 @@ impl Secrets {
         &self.signing
     }
 
-    /// What documents announce while there are two signing keys.
+    /// What documents announce.
     pub fn signers(&self) -> Vec<String> {
-        if self.signing.len() > 1 { lines(&self.signing) } else { Vec::new() }
+        lines(&self.signing)
     }
 
     /// The key that certifies host keys, if there is one.
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(format!("{secrets:?}"), "Secrets(..)");
         assert!(secrets.is_operator(&token.hash()));
         assert!(!secrets.is_operator(&TokenHash([0; 32])));
-        assert!(secrets.host_ca().is_none() && secrets.signers().is_empty());
+        assert!(secrets.host_ca().is_none() && secrets.signers().len() == 1);
         let user = Token::mint(Scope::User, &[1; 32]);
         assert_eq!(read(&[(OPERATOR_TOKEN, user.expose()), (SIGNING_KEY, &pem(1))]).unwrap_err(), [OPERATOR_TOKEN]);
         assert_eq!(read(&[(SIGNING_KEY, "no key")]).unwrap_err(), [OPERATOR_TOKEN, SIGNING_KEY]);

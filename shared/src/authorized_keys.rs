@@ -47,7 +47,7 @@ pub struct AuthorizedKeys {
     /// The daemons of the workspace's region.
     pub daemons: Vec<DaemonEntry>,
     /// As [`crate::snapshot::Manifest::signers`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub signers: Vec<String>,
 }
 

@@ -108,9 +108,9 @@ pub struct Manifest {
     pub not_after: Timestamp,
     /// Sorted by family and number, each at most once.
     pub shards: Vec<ShardRef>,
-    /// The edge's signing keys while they are rolled, `ssh-ed25519 AAAA...`: whoever believes this manifest trusts them
-    /// too, until one that does not name them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The edge's signing keys, `ssh-ed25519 AAAA...`, two while they are rolled: whoever believes this manifest trusts
+    /// them beside the pinned ones, until the next one it believes.
+    #[serde(default)]
     pub signers: Vec<String>,
 }
 
