@@ -2,13 +2,14 @@
 
 use crate::refusal::Refusal;
 use drawbridge_shared::{
-    api::{DaemonItem, Enrolled, KeyItem, Page, TokenItem, WorkspaceItem},
+    api::{DaemonItem, Enrolled, HostCertificate, KeyItem, Page, RegionItem, TokenItem, UsedKey, UserWorkspace, WorkspaceItem},
     fingerprint::Fingerprint,
     id::{DaemonId, SnapshotSeq, UserId, WorkspaceId},
     snapshot::BlobHash,
     time::Timestamp,
     token::{Scope, TokenHash},
 };
+use std::time::Duration;
 
 /// A question: who asks, and what.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub enum Command {
     Operator(OperatorCommand),
     /// By an agent, about its own workspace.
     Agent(AgentCommand),
+    /// By a daemon, about itself.
+    Daemon(DaemonCommand),
     /// By a daemon or an operator.
     Snapshot(SnapshotCommand),
 }
@@ -46,11 +49,17 @@ pub enum UserCommand {
         line: String,
         /// May be empty.
         title: String,
+        /// Until when it may log in, if not until removed.
+        expires_at: Option<Timestamp>,
     },
     /// All keys.
     ListKeys,
     /// Removes a key.
     RemoveKey(Fingerprint),
+    /// A page of the workspaces that they may enter.
+    ListWorkspaces(PageOf),
+    /// All that their `ssh` has to know.
+    Access,
 }
 
 /// An operator's questions.
@@ -84,6 +93,17 @@ pub enum OperatorCommand {
     GetWorkspace(WorkspaceId),
     /// Removes a workspace with its members and its agent's tokens.
     DeleteWorkspace(WorkspaceId),
+    /// Makes an agent token known, and ends the older ones.
+    RotateAgentToken {
+        /// Whose.
+        workspace: WorkspaceId,
+        /// Of the new token.
+        hash: TokenHash,
+        /// How long the older ones stay good.
+        grace: Duration,
+    },
+    /// A page of who may enter.
+    ListMembers(WorkspaceId, PageOf),
     /// Lets a user in.
     PutMember(WorkspaceId, UserId),
     /// Keeps a user out.
@@ -105,6 +125,48 @@ pub enum OperatorCommand {
     ListDaemons(PageOf),
     /// Removes a daemon.
     DeleteDaemon(DaemonId),
+    /// Says how a region's daemons are reached by SSH.
+    PutRegion {
+        /// Its name.
+        region: String,
+        /// Names of its jump host, the one to show first.
+        hosts: Vec<String>,
+        /// Its SSH port.
+        port: u16,
+    },
+    /// A page of regions.
+    ListRegions(PageOf),
+    /// Forgets how a region is reached.
+    DeleteRegion(String),
+    /// Many facts at once, each for itself.
+    Import(Vec<ImportItem>),
+}
+
+/// One fact of an import.
+#[derive(Clone, Debug)]
+pub enum ImportItem {
+    /// A user's key.
+    Key {
+        /// Whose it is.
+        user: UserId,
+        /// The key's.
+        fingerprint: Fingerprint,
+        /// `<type> <base64>`
+        line: String,
+        /// May be empty.
+        title: String,
+        /// Until when it may log in.
+        expires_at: Option<Timestamp>,
+    },
+    /// A workspace.
+    Workspace {
+        /// Its name.
+        id: WorkspaceId,
+        /// Where it runs.
+        region: String,
+    },
+    /// A member.
+    Member(WorkspaceId, UserId),
 }
 
 /// Which page of a list.
@@ -125,12 +187,31 @@ pub enum AgentCommand {
         key: String,
         /// Armored SSHSIG by that key over the token's id.
         proof: String,
+        /// Randomness for the certificate.
+        nonce: [u8; 32],
+    },
+    /// A certificate of the workspace key.
+    HostCertificate {
+        /// Randomness for it.
+        nonce: [u8; 32],
     },
     /// The signed authorized-keys document.
     Document {
         /// The `If-None-Match` header.
         held: Option<String>,
     },
+}
+
+/// A daemon's questions and reports.
+#[derive(Clone, Debug)]
+pub enum DaemonCommand {
+    /// A certificate of its identity.
+    HostCertificate {
+        /// Randomness for it.
+        nonce: [u8; 32],
+    },
+    /// Keys that logged in.
+    Used(Vec<UsedKey>),
 }
 
 /// Questions about the snapshot.
@@ -166,8 +247,22 @@ pub enum Outcome {
     Daemon(Put<DaemonItem>),
     /// Daemons.
     Daemons(Page<DaemonItem>),
+    /// A page of members.
+    Members(Page<UserId>),
+    /// A user's workspaces.
+    UserWorkspaces(Page<UserWorkspace>),
+    /// All that a user's `ssh` has to know.
+    Access(Access),
+    /// A region.
+    Region(Put<RegionItem>),
+    /// Regions.
+    Regions(Page<RegionItem>),
+    /// What became of each item: whether it changed anything, or why it was refused.
+    Imported(Vec<Result<bool, Refusal>>),
     /// The agent's key is registered.
     Enrolled(Enrolled),
+    /// A certified host key.
+    HostCertificate(HostCertificate),
     /// A signed document, for an agent.
     Document {
         /// With its signature.
@@ -191,6 +286,17 @@ pub enum Outcome {
     Blob(Vec<u8>),
 }
 
+/// All that a user's `ssh` has to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Their workspaces, each with its region's name.
+    pub workspaces: Vec<(WorkspaceId, String)>,
+    /// All regions.
+    pub regions: Vec<RegionItem>,
+    /// Public lines of the host CA.
+    pub host_ca: Vec<String>,
+}
+
 /// What is there now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put<T> {
@@ -207,7 +313,7 @@ impl Command {
             Self::User(_) => Scope::User,
             Self::Operator(_) => Scope::Operator,
             Self::Agent(_) => Scope::Agent,
-            Self::Snapshot(_) => Scope::Daemon,
+            Self::Daemon(_) | Self::Snapshot(_) => Scope::Daemon,
         }
     }
 }
@@ -222,4 +328,4 @@ macro_rules! command {
     )*};
 }
 
-command!(User(UserCommand), Operator(OperatorCommand), Agent(AgentCommand), Snapshot(SnapshotCommand));
+command!(User(UserCommand), Operator(OperatorCommand), Agent(AgentCommand), Daemon(DaemonCommand), Snapshot(SnapshotCommand));

@@ -1,7 +1,7 @@
 //! What a row says: the records behind the names, as JSON.
 
 use drawbridge_shared::{
-    api::{DaemonItem, KeyItem, TokenItem},
+    api::{DaemonItem, KeyItem, RegionItem, TokenItem},
     fingerprint::Fingerprint,
     id::DaemonId,
     snapshot::directory::DaemonEntry,
@@ -35,6 +35,9 @@ pub struct KeyFact {
     pub title: String,
     /// When it was registered.
     pub created_at: Timestamp,
+    /// Until when it may log in, if not until removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// `w/<workspace>`
@@ -71,6 +74,18 @@ pub struct DaemonFact {
     pub created_at: Timestamp,
 }
 
+/// `r/<region>`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegionFact {
+    /// Names of its jump host, the one to show first.
+    pub hosts: Vec<String>,
+    /// Its SSH port.
+    pub port: u16,
+    /// When it was registered.
+    pub created_at: Timestamp,
+}
+
 impl TokenFact {
     /// Whether it is past its end at `now`.
     pub fn expired(&self, now: Timestamp) -> bool {
@@ -85,17 +100,24 @@ impl TokenFact {
 }
 
 impl KeyFact {
+    /// Whether it is past its end at `now`.
+    pub fn expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
     /// As its user sees it.
-    pub fn item(self, fingerprint: Fingerprint) -> KeyItem {
-        let line = if self.title.is_empty() { self.line } else { [&self.line, " ", &self.title].concat() };
-        KeyItem {
-            public_key: line,
-            public_key_fingerprint: fingerprint,
-            title: self.title,
-            created_at: self.created_at,
-            expires_at: None,
-            last_used_at: None,
-        }
+    pub fn item(self, fingerprint: Fingerprint, last_used_at: Option<Timestamp>) -> KeyItem {
+        let Self { line, title, created_at, expires_at } = self;
+        let public_key = if title.is_empty() { line } else { [&line, " ", &title].concat() };
+        KeyItem { public_key, public_key_fingerprint: fingerprint, title, created_at, expires_at, last_used_at }
+    }
+}
+
+impl RegionFact {
+    /// As the operator sees it.
+    pub fn item(self, region: String) -> RegionItem {
+        let Self { hosts, port, created_at } = self;
+        RegionItem { region, hosts, port, created_at }
     }
 }
 
@@ -115,5 +137,5 @@ impl DaemonFact {
 
 /// By age, then by fingerprint: the order in which a user sees keys.
 pub fn sort_keys(items: &mut [KeyItem]) {
-    items.sort_by_key(|item| (item.created_at, item.public_key_fingerprint));
+    items.sort_unstable_by_key(|item| (item.created_at, item.public_key_fingerprint));
 }

@@ -7,16 +7,21 @@ mod access;
 mod agent;
 mod change;
 mod daemons;
+mod host_ca;
+mod import;
 pub mod journal;
 mod keys;
 mod manifest;
+mod membership;
 mod paging;
 mod publish;
+mod regions;
 mod tokens;
+mod usage;
 mod workspaces;
 
 use crate::{
-    command::{Call, Command, Outcome, Reply},
+    command::{Call, Command, DaemonCommand, OperatorCommand, Outcome, Reply},
     limits::HEARTBEAT,
     refusal::Refusal,
     rows::{Rows, RowsFault},
@@ -25,9 +30,11 @@ use crate::{
 use access::Caller;
 use change::Change;
 use drawbridge_shared::{
+    id::DaemonId,
     time::Timestamp,
     token::{Scope, TokenHash},
 };
+pub use regions::jump_host;
 
 /// All facts, and everything that is decided from them.
 #[derive(Debug)]
@@ -102,16 +109,29 @@ fn execute<R: Rows>(
     command: Command,
 ) -> Result<Outcome, Refusal> {
     match (caller, command) {
-        (Caller::User(user), Command::User(command)) => keys::execute(change, &user, command),
+        (Caller::User(user), Command::User(command)) => keys::execute(change, secrets, &user, command),
         (Caller::Operator, Command::Operator(command)) => operator(change, command),
         (Caller::Agent(workspace), Command::Agent(command)) => agent::execute(change, secrets, (workspace, token), command),
-        (Caller::Daemon | Caller::Operator, Command::Snapshot(command)) => manifest::execute(change, secrets, command),
+        (Caller::Daemon(id), Command::Daemon(command)) => daemon(change, secrets, &id, command),
+        (Caller::Daemon(_) | Caller::Operator, Command::Snapshot(command)) => manifest::execute(change, secrets, command),
         (caller, command) => Err(Refusal::Scope { has: caller.scope(), needs: command.scope() }),
     }
 }
 
-fn operator<R: Rows>(change: &mut Change<'_, R>, command: crate::command::OperatorCommand) -> Result<Outcome, Refusal> {
-    use crate::command::OperatorCommand as C;
+fn daemon<R: Rows>(
+    change: &mut Change<'_, R>,
+    secrets: &Secrets,
+    id: &DaemonId,
+    command: DaemonCommand,
+) -> Result<Outcome, Refusal> {
+    match command {
+        DaemonCommand::HostCertificate { nonce } => Ok(Outcome::HostCertificate(host_ca::daemon(change, secrets, id, nonce)?)),
+        DaemonCommand::Used(used) => Ok(usage::report(change, &used).map(|()| Outcome::Done)?),
+    }
+}
+
+fn operator<R: Rows>(change: &mut Change<'_, R>, command: OperatorCommand) -> Result<Outcome, Refusal> {
+    use OperatorCommand as C;
     match command {
         C::PutToken { hash, scope, subject, expires_at } => tokens::put(change, hash, scope, subject, expires_at),
         C::ListTokens(page) => tokens::list(change, &page),
@@ -120,12 +140,18 @@ fn operator<R: Rows>(change: &mut Change<'_, R>, command: crate::command::Operat
         C::ListWorkspaces(page) => workspaces::list(change, &page),
         C::GetWorkspace(id) => workspaces::get(change, id),
         C::DeleteWorkspace(id) => workspaces::delete(change, &id),
+        C::RotateAgentToken { workspace, hash, grace } => tokens::rotate(change, &workspace, hash, grace),
+        C::ListMembers(id, page) => workspaces::list_members(change, &id, &page),
         C::PutMember(id, user) => workspaces::put_member(change, &id, &user),
         C::DeleteMember(id, user) => workspaces::delete_member(change, &id, &user),
         C::ResetAgentKey(id) => workspaces::reset_agent_key(change, &id),
         C::PutDaemon { id, identity, region, addresses } => daemons::put(change, id, identity, region, addresses),
         C::ListDaemons(page) => daemons::list(change, &page),
         C::DeleteDaemon(id) => daemons::delete(change, &id),
+        C::PutRegion { region, hosts, port } => regions::put(change, region, hosts, port),
+        C::ListRegions(page) => regions::list(change, &page),
+        C::DeleteRegion(region) => regions::delete(change, &region),
+        C::Import(items) => import::run(change, items),
     }
 }
 

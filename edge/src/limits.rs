@@ -8,6 +8,18 @@ pub const KEYS_PER_USER: usize = 100;
 pub const MEMBERS_PER_WORKSPACE: usize = 1000;
 /// Tokens that one subject may hold at once: more is a leak in whoever mints them.
 pub const TOKENS_PER_SUBJECT: usize = 100;
+/// Regions: each may stand in a user's known_hosts.
+pub const REGIONS: usize = 256;
+/// Workspaces of one user that `known_hosts` and `config` name: both stay files that a person can read.
+pub const NAMED_WORKSPACES: usize = 1000;
+/// A host certificate is good for this long, and renewed long before.
+pub const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How far behind ours the clock of whoever checks a certificate may be.
+pub const CERTIFICATE_SKEW: Duration = Duration::from_secs(60 * 60);
+/// Uses of a key closer together than this are one: what is shown is minutes-fresh, and rows are not rewritten for less.
+pub const USE_GRAIN: Duration = Duration::from_secs(60);
+/// Longest that older agent tokens stay good beside a new one.
+pub const MAX_TOKEN_GRACE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Daemons in the directory, which is a single shard.
 pub const DAEMONS: usize = 256;
 /// Items in a page unless asked otherwise.
@@ -54,5 +66,10 @@ pub const RETRY_AFTER: u32 = 5;
 pub const FEEDS: usize = 1000;
 /// Largest body of an import: a thousand lines with an RSA key each.
 pub const MAX_IMPORT: usize = 1024 * 1024;
+/// Lines of an import.
+pub const MAX_IMPORT_LINES: usize = 1000;
+/// Lines of an import that are committed together, and shards of keys that they touch: at a million keys a shard has
+/// 200 KB, and all that is committed is in memory at once.
+pub const IMPORT_CHUNK: (usize, usize) = (250, 32);
 /// Bytes of a request's body that are read to be thrown away, so that whoever sends them gets an answer.
 pub const DRAIN: usize = 16 * 1024 * 1024;

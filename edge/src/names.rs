@@ -17,6 +17,8 @@ pub const BLOB_PATH: &str = "/v1/snapshot/blob/";
 pub const TOKENS: &str = "t/";
 /// All workspaces.
 pub const WORKSPACES: &str = "w/";
+/// All regions.
+pub const REGIONS: &str = "r/";
 /// All daemons.
 pub const DAEMONS: &str = "d/";
 /// Names that KV does not have yet as they are. Ledger only.
@@ -44,6 +46,16 @@ pub fn key(user: &UserId, fingerprint: &Fingerprint) -> String {
     keys_of(user) + &fingerprint.to_hex()
 }
 
+/// When a key was last used, in seconds since the epoch. Ledger only.
+pub fn last_use(user: &UserId, fingerprint: &Fingerprint) -> String {
+    format!("l/{}/{}", escape(user.as_str()), fingerprint.to_hex())
+}
+
+/// All workspaces that `user` may enter; each name ends with an id. Ledger only.
+pub fn workspaces_of(user: &UserId) -> String {
+    format!("u/{}/", escape(user.as_str()))
+}
+
 /// One workspace.
 pub fn workspace(id: &WorkspaceId) -> String {
     [WORKSPACES, id.as_str()].concat()
@@ -62,6 +74,11 @@ pub fn member(workspace: &WorkspaceId, user: &UserId) -> String {
 /// One daemon.
 pub fn daemon(id: &DaemonId) -> String {
     [DAEMONS, id.as_str()].concat()
+}
+
+/// One region.
+pub fn region(name: &str) -> String {
+    [REGIONS, name].concat()
 }
 
 /// One shard.

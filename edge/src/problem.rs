@@ -8,7 +8,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use drawbridge_shared::{api::Problem, hex, id::IdFault, key::KeyFault};
+use drawbridge_shared::{
+    api::{ImportFailure, Problem},
+    hex,
+    id::IdFault,
+    key::KeyFault,
+};
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -56,6 +61,11 @@ impl Failure {
     pub fn internal(cause: &str) -> Self {
         let failure = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error");
         Self { cause: Some(cause.into()), ..failure.advice("This is a fault in the edge. If it stays, quote the traceId.") }
+    }
+
+    /// The same, about one line of many.
+    pub fn of_line(self, line: usize) -> ImportFailure {
+        ImportFailure { line, status: self.status.as_u16(), title: self.title, detail: self.detail }
     }
 
     fn of_status(status: StatusCode) -> Self {

@@ -1,7 +1,7 @@
 //! Why the Ledger refuses: one list, from which come status, title and advice of the answer.
 
 use crate::{
-    limits::{DAEMONS, KEYS_PER_USER, MEMBERS_PER_WORKSPACE, TOKENS_PER_SUBJECT},
+    limits::{DAEMONS, KEYS_PER_USER, MEMBERS_PER_WORKSPACE, REGIONS, TOKENS_PER_SUBJECT},
     rows::RowsFault,
 };
 use axum::http::StatusCode;
@@ -53,8 +53,11 @@ pub enum Refusal {
     #[error("The proof does not fit the public key")]
     WrongProof,
     /// An end in the past.
-    #[error("The token would have expired already")]
+    #[error("It would have expired already")]
     PastExpiry,
+    /// See [`REGIONS`].
+    #[error("No more regions can be registered")]
+    TooManyRegions,
     /// A shard or a document is larger than what holds it.
     #[error("The edge is full")]
     Full,
@@ -81,6 +84,10 @@ pub enum Thing {
     AgentKey,
     /// A daemon.
     Daemon,
+    /// A region.
+    Region,
+    /// A certificate of a host key.
+    HostCertificate,
     /// A shard.
     Shard,
 }
@@ -94,6 +101,8 @@ impl fmt::Display for Thing {
             Self::Member => "member of this workspace",
             Self::AgentKey => "workspace with an enrolled agent",
             Self::Daemon => "daemon",
+            Self::Region => "registered region",
+            Self::HostCertificate => "host certificate",
             Self::Shard => "shard",
         })
     }
@@ -111,6 +120,7 @@ impl Refusal {
             | Self::TooManyMembers
             | Self::TooManyTokens
             | Self::TooManyDaemons
+            | Self::TooManyRegions
             | Self::IdentityTaken(_)
             | Self::AgentKeyTaken => StatusCode::CONFLICT,
             Self::WrongProof | Self::PastExpiry => StatusCode::BAD_REQUEST,
@@ -125,6 +135,9 @@ impl Refusal {
             Self::UnknownToken => "Ask whoever gave you the token for a new one; it may have been revoked.".into(),
             Self::ExpiredToken => "Ask whoever gave you the token for a new one.".into(),
             Self::Scope { has, needs } => format!("This call takes a token of scope '{needs}'; this one is of scope '{has}'."),
+            Self::NotFound(Thing::HostCertificate) => {
+                "Either this edge has no host CA (secret HOST_CA_KEY), or the agent is not enrolled, or the daemon not registered.".into()
+            }
             Self::NotFound(_) => return None,
             Self::KeyExists => "There is nothing to do: it may log in.".into(),
             Self::TooManyKeys => format!("A user may have {KEYS_PER_USER} keys. Remove one that is no longer used."),
@@ -132,6 +145,7 @@ impl Refusal {
             Self::TooManyTokens => {
                 format!("A subject may hold {TOKENS_PER_SUBJECT} tokens. Revoke those that are no longer used.")
             }
+            Self::TooManyRegions => format!("There may be {REGIONS} regions. Remove those that are gone."),
             Self::TooManyDaemons => format!("There may be {DAEMONS} daemons. Remove those that are gone."),
             Self::IdentityTaken(id) => {
                 format!("It belongs to '{id}'. Each daemon has a state folder, and so an identity, of its own.")

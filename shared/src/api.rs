@@ -291,38 +291,42 @@ pub struct RotateToken {
     pub grace_seconds: Option<u32>,
 }
 
-/// One line of `POST /api/operator/import`.
+/// One line of `POST /api/operator/import`; which fields it takes depends on its type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "type", deny_unknown_fields)]
-pub enum ImportLine {
-    /// A user's key.
-    #[serde(rename_all = "camelCase")]
-    Key {
-        /// Whose it is.
-        user: UserId,
-        /// One line as in a `.pub` file.
-        public_key: String,
-        /// Replaces the line's comment.
-        #[serde(default)]
-        title: Option<String>,
-        /// Until when it may log in.
-        #[serde(default)]
-        expires_at: Option<Timestamp>,
-    },
-    /// A workspace.
-    Workspace {
-        /// Its name.
-        id: WorkspaceId,
-        /// Where it runs.
-        region: String,
-    },
-    /// A member of a workspace that is there, or stands on a line before.
-    Member {
-        /// Where to.
-        workspace: WorkspaceId,
-        /// Who.
-        user: UserId,
-    },
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImportLine {
+    /// What is imported.
+    pub r#type: ImportType,
+    /// Of a key and of a member: whose it is, or who may enter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserId>,
+    /// Of a key: one line as in a `.pub` file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// Of a key, if it is to replace the line's comment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Of a key, if it is to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// Of a workspace and of a member: which one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<WorkspaceId>,
+    /// Of a workspace: where it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+}
+
+/// What a line of an import is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ImportType {
+    /// A user's key: `user`, `publicKey`, optional `title` and `expiresAt`.
+    Key,
+    /// A workspace: `workspace`, `region`.
+    Workspace,
+    /// A member of a workspace that is there or in the same body: `workspace`, `user`.
+    Member,
 }
 
 /// Answer to `POST /api/operator/import`.

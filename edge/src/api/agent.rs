@@ -3,7 +3,7 @@
 use super::{
     Platform, document as signed,
     extract::{Caller, Json, Shape, if_none_match},
-    json, operator, unchanged, unexpected,
+    host_certificate, json, operator, unchanged, unexpected,
 };
 use crate::{
     command::{AgentCommand, Outcome},
@@ -20,11 +20,17 @@ impl Shape for Enrol {
 }
 
 pub(super) async fn enrol<P: Platform>(caller: Caller<P>, Json(body): Json<Enrol>) -> Result<Response, Failure> {
-    let command = AgentCommand::Enrol { key: operator::ed25519(&body.public_key)?, proof: body.proof };
+    let (key, nonce) = (operator::ed25519(&body.public_key)?, caller.platform.random()?);
+    let command = AgentCommand::Enrol { key, proof: body.proof, nonce };
     match caller.ask(command).await? {
         Outcome::Enrolled(enrolled) => Ok(json(StatusCode::OK, &enrolled)),
         _ => Err(unexpected()),
     }
+}
+
+pub(super) async fn certificate<P: Platform>(caller: Caller<P>) -> Result<Response, Failure> {
+    let nonce = caller.platform.random()?;
+    host_certificate(caller.ask(AgentCommand::HostCertificate { nonce }).await?)
 }
 
 pub(super) async fn document<P: Platform>(caller: Caller<P>, headers: HeaderMap) -> Result<Response, Failure> {

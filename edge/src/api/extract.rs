@@ -7,7 +7,7 @@ use crate::{
     problem::Failure,
 };
 use axum::{
-    body::Bytes,
+    body::{Bytes, HttpBody},
     extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
@@ -75,23 +75,44 @@ impl<T: DeserializeOwned + Shape, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         require_json(request.headers())?;
-        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
+        let bytes = Bytes::from_request(request, state).await.map_err(|fault| unread(&fault, MAX_BODY))?;
         serde_json::from_slice(&bytes).map(Self).map_err(|fault| unreadable::<T>(&bytes, &fault))
     }
 }
 
+/// A JSON body that may be left out.
+pub(super) struct MaybeJson<T>(pub(super) Option<T>);
+
+impl<T: DeserializeOwned + Shape, S: Send + Sync> FromRequest<S> for MaybeJson<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        if request.body().is_end_stream() {
+            return Ok(Self(None));
+        }
+        Json::from_request(request, state).await.map(|Json(body)| Self(Some(body)))
+    }
+}
+
 fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = content_type(headers);
     let suits = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
     let failure = || Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be JSON");
     suits.then_some(()).ok_or_else(|| failure().advice("Send the header 'Content-Type: application/json'."))
 }
 
-fn unread(rejection: BytesRejection) -> Failure {
+/// A body's media type without its parameters, in lower case.
+pub(super) fn content_type(headers: &HeaderMap) -> String {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// A body longer than `most` bytes, or one that broke off.
+pub(super) fn unread(rejection: &BytesRejection, most: usize) -> Failure {
     match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large")
-            .advice(format!("A body may have {MAX_BODY} bytes.")),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large").advice(format!("A body may have {most} bytes."))
+        }
         _ => Failure::bad("The body cannot be read"),
     }
 }

@@ -22,7 +22,7 @@ use drawbridge_shared::{
 use serde::Deserialize;
 
 impl Shape for AddKey {
-    const EXAMPLE: &str = r#"{"publicKey": "ssh-ed25519 AAAAC3Nz... name"}"#;
+    const EXAMPLE: &str = r#"{"publicKey": "ssh-ed25519 AAAAC3Nz... name", "title": "laptop" (optional), "expiresAt": "2030-01-01T00:00:00Z" (optional)}"#;
 }
 
 impl Shape for RemoveKey {
@@ -41,7 +41,8 @@ pub(super) async fn add<P: Platform>(caller: Caller<P>, Json(body): Json<AddKey>
     if let Some(title) = &body.title {
         key = key.with_title(title)?;
     }
-    let command = UserCommand::AddKey { fingerprint: key.fingerprint(), line: key.line().into(), title: key.title().into() };
+    let (fingerprint, line, title) = (key.fingerprint(), key.line().into(), key.title().into());
+    let command = UserCommand::AddKey { fingerprint, line, title, expires_at: body.expires_at };
     match caller.ask(command).await? {
         Outcome::Key(item) => Ok(json(StatusCode::CREATED, &item)),
         _ => Err(unexpected()),

@@ -1,12 +1,14 @@
 //! `/api/operator`: tokens, workspaces with their members, daemons. Everything may be asked twice.
 
 mod checks;
+pub(super) mod import;
+pub(super) mod regions;
 
 pub(super) use checks::ed25519;
 
 use super::{
     Platform,
-    extract::{Caller, InPath, InQuery, Json, PageQuery, Shape},
+    extract::{Caller, InPath, InQuery, Json, MaybeJson, PageQuery, Shape},
     json, unexpected,
 };
 use crate::{
@@ -16,8 +18,8 @@ use crate::{
 };
 use axum::{http::StatusCode, response::Response};
 use drawbridge_shared::{
-    api::{MintToken, MintedToken, PutDaemon, PutWorkspace},
-    token::{Token, TokenHash},
+    api::{MintToken, MintedToken, PutDaemon, PutWorkspace, RotateToken},
+    token::{Scope, Token, TokenHash},
 };
 use serde::Serialize;
 
@@ -29,6 +31,10 @@ impl Shape for PutWorkspace {
     const EXAMPLE: &str = r#"{"region": "eu"}"#;
 }
 
+impl Shape for RotateToken {
+    const EXAMPLE: &str = r#"{"graceSeconds": 3600} (optional)"#;
+}
+
 impl Shape for PutDaemon {
     const EXAMPLE: &str = r#"{"identity": "ssh-ed25519 AAAA...", "region": "eu", "addresses": ["jump.example.com:443"]}"#;
 }
@@ -38,8 +44,11 @@ pub(super) async fn mint_token<P: Platform>(caller: Caller<P>, Json(body): Json<
     let subject = checks::subject(body.scope, body.subject)?;
     let token = Token::mint(body.scope, &caller.platform.random()?);
     let (hash, scope, expires_at) = (token.hash(), body.scope, body.expires_at);
-    let command = OperatorCommand::PutToken { hash, scope, subject, expires_at };
-    match caller.ask(command).await? {
+    minted(&token, caller.ask(OperatorCommand::PutToken { hash, scope, subject, expires_at }).await?)
+}
+
+fn minted(token: &Token, outcome: Outcome) -> Result<Response, Failure> {
+    match outcome {
         Outcome::Token(item) => Ok(json(StatusCode::CREATED, &MintedToken { token: token.expose().into(), item })),
         _ => Err(unexpected()),
     }
@@ -86,6 +95,28 @@ pub(super) async fn delete_workspace<P: Platform>(caller: Caller<P>, InPath(id):
 
 pub(super) async fn reset_agent_key<P: Platform>(caller: Caller<P>, InPath(id): InPath<String>) -> Result<StatusCode, Failure> {
     caller.done(OperatorCommand::ResetAgentKey(id.parse()?)).await
+}
+
+/// As for any token, the Ledger only ever sees its hash.
+pub(super) async fn rotate_agent_token<P: Platform>(
+    caller: Caller<P>,
+    InPath(id): InPath<String>,
+    MaybeJson(body): MaybeJson<RotateToken>,
+) -> Result<Response, Failure> {
+    let (workspace, token) = (id.parse()?, Token::mint(Scope::Agent, &caller.platform.random()?));
+    let grace = checks::grace(body.unwrap_or_default().grace_seconds)?;
+    minted(&token, caller.ask(OperatorCommand::RotateAgentToken { workspace, hash: token.hash(), grace }).await?)
+}
+
+pub(super) async fn list_members<P: Platform>(
+    caller: Caller<P>,
+    InPath(id): InPath<String>,
+    InQuery(page): InQuery<PageQuery>,
+) -> Result<Response, Failure> {
+    match caller.ask(OperatorCommand::ListMembers(id.parse()?, page.try_into()?)).await? {
+        Outcome::Members(page) => Ok(json(StatusCode::OK, &page)),
+        _ => Err(unexpected()),
+    }
 }
 
 pub(super) async fn put_member<P: Platform>(

@@ -32,7 +32,7 @@ pub(super) async fn keys<P: Platform>(caller: &Caller<P>, fault: Unreachable) ->
     let mut items = Vec::new();
     for name in caller.platform.kv_list(&names::keys_of(&user)).await?.iter().take(KEYS_PER_USER) {
         let key: Option<KeyFact> = record(&caller.platform, name).await?;
-        items.extend(key.and_then(|key| Some(key.item(names::fingerprint_of(name)?))));
+        items.extend(key.and_then(|key| Some(key.item(names::fingerprint_of(name)?, None))));
     }
     sort_keys(&mut items);
     Ok(marked(json(StatusCode::OK, &items)))

@@ -3,7 +3,7 @@
 use super::change::Change;
 use crate::{facts::TokenFact, names, refusal::Refusal, rows::Rows, secrets::Secrets};
 use drawbridge_shared::{
-    id::{UserId, WorkspaceId},
+    id::{DaemonId, UserId, WorkspaceId},
     token::{Scope, TokenHash},
 };
 
@@ -13,7 +13,7 @@ pub(super) enum Caller {
     Operator,
     User(UserId),
     Agent(WorkspaceId),
-    Daemon,
+    Daemon(DaemonId),
 }
 
 impl Caller {
@@ -22,7 +22,7 @@ impl Caller {
             Self::Operator => Scope::Operator,
             Self::User(_) => Scope::User,
             Self::Agent(_) => Scope::Agent,
-            Self::Daemon => Scope::Daemon,
+            Self::Daemon(_) => Scope::Daemon,
         }
     }
 }
@@ -40,7 +40,7 @@ pub(super) fn authenticate<R: Rows>(change: &Change<'_, R>, secrets: &Secrets, h
         Scope::Operator => Some(Caller::Operator),
         Scope::User => fact.subject.parse().ok().map(Caller::User),
         Scope::Agent => fact.subject.parse().ok().map(Caller::Agent),
-        Scope::Daemon => Some(Caller::Daemon),
+        Scope::Daemon => fact.subject.parse().ok().map(Caller::Daemon),
     };
     caller.ok_or(Refusal::UnknownToken)
 }

@@ -1,6 +1,6 @@
 //! What an agent asks: to enrol its key, and for the document of who may enter.
 
-use super::{change::Change, daemons, keys, manifest, workspaces};
+use super::{change::Change, daemons, host_ca, keys, manifest, workspaces};
 use crate::{
     command::{AgentCommand, Outcome},
     etag,
@@ -14,10 +14,11 @@ use drawbridge_shared::{
     authorized_keys::{AuthorizedKey, AuthorizedKeys, MAX_DOCUMENT},
     id::WorkspaceId,
     signed,
-    snapshot::{BlobHash, LIFETIME, directory::DaemonEntry},
+    snapshot::{BlobHash, LIFETIME},
     time::Timestamp,
     token::TokenHash,
 };
+use serde::Serialize;
 use ssh_key::PublicKey;
 
 pub(super) fn execute<R: Rows>(
@@ -27,7 +28,13 @@ pub(super) fn execute<R: Rows>(
     command: AgentCommand,
 ) -> Result<Outcome, Refusal> {
     match command {
-        AgentCommand::Enrol { key, proof } => enrol(change, (workspace, token), key, &proof),
+        AgentCommand::Enrol { key, proof, nonce } => {
+            enrol(change, (&workspace, token), key, &proof)?;
+            enrolled(change, secrets, workspace, nonce)
+        }
+        AgentCommand::HostCertificate { nonce } => {
+            Ok(Outcome::HostCertificate(host_ca::workspace(change, secrets, &workspace, nonce)?))
+        }
         AgentCommand::Document { held } => document(change, secrets, workspace, held.as_deref()),
     }
 }
@@ -35,22 +42,37 @@ pub(super) fn execute<R: Rows>(
 /// The proof is over the token's id: the agent learns its workspace only from the answer, and it fits one token.
 fn enrol<R: Rows>(
     change: &mut Change<'_, R>,
-    (workspace, token): (WorkspaceId, TokenHash),
+    (workspace, token): (&WorkspaceId, TokenHash),
     key: String,
     proof: &str,
-) -> Result<Outcome, Refusal> {
+) -> Result<(), Refusal> {
     let public = PublicKey::from_openssh(&key).map_err(|_| Refusal::WrongProof)?;
     signed::verify_detached(&public, ENROL_NAMESPACE, token.to_hex().as_bytes(), proof).map_err(|_| Refusal::WrongProof)?;
-    let mut fact = workspaces::existing(change, &workspace)?;
+    let mut fact = workspaces::existing(change, workspace)?;
     match &fact.agent_key {
-        Some(held) if *held != key => return Err(Refusal::AgentKeyTaken),
-        Some(_) => {}
+        Some(held) if *held != key => Err(Refusal::AgentKeyTaken),
+        Some(_) => Ok(()),
         None => {
             fact.agent_key = Some(key);
-            workspaces::store(change, &workspace, &fact)?;
+            Ok(workspaces::store(change, workspace, &fact)?)
         }
     }
-    Ok(Outcome::Enrolled(Enrolled { workspace, region: fact.region, host_certificate: None }))
+}
+
+/// An edge without a host CA enrols all the same.
+fn enrolled<R: Rows>(
+    change: &Change<'_, R>,
+    secrets: &Secrets,
+    workspace: WorkspaceId,
+    nonce: [u8; 32],
+) -> Result<Outcome, Refusal> {
+    let region = workspaces::existing(change, &workspace)?.region;
+    let host_certificate = match host_ca::workspace(change, secrets, &workspace, nonce) {
+        Ok(certificate) => Some(certificate),
+        Err(Refusal::NotFound(_)) => None,
+        Err(refusal) => return Err(refusal),
+    };
+    Ok(Outcome::Enrolled(Enrolled { workspace, region, host_certificate }))
 }
 
 fn document<R: Rows>(
@@ -63,14 +85,14 @@ fn document<R: Rows>(
     let keys = authorized(change, &workspace)?;
     let mut daemons = daemons::entries(change)?;
     daemons.retain(|daemon| daemon.region == fact.region);
-    let etag = tag(&workspace, &keys, &daemons, change.now());
+    let signers = secrets.signers();
+    let etag = tag(&(&workspace, &keys, &daemons, &signers), change.now());
     if etag::matches(held, &etag) {
         return Ok(Outcome::Unchanged { etag });
     }
     let seq = manifest::fresh(change, secrets)?.seq;
     let (issued_at, not_after) = (change.now(), change.now().after(LIFETIME));
     let version = AuthorizedKeys::VERSION;
-    let signers = secrets.signers();
     let text =
         AuthorizedKeys { version, workspace, seq, issued_at, not_after, keys, daemons, signers }.sign(secrets.signing())?;
     if text.len() > MAX_DOCUMENT { Err(Refusal::Full) } else { Ok(Outcome::Document { text, etag }) }
@@ -81,7 +103,12 @@ fn authorized<R: Rows>(change: &Change<'_, R>, workspace: &WorkspaceId) -> Resul
     let mut all = Vec::new();
     for user in workspaces::members(change, workspace)? {
         let keys = keys::of(change, &user)?.into_iter();
-        all.extend(keys.map(|(fingerprint, _)| AuthorizedKey { fingerprint, user: user.clone(), not_after: None }));
+        let lasting = keys.filter(|(_, fact)| !fact.expired(change.now()));
+        all.extend(lasting.map(|(fingerprint, fact)| AuthorizedKey {
+            fingerprint,
+            user: user.clone(),
+            not_after: fact.expires_at,
+        }));
         if all.len() > DOCUMENT_KEYS {
             return Err(Refusal::Full);
         }
@@ -90,8 +117,8 @@ fn authorized<R: Rows>(change: &Change<'_, R>, workspace: &WorkspaceId) -> Resul
 }
 
 /// Changes with what the document says, and with time: whoever always holds the current one never holds an old one.
-fn tag(workspace: &WorkspaceId, keys: &[AuthorizedKey], daemons: &[DaemonEntry], now: Timestamp) -> String {
-    let content = serde_json::to_vec(&(workspace, keys, daemons)).unwrap_or_default();
+fn tag(content: &impl Serialize, now: Timestamp) -> String {
+    let content = serde_json::to_vec(content).unwrap_or_default();
     let hash = BlobHash::of(&content).to_string();
     let age = now.as_unix().checked_div(DOCUMENT_AGE.as_secs()).unwrap_or_default();
     format!("\"{}-{age}\"", hash.get(..16).unwrap_or_default())

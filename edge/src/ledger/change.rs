@@ -97,13 +97,27 @@ impl<'a, R: Rows> Change<'a, R> {
         self.draft.put(name, Vec::new());
     }
 
+    /// Sets a row of the Ledger's own to a number.
+    pub(super) fn note(&mut self, name: String, number: u64) {
+        self.draft.put(name, number.to_string().into_bytes());
+    }
+
     /// Removes a row of the Ledger's own.
     pub(super) fn unmark(&mut self, name: String) {
         self.draft.delete(name);
     }
 
-    pub(super) fn touch_key(&mut self, fingerprint: &Fingerprint, user: &UserId, present: bool) {
-        let row = key_shard::row(fingerprint, user, None);
+    /// The key is there, until its end.
+    pub(super) fn touch_key(&mut self, fingerprint: &Fingerprint, user: &UserId, expires_at: Option<Timestamp>) {
+        self.edit_key(fingerprint, key_shard::row(fingerprint, user, expires_at), true);
+    }
+
+    /// The key is gone.
+    pub(super) fn drop_key(&mut self, fingerprint: &Fingerprint, user: &UserId) {
+        self.edit_key(fingerprint, key_shard::row(fingerprint, user, None), false);
+    }
+
+    fn edit_key(&mut self, fingerprint: &Fingerprint, row: [u8; ROW], present: bool) {
         self.touched.keys.entry(key_shard::shard_of(fingerprint)).or_default().push((row, present));
     }
 

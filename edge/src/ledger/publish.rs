@@ -36,7 +36,8 @@ pub(super) fn publish<R: Rows>(
         return Ok(None);
     }
     let held = manifest::current(change)?;
-    let last = held.iter().flat_map(|held| &held.shards).map(|shard| ((shard.family, shard.id), *shard)).collect();
+    let mut last = Shards::new();
+    last.extend(held.iter().flat_map(|held| &held.shards).map(|shard| ((shard.family, shard.id), *shard)));
     let next = rebuild(change, &last, &touched)?;
     if held.is_some() && next == last && !touched.anyway {
         return Ok(None);

@@ -143,7 +143,8 @@ impl History {
 
     fn add_key(&mut self) {
         let ((user, token), fingerprint) = (self.any_user(), self.any_fingerprint());
-        let command = UserCommand::AddKey { fingerprint, line: "ssh-ed25519 AAAA".into(), title: "title".into() };
+        let command =
+            UserCommand::AddKey { fingerprint, line: "ssh-ed25519 AAAA".into(), title: "title".into(), expires_at: None };
         let reply = self.call(token, command);
         let new = self.keys.insert((fingerprint, user));
         assert!(if new { matches!(reply, Ok(Outcome::Key(_))) } else { reply == Err(Refusal::KeyExists) }, "{reply:?}");
@@ -196,7 +197,8 @@ impl History {
     fn fail_once(&mut self) {
         let (token, fingerprint) = (self.users[0].1, Fingerprint([0xff; 32]));
         self.ledger.rows.broken.set(true);
-        let command = UserCommand::AddKey { fingerprint, line: "ssh-ed25519 AAAA".into(), title: String::new() };
+        let command =
+            UserCommand::AddKey { fingerprint, line: "ssh-ed25519 AAAA".into(), title: String::new(), expires_at: None };
         assert!(matches!(self.call(token, command), Err(Refusal::Storage(_))));
         self.ledger.rows.broken.set(false);
     }

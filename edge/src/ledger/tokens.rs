@@ -13,9 +13,11 @@ use crate::{
     rows::{Rows, RowsFault},
 };
 use drawbridge_shared::{
+    id::WorkspaceId,
     time::Timestamp,
     token::{Scope, TokenHash},
 };
+use std::time::Duration;
 
 pub(super) fn put<R: Rows>(
     change: &mut Change<'_, R>,
@@ -54,6 +56,35 @@ pub(super) fn revoke<R: Rows>(change: &mut Change<'_, R>, hash: TokenHash) -> Re
     let folder = names::tokens_of(fact.scope, &fact.subject);
     drop_token(change, &folder, hash);
     Ok(Outcome::Done)
+}
+
+/// Makes an agent token known; the workspace's older ones end `grace` later.
+pub(super) fn rotate<R: Rows>(
+    change: &mut Change<'_, R>,
+    workspace: &WorkspaceId,
+    hash: TokenHash,
+    grace: Duration,
+) -> Result<Outcome, Refusal> {
+    let (subject, end) = (workspace.as_str(), change.now().after(grace));
+    if grace.is_zero() {
+        revoke_all(change, Scope::Agent, subject)?;
+    } else {
+        limit_all(change, Scope::Agent, subject, end)?;
+    }
+    put(change, hash, Scope::Agent, subject.to_owned(), None)
+}
+
+/// No token of one subject is good past `end`.
+fn limit_all<R: Rows>(change: &mut Change<'_, R>, scope: Scope, subject: &str, end: Timestamp) -> Result<(), RowsFault> {
+    for hash in filed(change, &names::tokens_of(scope, subject))? {
+        let name = names::token(hash);
+        let Some(mut fact) = change.fact::<TokenFact>(&name)? else { continue };
+        if fact.expires_at.is_none_or(|held| held > end) {
+            fact.expires_at = Some(end);
+            change.put_fact(name, &fact)?;
+        }
+    }
+    Ok(())
 }
 
 /// Revokes every token of one subject.

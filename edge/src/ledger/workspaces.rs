@@ -2,7 +2,7 @@
 
 use super::{
     change::{Change, decode},
-    paging, tokens,
+    membership, paging, tokens,
 };
 use crate::{
     command::{Outcome, PageOf, Put},
@@ -20,14 +20,22 @@ use drawbridge_shared::{
 };
 
 pub(super) fn put<R: Rows>(change: &mut Change<'_, R>, id: WorkspaceId, region: String) -> Result<Outcome, Refusal> {
-    let held = find(change, &id)?;
-    let created = held.is_none();
-    let mut fact = held.unwrap_or_else(|| WorkspaceFact { region: String::new(), agent_key: None, created_at: change.now() });
-    if fact.region != region {
-        fact.region = region;
-        store(change, &id, &fact)?;
-    }
+    let created = find(change, &id)?.is_none();
+    ensure(change, &id, region)?;
+    let fact = existing(change, &id)?;
     Ok(Outcome::Workspace(Put { item: item(change, id, fact)?, created }))
+}
+
+/// Creates it, or moves it; whether anything had to change.
+pub(super) fn ensure<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId, region: String) -> Result<bool, Refusal> {
+    let held = find(change, id)?;
+    let mut fact = held.unwrap_or_else(|| WorkspaceFact { region: String::new(), agent_key: None, created_at: change.now() });
+    let differs = fact.region != region;
+    if differs {
+        fact.region = region;
+        store(change, id, &fact)?;
+    }
+    Ok(differs)
 }
 
 pub(super) fn list<R: Rows>(change: &Change<'_, R>, page: &PageOf) -> Result<Outcome, Refusal> {
@@ -52,6 +60,7 @@ pub(super) fn delete<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId) -> R
     existing(change, id)?;
     for user in members(change, id)? {
         change.delete(names::member(id, &user));
+        membership::leave(change, &user, id);
     }
     tokens::revoke_all(change, Scope::Agent, id.as_str())?;
     change.delete(names::workspace(id));
@@ -60,25 +69,38 @@ pub(super) fn delete<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId) -> R
 }
 
 pub(super) fn put_member<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId, user: &UserId) -> Result<Outcome, Refusal> {
+    admit(change, id, user).map(|_| Outcome::Done)
+}
+
+/// Lets a user in; whether they were out.
+pub(super) fn admit<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId, user: &UserId) -> Result<bool, Refusal> {
     existing(change, id)?;
     let name = names::member(id, user);
     if change.get(&name)?.is_some() {
-        return Ok(Outcome::Done);
+        return Ok(false);
     }
     if change.count(&names::members_of(id), MEMBERS_PER_WORKSPACE)? >= MEMBERS_PER_WORKSPACE {
         return Err(Refusal::TooManyMembers);
     }
     change.put_fact(name, &MemberFact { created_at: change.now() })?;
+    membership::enter(change, user, id);
     change.touch_workspace(id);
-    Ok(Outcome::Done)
+    Ok(true)
 }
 
 pub(super) fn delete_member<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId, user: &UserId) -> Result<Outcome, Refusal> {
     let name = names::member(id, user);
     change.get(&name)?.ok_or(Refusal::NotFound(Thing::Member))?;
     change.delete(name);
+    membership::leave(change, user, id);
     change.touch_workspace(id);
     Ok(Outcome::Done)
+}
+
+pub(super) fn list_members<R: Rows>(change: &Change<'_, R>, id: &WorkspaceId, page: &PageOf) -> Result<Outcome, Refusal> {
+    existing(change, id)?;
+    let item = |name: &str, _: &[u8]| Ok(names::user_of(name));
+    Ok(Outcome::Members(paging::page(change, &names::members_of(id), page, item, |_| false)?))
 }
 
 pub(super) fn reset_agent_key<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId) -> Result<Outcome, Refusal> {
@@ -102,7 +124,7 @@ pub(super) fn store<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId, fact:
 pub(super) fn members<R: Rows>(change: &Change<'_, R>, id: &WorkspaceId) -> Result<Vec<UserId>, RowsFault> {
     let rows = change.scan(&names::members_of(id), "", MEMBERS_PER_WORKSPACE)?;
     let mut members: Vec<_> = rows.iter().filter_map(|(name, _)| names::user_of(name)).collect();
-    members.sort();
+    members.sort_unstable();
     Ok(members)
 }
 

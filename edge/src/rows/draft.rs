@@ -31,7 +31,8 @@ impl<'a, R: Rows> Draft<'a, R> {
         let changed: Vec<_> = changed.take_while(|(name, _)| name.starts_with(prefix)).collect();
         // Each change hides at most one row, so this many are enough.
         let rows = self.rows.scan(prefix, after, limit.saturating_add(changed.len()))?;
-        let mut merged: BTreeMap<_, _> = rows.into_iter().map(|(name, value)| (name, Some(value))).collect();
+        let mut merged = BTreeMap::new();
+        merged.extend(rows.into_iter().map(|(name, value)| (name, Some(value))));
         merged.extend(changed.into_iter().map(|(name, value)| (name.clone(), value.clone())));
         Ok(merged.into_iter().filter_map(|(name, value)| Some((name, value?))).take(limit).collect())
     }

@@ -19,7 +19,7 @@ pub struct DaemonEntry {
 
 /// The shard that `daemons` make, in any order.
 pub fn build(mut daemons: Vec<DaemonEntry>) -> Vec<u8> {
-    daemons.sort_by(|a, b| a.id.cmp(&b.id));
+    daemons.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     serde_json::to_vec(&daemons).unwrap_or_default()
 }
 

@@ -25,7 +25,7 @@ pub fn shard_of(workspace: &WorkspaceId) -> u8 {
 
 /// The shard that `workspaces` make, in any order.
 pub fn build(mut workspaces: Vec<Workspace>) -> Vec<u8> {
-    workspaces.sort_by(|a, b| a.id.cmp(&b.id));
+    workspaces.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     serde_json::to_vec(&workspaces).unwrap_or_default()
 }
 

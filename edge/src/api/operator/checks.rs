@@ -1,12 +1,13 @@
 //! What an operator may write into the fields of a body.
 
-use crate::problem::Failure;
+use crate::{limits::MAX_TOKEN_GRACE, problem::Failure};
 use drawbridge_shared::{
-    api::{MAX_ADDRESS, MAX_ADDRESSES, MAX_REGION},
+    api::{MAX_ADDRESS, MAX_ADDRESSES, MAX_HOSTS, MAX_REGION},
     id::{DaemonId, UserId, WorkspaceId},
     key::UserKey,
     token::Scope,
 };
+use std::time::Duration;
 
 /// The canonical line of an Ed25519 key, without its comment.
 pub(in crate::api) fn ed25519(line: &str) -> Result<String, Failure> {
@@ -44,6 +45,32 @@ pub(super) fn addresses(all: Vec<String>) -> Result<Vec<String>, Failure> {
     suits.then_some(all).ok_or_else(|| Failure::bad("These are not addresses").advice(advice))
 }
 
+/// Names of a jump host: host names or addresses, none with a port.
+pub(super) fn hosts(all: Vec<String>) -> Result<Vec<String>, Failure> {
+    let suits = (1..=MAX_HOSTS).contains(&all.len()) && all.iter().all(|host| is_host(host));
+    let advice = format!("Name 1 to {MAX_HOSTS} host names or addresses, in lower case and without a port.");
+    suits.then_some(all).ok_or_else(|| Failure::bad("These are not names of a host").advice(advice))
+}
+
+/// A port that can be connected to.
+pub(super) fn port(port: u16) -> Result<u16, Failure> {
+    if port > 0 { Ok(port) } else { Err(Failure::bad("There is no port 0")) }
+}
+
+/// How long older tokens stay good.
+pub(super) fn grace(seconds: Option<u32>) -> Result<Duration, Failure> {
+    let grace = Duration::from_secs(seconds.unwrap_or_default().into());
+    let most = MAX_TOKEN_GRACE.as_secs();
+    let suits = grace <= MAX_TOKEN_GRACE;
+    suits.then_some(grace).ok_or_else(|| Failure::bad("The grace is too long").advice(format!("Choose at most {most} seconds.")))
+}
+
+fn is_host(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let label = |label: &str| !label.is_empty() && !label.starts_with('-') && label.bytes().all(plain);
+    text.len() <= MAX_ADDRESS && (text.parse::<std::net::IpAddr>().is_ok() || text.split('.').all(label))
+}
+
 fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
     let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
@@ -71,6 +98,17 @@ mod tests {
         }
         assert!(addresses(vec![]).is_err());
         assert!(addresses(vec!["a:1".into(); MAX_ADDRESSES + 1]).is_err());
+    }
+
+    #[test]
+    fn hosts_have_no_port_and_no_pattern() {
+        for good in ["eu.example.com", "127.0.0.1", "2001:db8::1", "eu"] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in ["", "EU", "a:22", "*.example.com", "a,b", "a b", "a..b", "-a", "!a", "[::1]", "a\n"] {
+            assert!(!is_host(bad), "{bad}");
+        }
+        assert!(hosts(vec![]).is_err() && port(0).is_err() && grace(Some(u32::MAX)).is_err());
     }
 
     #[test]
