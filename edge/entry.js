@@ -51,6 +51,10 @@ export default class extends WorkerEntrypoint {
       return problem();
     }
   }
+
+  scheduled(event) {
+    return call(() => wasm.scheduled(event, this.env, this.ctx));
+  }
 }
 
 export class Ledger extends DurableObject {

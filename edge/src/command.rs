@@ -58,8 +58,8 @@ pub enum UserCommand {
     RemoveKey(Fingerprint),
     /// A page of the workspaces that they may enter.
     ListWorkspaces(PageOf),
-    /// All that their `ssh` has to know.
-    Access,
+    /// All that their `ssh` has to know, for one of its files.
+    Access(File),
 }
 
 /// An operator's questions.
@@ -251,8 +251,8 @@ pub enum Outcome {
     Members(Page<UserId>),
     /// A user's workspaces.
     UserWorkspaces(Page<UserWorkspace>),
-    /// All that a user's `ssh` has to know.
-    Access(Access),
+    /// All that a user's `ssh` has to know, for one of its files.
+    Access(Access, File),
     /// A region.
     Region(Put<RegionItem>),
     /// Regions.
@@ -284,6 +284,15 @@ pub enum Outcome {
     },
     /// A shard's bytes.
     Blob(Vec<u8>),
+}
+
+/// One of OpenSSH's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum File {
+    /// `ssh_config(5)`
+    Config,
+    /// `known_hosts`, `sshd(8)`
+    KnownHosts,
 }
 
 /// All that a user's `ssh` has to know.

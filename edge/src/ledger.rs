@@ -15,6 +15,7 @@ mod manifest;
 mod membership;
 mod paging;
 mod publish;
+pub mod rebuild;
 mod regions;
 mod tokens;
 mod usage;

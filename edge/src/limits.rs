@@ -58,10 +58,22 @@ pub const APPLY_PACE: Duration = Duration::from_secs(1);
 /// Waits after a failed pass, from and to.
 pub const APPLY_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5 * 60));
 
+/// KV is as old as this in places: a Ledger that lost its rows does not believe it earlier.
+pub const REBUILD_SETTLE: Duration = Duration::from_secs(90);
+/// Names read from KV in one step of a rebuild, each by a call of its own: an invocation may make 1000.
+pub const REBUILD_PAGE: u64 = 500;
+/// Shards built in one step of a rebuild: at a million keys one has 200 KB.
+pub const REBUILD_SHARDS: usize = 16;
+/// How many publishes the lost Ledger may have made that KV never saw: at one a millisecond, a quarter of an hour.
+pub const REBUILD_LEAP: u64 = 1 << 20;
+/// Manifests that are published within this time are pushed as one, the last.
+pub const PUSH_GATHER: Duration = Duration::from_millis(20);
 /// The Ledger answers within this time, or counts as unreachable.
 pub const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
 /// What a caller is told to wait while the Ledger is unreachable, in seconds.
 pub const RETRY_AFTER: u32 = 5;
+/// What a caller is told to wait who calls too often, in seconds: the platform counts by the minute.
+pub const LIMIT_PAUSE: u32 = 10;
 /// Open feeds: one for each daemon, and room for reconnects.
 pub const FEEDS: usize = 1000;
 /// Largest body of an import: a thousand lines with an RSA key each.

@@ -11,10 +11,16 @@ use drawbridge_shared::{
 
 /// The current signed manifest.
 pub const MANIFEST: &str = "manifest";
+/// Where the API describes itself.
+pub const OPENAPI_PATH: &str = "/api/openapi.json";
 /// Where shards are fetched.
 pub const BLOB_PATH: &str = "/v1/snapshot/blob/";
 /// All tokens.
 pub const TOKENS: &str = "t/";
+/// All members.
+pub const MEMBERS: &str = "m/";
+/// All keys.
+pub const KEYS: &str = "k/";
 /// All workspaces.
 pub const WORKSPACES: &str = "w/";
 /// All regions.
@@ -25,6 +31,16 @@ pub const DAEMONS: &str = "d/";
 pub const JOURNAL: &str = "j/";
 /// Shards that no manifest names any more. Ledger only.
 pub const GARBAGE: &str = "g/";
+
+/// This Ledger has begun its life. Ledger only.
+pub const BORN: &str = "y/born";
+/// How far a Ledger is that gets its rows back from KV. Ledger only.
+pub const REBUILD: &str = "y/rebuild";
+
+/// What stands in a shard that is to be built, by the shard's number; names of facts follow. Ledger only.
+pub fn building(shard: usize) -> String {
+    format!("s/{shard:03x}/")
+}
 
 /// A token, by its hash.
 pub fn token(hash: TokenHash) -> String {
@@ -38,7 +54,7 @@ pub fn tokens_of(scope: Scope, subject: &str) -> String {
 
 /// All keys of `user`.
 pub fn keys_of(user: &UserId) -> String {
-    format!("k/{}/", escape(user.as_str()))
+    format!("{KEYS}{}/", escape(user.as_str()))
 }
 
 /// One key of `user`.
@@ -63,7 +79,7 @@ pub fn workspace(id: &WorkspaceId) -> String {
 
 /// All members of `workspace`.
 pub fn members_of(workspace: &WorkspaceId) -> String {
-    format!("m/{workspace}/")
+    format!("{MEMBERS}{workspace}/")
 }
 
 /// One member.
@@ -145,6 +161,18 @@ pub fn fingerprint_of(name: &str) -> Option<Fingerprint> {
 /// The user at the end of a member's name.
 pub fn user_of(name: &str) -> Option<UserId> {
     name.rsplit('/').next().and_then(|user| unescape(user).parse().ok())
+}
+
+/// Workspace and user of a member's name.
+pub fn member_of(name: &str) -> Option<(WorkspaceId, UserId)> {
+    let (workspace, _) = name.strip_prefix(MEMBERS)?.split_once('/')?;
+    Some((workspace.parse().ok()?, user_of(name)?))
+}
+
+/// User and fingerprint of a key's name.
+pub fn key_of(name: &str) -> Option<(UserId, Fingerprint)> {
+    let (user, _) = name.strip_prefix(KEYS)?.split_once('/')?;
+    Some((unescape(user).parse().ok()?, fingerprint_of(name)?))
 }
 
 /// The last part of a name: an id that needs no escape.

@@ -1,6 +1,10 @@
 //! Every answer above 399: what went wrong and what to do, as the contract's JSON with a trace id.
 
-use crate::{api::Platform, limits::RETRY_AFTER, refusal::Refusal};
+use crate::{
+    api::Platform,
+    limits::{LIMIT_PAUSE, RETRY_AFTER},
+    refusal::Refusal,
+};
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -55,6 +59,12 @@ impl Failure {
         let advice = "Try again in a moment. Logins are not affected. A change that was asked for may have been made; asking again is safe.";
         let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "The edge's Ledger cannot be reached").advice(advice);
         Self { cause: Some(cause), ..failure }
+    }
+
+    /// More calls than anybody needs.
+    pub fn too_often() -> Self {
+        let advice = "Wait as long as the 'Retry-After' header says. For many keys at once there is POST /api/operator/import.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many calls").advice(advice)
     }
 
     /// A fault of our own.
@@ -143,6 +153,9 @@ fn problem<P: Platform>(platform: &P, mut response: Response) -> Response {
         }
         StatusCode::SERVICE_UNAVAILABLE => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
+        }
+        StatusCode::TOO_MANY_REQUESTS => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(LIMIT_PAUSE));
         }
         _ => {}
     }

@@ -30,6 +30,7 @@ pub fn build(root: &Path) -> Result<Sizes> {
     compile(root)?;
     let fresh = profile.join("bindgen");
     bindgen(&profile.join("drawbridge_edge.wasm"), &fresh)?;
+    minify(root, &fresh.join("edge.js"))?;
     let sizes = weigh(&fresh)?;
     eprintln!("edge: {} KB, {} KB gzip", sizes.raw / 1000, sizes.gzip / 1000);
     ensure!(sizes.gzip <= MAX_GZIP, "the Worker has {} bytes gzip, more than {MAX_GZIP}", sizes.gzip);
@@ -49,9 +50,17 @@ fn compile(root: &Path) -> Result<()> {
     for (name, _) in env::vars_os().filter(|(name, _)| foreign(&name.to_string_lossy())) {
         build.env_remove(name);
     }
+    build.env("CARGO_ENCODED_RUSTFLAGS", short_paths());
     let status = build.status().context("cargo does not start")?;
     ensure!(status.success(), "the Worker does not build ({status})");
     Ok(())
+}
+
+/// Panics name source files: where this machine keeps them is nobody's business, and takes room.
+fn short_paths() -> String {
+    let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let cargo = env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
+    format!("--remap-path-prefix={}=", cargo.join("registry/src").display())
 }
 
 fn foreign(name: &str) -> bool {
@@ -72,6 +81,15 @@ fn bindgen(wasm: &Path, out: &Path) -> Result<()> {
     // wrangler's bundler takes a wasm import as a compiled module; it does not know `import source`.
     fs::write(out.join("edge.js"), glue.replace("import source ", "import "))?;
     fs::write(out.join("index.js"), ENTRY).context("the entry point cannot be written")
+}
+
+/// The runtime's own bundler is here anyway.
+fn minify(root: &Path, file: &Path) -> Result<()> {
+    let mut esbuild = Command::new(root.join("node_modules/esbuild/bin/esbuild"));
+    esbuild.arg(file).args(["--minify", "--format=esm", "--log-level=error", "--allow-overwrite"]);
+    let status = esbuild.arg(format!("--outfile={}", file.display())).status().context("esbuild does not start")?;
+    ensure!(status.success(), "the glue cannot be minified ({status})");
+    Ok(())
 }
 
 /// The runtime watches `to`: a file is replaced only when it changed, and nothing ever goes away.

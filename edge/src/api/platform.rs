@@ -32,6 +32,9 @@ pub trait Platform: Clone + Send + Sync + 'static {
     /// The first names in KV that start with `prefix`, at most 1000.
     fn kv_list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, Unreachable>> + Send;
 
+    /// The OpenAPI document.
+    fn openapi(&self) -> impl Future<Output = Result<Vec<u8>, Unreachable>> + Send;
+
     /// The time.
     fn now(&self) -> Timestamp;
 

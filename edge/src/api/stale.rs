@@ -1,7 +1,8 @@
 //! Reads while the Ledger is unreachable: from KV, which may be behind, and said to be so.
 
-use super::{Platform, Unreachable, document, extract::Caller, json};
+use super::{Platform, Unreachable, answer};
 use crate::{
+    command::{Command, Outcome, SnapshotCommand, UserCommand},
     etag,
     facts::{KeyFact, TokenFact, sort_keys},
     limits::KEYS_PER_USER,
@@ -10,67 +11,83 @@ use crate::{
     refusal::Refusal,
 };
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, header},
     response::Response,
 };
 use drawbridge_shared::{
     id::UserId,
     snapshot::{BlobHash, Manifest},
-    token::Scope,
+    token::{Scope, TokenHash},
 };
 use serde::de::DeserializeOwned;
 
 const STALE: &str = "drawbridge-stale";
 
+/// The answer to `command` as KV has it, where it can give one.
+pub(super) async fn answer<P: Platform>(
+    platform: &P,
+    token: TokenHash,
+    command: &Command,
+    fault: Unreachable,
+) -> Result<Response, Failure> {
+    let outcome = match command {
+        Command::User(UserCommand::ListKeys) => keys(platform, token, fault).await?,
+        Command::Snapshot(SnapshotCommand::Manifest { held }) => manifest(platform, token, held.as_deref(), fault).await?,
+        _ => return Err(fault.into()),
+    };
+    Ok(marked(answer::answer(outcome, None)?))
+}
+
 /// A user's keys as KV has them.
-pub(super) async fn keys<P: Platform>(caller: &Caller<P>, fault: Unreachable) -> Result<Response, Failure> {
-    let fact = bearer(caller).await?.ok_or(fault)?;
+async fn keys<P: Platform>(platform: &P, token: TokenHash, fault: Unreachable) -> Result<Outcome, Failure> {
+    let fact = bearer(platform, token).await?.ok_or(fault)?;
     let user: UserId = match fact.scope {
         Scope::User => fact.subject.parse()?,
         has => return Err(Refusal::Scope { has, needs: Scope::User }.into()),
     };
     let mut items = Vec::new();
-    for name in caller.platform.kv_list(&names::keys_of(&user)).await?.iter().take(KEYS_PER_USER) {
-        let key: Option<KeyFact> = record(&caller.platform, name).await?;
+    for name in platform.kv_list(&names::keys_of(&user)).await?.iter().take(KEYS_PER_USER) {
+        let key: Option<KeyFact> = record(platform, name).await?;
         items.extend(key.and_then(|key| Some(key.item(names::fingerprint_of(name)?, None))));
     }
     sort_keys(&mut items);
-    Ok(marked(json(StatusCode::OK, &items)))
+    Ok(Outcome::Keys(items))
 }
 
 /// The manifest as KV has it. Its signature and its end tell how far it can be trusted.
-pub(super) async fn manifest<P: Platform>(
-    caller: &Caller<P>,
+async fn manifest<P: Platform>(
+    platform: &P,
+    token: TokenHash,
     held: Option<&str>,
     fault: Unreachable,
-) -> Result<Response, Failure> {
-    follower(caller).await?.ok_or_else(|| fault.clone())?;
-    let bytes = caller.platform.kv_get(names::MANIFEST).await?.ok_or_else(|| fault.clone())?;
+) -> Result<Outcome, Failure> {
+    follower(platform, token).await?.ok_or_else(|| fault.clone())?;
+    let bytes = platform.kv_get(names::MANIFEST).await?.ok_or_else(|| fault.clone())?;
     let text = String::from_utf8(bytes).map_err(|_| fault.clone())?;
     let manifest: Manifest = serde_json::from_slice(text.lines().next().unwrap_or_default().as_bytes()).map_err(|_| fault)?;
     let etag = format!("\"{}\"", manifest.seq);
-    let fresh = if etag::matches(held, &etag) { super::unchanged(&etag) } else { document(text, &etag) };
-    Ok(marked(fresh))
+    let unchanged = etag::matches(held, &etag);
+    Ok(if unchanged { Outcome::Unchanged { etag } } else { Outcome::Manifest { text, seq: manifest.seq } })
 }
 
-/// A shard, if KV knows both it and the bearer. Its name is its content's: it cannot be stale.
-pub(super) async fn blob<P: Platform>(caller: &Caller<P>, hash: BlobHash) -> Option<Vec<u8>> {
-    follower(caller).await.ok()??;
-    caller.platform.kv_get(&names::blob(hash)).await.ok()?
+/// A shard, if KV knows both it and the bearer.
+pub(super) async fn shard<P: Platform>(platform: &P, token: TokenHash, hash: BlobHash) -> Option<Vec<u8>> {
+    follower(platform, token).await.ok()??;
+    platform.kv_get(&names::blob(hash)).await.ok()?
 }
 
 /// `None`: KV does not know the token, which is no proof that there is none.
-async fn bearer<P: Platform>(caller: &Caller<P>) -> Result<Option<TokenFact>, Failure> {
-    let fact: Option<TokenFact> = record(&caller.platform, &names::token(caller.token)).await?;
+async fn bearer<P: Platform>(platform: &P, token: TokenHash) -> Result<Option<TokenFact>, Failure> {
+    let fact: Option<TokenFact> = record(platform, &names::token(token)).await?;
     match fact {
-        Some(fact) if fact.expired(caller.platform.now()) => Err(Refusal::ExpiredToken.into()),
+        Some(fact) if fact.expired(platform.now()) => Err(Refusal::ExpiredToken.into()),
         fact => Ok(fact),
     }
 }
 
 /// The bearer, who may read snapshots.
-async fn follower<P: Platform>(caller: &Caller<P>) -> Result<Option<TokenFact>, Failure> {
-    let fact = bearer(caller).await?;
+async fn follower<P: Platform>(platform: &P, token: TokenHash) -> Result<Option<TokenFact>, Failure> {
+    let fact = bearer(platform, token).await?;
     match fact.as_ref().map(|fact| fact.scope) {
         None | Some(Scope::Daemon | Scope::Operator) => Ok(fact),
         Some(has) => Err(Refusal::Scope { has, needs: Scope::Daemon }.into()),

@@ -102,6 +102,14 @@ impl<'a, R: Rows> Change<'a, R> {
         self.draft.put(name, number.to_string().into_bytes());
     }
 
+    /// Sets or removes a row of the Ledger's own.
+    pub(super) fn own(&mut self, name: &str, value: Option<Vec<u8>>) {
+        match value {
+            Some(value) => self.draft.put(name.to_owned(), value),
+            None => self.draft.delete(name.to_owned()),
+        }
+    }
+
     /// Removes a row of the Ledger's own.
     pub(super) fn unmark(&mut self, name: String) {
         self.draft.delete(name);

@@ -5,7 +5,7 @@ use super::{
     membership, regions,
 };
 use crate::{
-    command::{Access, Outcome, UserCommand},
+    command::{Access, File, Outcome, UserCommand},
     facts::{KeyFact, sort_keys},
     limits::KEYS_PER_USER,
     names,
@@ -30,7 +30,7 @@ pub(super) fn execute<R: Rows>(
         UserCommand::ListKeys => list(change, user),
         UserCommand::RemoveKey(fingerprint) => remove(change, user, &fingerprint),
         UserCommand::ListWorkspaces(page) => Ok(Outcome::UserWorkspaces(membership::list(change, user, &page)?)),
-        UserCommand::Access => access(change, secrets, user),
+        UserCommand::Access(file) => access(change, secrets, user, file),
     }
 }
 
@@ -75,9 +75,9 @@ fn remove<R: Rows>(change: &mut Change<'_, R>, user: &UserId, fingerprint: &Fing
     Ok(Outcome::Done)
 }
 
-fn access<R: Rows>(change: &Change<'_, R>, secrets: &Secrets, user: &UserId) -> Result<Outcome, Refusal> {
+fn access<R: Rows>(change: &Change<'_, R>, secrets: &Secrets, user: &UserId, file: File) -> Result<Outcome, Refusal> {
     let (workspaces, regions) = (membership::all(change, user)?, regions::all(change)?);
-    Ok(Outcome::Access(Access { workspaces, regions, host_ca: secrets.host_ca_lines() }))
+    Ok(Outcome::Access(Access { workspaces, regions, host_ca: secrets.host_ca_lines() }, file))
 }
 
 /// All keys of `user`, by fingerprint.

@@ -80,7 +80,7 @@ pub(super) fn due<R: Rows>(rows: &R) -> Result<Option<Timestamp>, RowsFault> {
 }
 
 /// The payload is the text's first line.
-fn parse(text: &[u8]) -> Result<Manifest, RowsFault> {
+pub(super) fn parse(text: &[u8]) -> Result<Manifest, RowsFault> {
     let payload = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     decode(names::MANIFEST, payload)
 }

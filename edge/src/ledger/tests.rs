@@ -271,7 +271,8 @@ impl History {
             pass.iter().flatten().cloned().for_each(|(name, value)| self.write(name, value));
             self.ledger.applied(&pass).unwrap();
         }
-        let own = |name: &str| [names::JOURNAL, names::GARBAGE, "x/"].iter().any(|folder| name.starts_with(folder));
+        let own =
+            |name: &str| [names::JOURNAL, names::GARBAGE, "x/", "u/", "l/", "y/"].iter().any(|folder| name.starts_with(folder));
         let rows = self.ledger.rows.scan("", "", usize::MAX).unwrap();
         assert_eq!(self.kv, rows.into_iter().filter(|(name, _)| !own(name)).collect());
         assert!(!self.ledger.behind().unwrap());

@@ -3,6 +3,7 @@
 use super::{
     LEDGER,
     body::{read, respond},
+    limiter,
     platform::Edge,
     unreachable,
 };
@@ -13,7 +14,7 @@ use crate::{
     problem::{self, Failure},
 };
 use ::worker::{
-    Delay, Env, Headers, HttpRequest, Request, RequestInit, Response, Result, js_sys::Uint8Array, wasm_bindgen::JsValue,
+    Delay, Env, Headers, HttpRequest, Method, Request, RequestInit, Response, Result, js_sys::Uint8Array, wasm_bindgen::JsValue,
 };
 use axum::{
     body::Body,
@@ -30,21 +31,31 @@ const KEPT: [HeaderName; 4] = [header::AUTHORIZATION, header::CONTENT_TYPE, head
 pub(super) async fn answer(request: Request, env: Env) -> Result<Response> {
     // Headers that are not visible ASCII, or an address of more than 64 KiB.
     let Ok(request) = HttpRequest::try_from(request) else {
-        return refuse(env, "The request's address or headers cannot be read").await;
+        return refuse(env, Failure::bad("The request's address or headers cannot be read")).await;
     };
     let (parts, body) = request.into_parts();
     match read(body).await {
         Ok(body) => route(env, parts, body).await,
-        Err(_) => refuse(env, "The body cannot be read").await,
+        Err(_) => refuse(env, Failure::bad("The body cannot be read")).await,
     }
 }
 
-async fn refuse(env: Env, title: &str) -> Result<Response> {
-    respond(problem::answer(&Edge::before(env), Failure::bad(title))).await
+/// Has the Ledger do what is due.
+pub(super) async fn wake(env: &Env) -> std::result::Result<(), Unreachable> {
+    let request = Request::new("https://ledger/", Method::Get).map_err(unreachable)?;
+    fetch(env, request).await.map(drop)
+}
+
+async fn refuse(env: Env, failure: Failure) -> Result<Response> {
+    respond(problem::answer(&Edge::before(env), failure)).await
 }
 
 async fn route(env: Env, parts: Parts, body: Vec<u8>) -> Result<Response> {
-    if bearer(&parts.headers).is_err() {
+    let token = bearer(&parts.headers).ok();
+    if let Err(failure) = limiter::allow(&env, &parts.headers, token).await {
+        return refuse(env, failure).await;
+    }
+    if token.is_none() {
         return serve(Edge::before(env), parts, body).await;
     }
     if parts.uri.path().starts_with(BLOB_PATH) {
@@ -64,9 +75,13 @@ async fn serve(edge: Edge, parts: Parts, body: Vec<u8>) -> Result<Response> {
     respond(router(edge).call(request).await?).await
 }
 
-/// By the Ledger, within its time.
+/// By the Ledger.
 async fn ask(env: &Env, parts: &Parts, body: &[u8]) -> std::result::Result<Response, Unreachable> {
-    let request = forward(parts, body).map_err(unreachable)?;
+    fetch(env, forward(parts, body).map_err(unreachable)?).await
+}
+
+/// Within its time.
+async fn fetch(env: &Env, request: Request) -> std::result::Result<Response, Unreachable> {
     let (binding, name) = LEDGER;
     let ledger = env.durable_object(binding).and_then(|namespace| namespace.get_by_name(name)).map_err(unreachable)?;
     let answer = pin!(ledger.fetch_with_request(request));

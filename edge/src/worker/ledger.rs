@@ -7,21 +7,21 @@ use super::{
     sql::Sql,
 };
 use crate::{
-    api::router,
+    api::{Unreachable, router},
     command::{Call, Reply},
     ledger::{Effects, Ledger as Core, journal::Write},
-    limits::{APPLY_PACE, APPLY_PARALLEL, APPLY_RETRY, FEEDS},
+    limits::{APPLY_PACE, APPLY_PARALLEL, APPLY_RETRY, FEEDS, PUSH_GATHER},
     problem::Failure,
     secrets::Secrets,
 };
 use ::worker::{
-    DurableObject, Env, HttpRequest, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
+    Delay, DurableObject, Env, HttpRequest, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
     console_error, durable_object, kv::KvStore, worker_sys::WebSocketRequestResponsePair,
 };
 use axum::{
     Router,
     body::Body,
-    http::{self, StatusCode},
+    http::{self, StatusCode, header},
 };
 use drawbridge_shared::{backoff::Backoff, time::Timestamp, token::TokenHash};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -44,10 +44,14 @@ pub struct Ledger {
 /// The Ledger and all that it needs to work.
 pub(super) struct Room {
     state: State,
-    env: Env,
-    core: Core<Sql>,
+    pub(super) env: Env,
+    pub(super) core: Core<Sql>,
+    /// Known to have all its rows.
+    pub(super) is_whole: Cell<bool>,
     /// When the alarm goes off, if this instance knows.
     alarm: Cell<Option<Timestamp>>,
+    /// A manifest that is to be pushed.
+    news: RefCell<Option<String>>,
     follower: Follower,
 }
 
@@ -67,11 +71,24 @@ impl DurableObject for Ledger {
         let core = Core::new(Sql::new(state.storage()), secrets(&env));
         let follower =
             Follower { busy: Cell::new(false), rest: Cell::new(Timestamp::from_unix(0)), backoff: RefCell::new(BACKOFF) };
-        let room = Rc::new(Room { state, env: env.clone(), core, alarm: Cell::new(None), follower });
+        let room = Rc::new(Room {
+            state,
+            env: env.clone(),
+            core,
+            is_whole: Cell::new(false),
+            alarm: Cell::new(None),
+            news: RefCell::default(),
+            follower,
+        });
         Self { router: router(Edge::beside(room.clone(), env)), room }
     }
 
+    /// What bears no token does not get here from outside: it is the clock, in case an alarm was lost.
     async fn fetch(&self, request: Request) -> Result<Response> {
+        if !request.headers().has(header::AUTHORIZATION.as_str())? {
+            self.room.wake().await;
+            return Response::empty();
+        }
         let (parts, body) = HttpRequest::try_from(request)?.into_parts();
         let body = Body::from(read(body).await?);
         respond(self.router.clone().call(http::Request::from_parts(parts, body)).await?).await
@@ -79,13 +96,7 @@ impl DurableObject for Ledger {
 
     /// Never fails: what went wrong is logged, and the next alarm is set.
     async fn alarm(&self) -> Result<Response> {
-        self.room.alarm.set(None);
-        match self.room.core.tick(now()) {
-            Ok(effects) => self.room.push(&effects),
-            Err(refusal) => console_error!("ledger: the alarm's work failed: {refusal}"),
-        }
-        self.room.hang_up_strangers();
-        Rc::clone(&self.room).apply().await;
+        self.room.wake().await;
         Response::empty()
     }
 
@@ -110,10 +121,36 @@ fn secrets(env: &Env) -> std::result::Result<Secrets, Vec<String>> {
 
 impl Room {
     /// Answers one question, and does what follows from it.
-    pub(super) async fn call(self: &Rc<Self>, call: Call) -> Reply {
+    pub(super) async fn call(self: &Rc<Self>, call: Call) -> std::result::Result<Reply, Unreachable> {
+        self.whole().await?;
         let (reply, effects) = self.core.call(call, now());
         self.spread(&effects).await;
-        reply
+        Ok(reply)
+    }
+
+    /// What time brings.
+    async fn wake(self: &Rc<Self>) {
+        self.alarm.set(None);
+        if self.whole().await.is_ok() {
+            self.tick();
+            Rc::clone(self).apply().await;
+        } else {
+            self.revive().await;
+            self.arm().await;
+        }
+    }
+
+    /// Whether it is known to have all its rows.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole.get()
+    }
+
+    fn tick(self: &Rc<Self>) {
+        match self.core.tick(now()) {
+            Ok(effects) => self.push(&effects),
+            Err(refusal) => console_error!("ledger: the alarm's work failed: {refusal}"),
+        }
+        self.hang_up_strangers();
     }
 
     /// Lets a daemon follow; its socket is tagged with the token that opened it.
@@ -140,15 +177,26 @@ impl Room {
         self.arm().await;
     }
 
-    /// One frame a publish, in order; a revoked token's sockets are closed.
-    fn push(&self, effects: &Effects) {
+    /// What is published within a moment goes out as one frame, the last; a revoked token's sockets are closed.
+    fn push(self: &Rc<Self>, effects: &Effects) {
         for hash in &effects.revoked {
             self.state.get_websockets_with_tag(&hash.to_hex()).iter().for_each(hang_up);
         }
         let Some(manifest) = &effects.published else { return };
+        if self.news.replace(Some(manifest.clone())).is_none() {
+            let room = Rc::clone(self);
+            self.state.wait_until(async move {
+                Delay::from(PUSH_GATHER).await;
+                room.tell();
+            });
+        }
+    }
+
+    fn tell(&self) {
+        let Some(manifest) = self.news.take() else { return };
         for socket in self.state.get_websockets() {
             // A socket that is just closing gets its news at the next connect.
-            let _ = socket.send_with_str(manifest);
+            let _ = socket.send_with_str(&manifest);
         }
     }
 
@@ -191,7 +239,7 @@ impl Room {
     }
 
     /// Sets the alarm to the next thing to do, unless it goes off before.
-    async fn arm(&self) {
+    pub(super) async fn arm(&self) {
         let Some(due) = self.due() else { return };
         if self.alarm.get().is_some_and(|set| set <= due && set >= now()) {
             return;
@@ -204,6 +252,9 @@ impl Room {
     }
 
     fn due(&self) -> Option<Timestamp> {
+        if !self.is_whole.get() {
+            return self.revival_due();
+        }
         let journal = self.core.behind().unwrap_or(true).then(|| self.follower.rest.get().max(now().after(APPLY_PACE)));
         journal.into_iter().chain(self.core.due().ok().flatten()).min()
     }

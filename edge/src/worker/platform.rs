@@ -1,9 +1,10 @@
 //! The router's platform in the Workers runtime: beside the Ledger, or where it does not answer.
 
-use super::{KV, ledger::Room, unreachable};
+use super::{ASSETS, KV, ledger::Room, unreachable};
 use crate::{
     api::{Platform, Unreachable},
     command::{Call, Outcome, Reply},
+    names::OPENAPI_PATH,
     problem::Failure,
 };
 use ::worker::{
@@ -63,14 +64,14 @@ impl Edge {
 impl Platform for Edge {
     fn ledger(&self, call: Call) -> impl Future<Output = Result<Reply, Unreachable>> + Send {
         let room = self.room();
-        SendFuture::new(async move { Ok(room?.0.call(call).await) })
+        SendFuture::new(async move { room?.0.call(call).await })
     }
 
     fn feed(&self, call: Call) -> impl Future<Output = Result<Response, Failure>> + Send {
         let room = self.room();
         SendFuture::new(async move {
             let (room, token) = (room?, call.token);
-            match room.0.call(call).await? {
+            match room.0.call(call).await?? {
                 Outcome::Manifest { text, .. } => room.0.follow(token, &text),
                 _ => Err(Failure::internal("the Ledger answered another question")),
             }
@@ -78,8 +79,8 @@ impl Platform for Edge {
     }
 
     fn kv_get(&self, name: &str) -> impl Future<Output = Result<Option<Vec<u8>>, Unreachable>> + Send {
-        // The Ledger has it all.
-        let here = matches!(self.ledger, Whereabouts::Here(_));
+        // A Ledger that is whole has it all.
+        let here = matches!(&self.ledger, Whereabouts::Here(room) if room.0.is_whole());
         let get = (!here).then(|| self.kv().map(|kv| kv.get(name)));
         SendFuture::new(async move {
             match get {
@@ -94,6 +95,19 @@ impl Platform for Edge {
         SendFuture::new(async move {
             let page = list?.execute().await.map_err(unreachable)?;
             Ok(page.keys.into_iter().map(|key| key.name).collect())
+        })
+    }
+
+    /// A static asset, which has no part in the Worker's size.
+    fn openapi(&self) -> impl Future<Output = Result<Vec<u8>, Unreachable>> + Send {
+        let assets = self.env.assets(ASSETS).map_err(unreachable);
+        SendFuture::new(async move {
+            let answer = assets?.fetch(format!("https://assets{OPENAPI_PATH}"), None).await;
+            let mut answer = answer.and_then(::worker::Response::try_from).map_err(unreachable)?;
+            if answer.status_code() != 200 {
+                return Err(Unreachable(format!("the asset {OPENAPI_PATH}: status {}", answer.status_code())));
+            }
+            answer.bytes().await.map_err(unreachable)
         })
     }
 

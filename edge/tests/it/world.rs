@@ -78,6 +78,10 @@ impl Platform for Local {
         Ok(kv.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
 
+    async fn openapi(&self) -> Result<Vec<u8>, Unreachable> {
+        Ok(include_bytes!("../../assets/api/openapi.json").to_vec())
+    }
+
     fn now(&self) -> Timestamp {
         Timestamp::from_unix(self.0.now.load(Relaxed))
     }

@@ -17,6 +17,9 @@ use std::{
     process::Command,
 };
 
+/// Digits in front of a limit's own: all callers of a local edge share one address.
+const LOCAL_CALLERS: &str = "2";
+
 /// The running edge.
 #[derive(Debug)]
 pub struct Edge {
@@ -43,8 +46,8 @@ impl Edge {
         fs::write(files::trust(dir), format!("{trust_key}\n"))?;
         let operator_token = operator_token()?;
         secrets(&home, &operator_token, &fs::read_to_string(&signing)?)?;
-        // Verbatim: wrangler puts temporary files beside its configuration.
-        fs::copy(root.join("wrangler.toml"), home.join("wrangler.toml"))?;
+        // A copy: wrangler puts temporary files beside its configuration.
+        fs::write(home.join("wrangler.toml"), local(root, &fs::read_to_string(root.join("wrangler.toml"))?))?;
         let port = free_port()?;
         let process = launch(root, dir, port)?;
         let url = format!("http://127.0.0.1:{port}");
@@ -73,6 +76,12 @@ impl Edge {
         let api = Api::new(&self.url, "");
         self.process.until("answering", READY, || api.get("/healthz").ok().filter(|answer| answer.status == 200).map(drop))
     }
+}
+
+/// The real configuration, with assets found from elsewhere, and with limits for all clients of one machine.
+fn local(root: &Path, config: &str) -> String {
+    let assets = format!("directory = \"{}\"", root.join("edge/assets").display());
+    config.replace("directory = \"edge/assets\"", &assets).replace("limit = ", &format!("limit = {LOCAL_CALLERS}"))
 }
 
 fn launch(root: &Path, dir: &Path, port: u16) -> Result<Process> {

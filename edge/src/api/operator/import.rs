@@ -5,25 +5,17 @@
 
 use super::checks;
 use crate::{
-    api::{
-        Platform,
-        extract::{Caller, content_type, unread},
-        json, unexpected,
-    },
+    api::{Platform, answer::json, wish::outcome},
     command::{ImportItem, OperatorCommand, Outcome},
-    limits::{IMPORT_CHUNK, MAX_IMPORT, MAX_IMPORT_LINES},
+    limits::{IMPORT_CHUNK, MAX_IMPORT_LINES},
     problem::Failure,
 };
-use axum::{
-    body::Bytes,
-    extract::{FromRequest, Request},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{http::StatusCode, response::Response};
 use drawbridge_shared::{
     api::{ImportFailure, ImportLine, ImportReport, ImportType},
     key::UserKey,
     snapshot::key_shard,
+    token::TokenHash,
 };
 use std::collections::BTreeMap;
 
@@ -34,28 +26,19 @@ type Numbered = (usize, ImportItem);
 /// Lines that are committed together: their numbers, and what they ask for.
 type Piece = (Vec<usize>, Vec<ImportItem>);
 
-/// A body of lines, each a JSON object.
-pub(in crate::api) struct Lines(Bytes);
-
-impl<S: Send + Sync> FromRequest<S> for Lines {
-    type Rejection = Failure;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let suits =
-            ["application/x-ndjson", "application/ndjson", "application/jsonl"].contains(&&*content_type(request.headers()));
-        if !suits {
-            let failure = Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be lines of JSON");
-            return Err(failure.advice("Send the header 'Content-Type: application/x-ndjson'."));
-        }
-        Bytes::from_request(request, state).await.map(Self).map_err(|fault| unread(&fault, MAX_IMPORT))
-    }
+/// What a body asks for, and the lines of it that cannot be asked for, by their numbers.
+pub(in crate::api) struct Batch {
+    items: Vec<Numbered>,
+    failed: BTreeMap<usize, ImportFailure>,
 }
 
-pub(in crate::api) async fn run<P: Platform>(caller: Caller<P>, Lines(body): Lines) -> Result<Response, Failure> {
-    let (items, mut failed) = read(&body)?;
+/// Asks the Ledger piece by piece.
+pub(in crate::api) async fn run<P: Platform>(platform: &P, token: TokenHash, batch: Batch) -> Result<Response, Failure> {
+    let Batch { items, mut failed } = batch;
     let (mut imported, mut unchanged) = (0_usize, 0_usize);
-    for (numbers, items) in chunks(items) {
-        let Outcome::Imported(results) = caller.ask(OperatorCommand::Import(items)).await? else { return Err(unexpected()) };
+    for (numbers, items) in pieces(items) {
+        let granted = outcome(platform, token, OperatorCommand::Import(items).into()).await?;
+        let Outcome::Imported(results) = granted else { return Err(Failure::internal("an import without its results")) };
         for (line, result) in numbers.into_iter().zip(results) {
             match result {
                 Ok(true) => imported = imported.saturating_add(1),
@@ -64,11 +47,11 @@ pub(in crate::api) async fn run<P: Platform>(caller: Caller<P>, Lines(body): Lin
             }
         }
     }
-    Ok(json(StatusCode::OK, &ImportReport { imported, unchanged, failed: failed.into_values().collect() }))
+    json(StatusCode::OK, &ImportReport { imported, unchanged, failed: failed.into_values().collect() })
 }
 
 /// What can be asked for, and what cannot.
-fn read(body: &[u8]) -> Result<(Vec<Numbered>, BTreeMap<usize, ImportFailure>), Failure> {
+pub(in crate::api) fn read(body: &[u8]) -> Result<Batch, Failure> {
     let (mut items, mut failed) = (Vec::new(), BTreeMap::new());
     let lines = body.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
     for (count, (at, line)) in lines.enumerate() {
@@ -82,7 +65,7 @@ fn read(body: &[u8]) -> Result<(Vec<Numbered>, BTreeMap<usize, ImportFailure>), 
             Err(failure) => drop(failed.insert(number, failure.of_line(number))),
         }
     }
-    Ok((items, failed))
+    Ok(Batch { items, failed })
 }
 
 /// serde's own words may quote the line, and the line may hold a secret.
@@ -129,7 +112,7 @@ fn item(line: &[u8]) -> Result<ImportItem, Failure> {
 }
 
 /// Pieces that are committed one by one.
-fn chunks(items: Vec<Numbered>) -> Vec<Piece> {
+fn pieces(items: Vec<Numbered>) -> Vec<Piece> {
     let mut places: BTreeMap<_, Vec<Numbered>> = BTreeMap::new();
     for (number, item) in items {
         places.entry(place(&item)).or_default().push((number, item));
@@ -184,9 +167,9 @@ mod tests {
     fn pieces_are_bounded_in_lines_and_in_shards() {
         let (most, most_shards) = IMPORT_CHUNK;
         let many = (0..600).map(|number| (number, key(7))).collect();
-        assert_eq!(chunks(many).iter().map(|piece| piece.0.len()).collect::<Vec<_>>(), [most, most, 100]);
+        assert_eq!(pieces(many).iter().map(|piece| piece.0.len()).collect::<Vec<_>>(), [most, most, 100]);
         let wide = (0..=255).map(|first: u8| (usize::from(first), key(first))).collect();
-        assert!(chunks(wide).iter().all(|piece| piece.0.len() == most_shards));
+        assert!(pieces(wide).iter().all(|piece| piece.0.len() == most_shards));
     }
 
     #[test]
@@ -194,7 +177,7 @@ mod tests {
         let member = ImportItem::Member("1".parse().unwrap(), "alice".parse().unwrap());
         let workspace = ImportItem::Workspace { id: "1".parse().unwrap(), region: "eu".into() };
         let order: Vec<_> =
-            chunks(vec![(1, key(9)), (2, member), (3, workspace)]).into_iter().flat_map(|(numbers, _)| numbers).collect();
+            pieces(vec![(1, key(9)), (2, member), (3, workspace)]).into_iter().flat_map(|(numbers, _)| numbers).collect();
         assert_eq!(order, [3, 2, 1]);
     }
 }

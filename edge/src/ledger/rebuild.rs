@@ -1,0 +1,178 @@
+//! A Ledger that lost its rows gets them back from KV, in steps that are bounded and may be cut anywhere.
+//!
+//! First every fact is read, folder by folder; then every shard is built from them, one by one; last a manifest is signed
+//! whose number lies far above the one in KV, which may be some publishes old. Until then nothing is answered from here.
+
+use super::{
+    Ledger,
+    change::{Change, decode},
+    manifest,
+};
+use crate::{
+    facts::{KeyFact, TokenFact},
+    limits::{BLOB_GRACE, REBUILD_LEAP, REBUILD_SETTLE, REBUILD_SHARDS},
+    names,
+    refusal::Refusal,
+    rows::{Changes, Rows, RowsFault},
+};
+use drawbridge_shared::{
+    id::{SnapshotSeq, WorkspaceId},
+    snapshot::{Manifest, key_shard, workspace_shard},
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// What KV has to be asked for, in this order: whom tokens belong to comes before all else.
+const FOLDERS: [&str; 6] = [names::TOKENS, names::REGIONS, names::DAEMONS, names::WORKSPACES, names::MEMBERS, names::KEYS];
+/// Shards of keys and of workspaces, numbered one after the other.
+const SHARDS: usize = 512;
+
+/// How far it has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// KV is not believed before it has settled.
+    since: Timestamp,
+    /// Folders that are read.
+    folders: usize,
+    /// KV's own word for the next page of the folder.
+    cursor: Option<String>,
+    /// Shards that are built.
+    shards: usize,
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing before that time.
+    Wait(Timestamp),
+    /// Reading a page of KV: the folder, and where to go on.
+    Read(&'static str, Option<String>),
+    /// Building shards.
+    Build,
+}
+
+impl<R: Rows> Ledger<R> {
+    /// Whether this Ledger has begun its life; if not, KV may know of an earlier one.
+    pub fn is_born(&self) -> Result<bool, RowsFault> {
+        Ok(self.rows.get(names::BORN)?.is_some())
+    }
+
+    /// There was none before.
+    pub fn be_born(&self) -> Result<(), RowsFault> {
+        self.rows.commit(Changes::from([(names::BORN.into(), Some(Vec::new()))]))
+    }
+
+    /// There was one, whose last manifest KV has.
+    pub fn begin_rebuild(&self, manifest: &[u8], now: Timestamp) -> Result<(), RowsFault> {
+        if self.progress()?.is_some() {
+            return Ok(());
+        }
+        let held = manifest::parse(manifest)?;
+        let (retired, seq) = (now.after(BLOB_GRACE), SnapshotSeq(held.seq.0.saturating_add(REBUILD_LEAP)));
+        let mut changes = Changes::new();
+        changes.extend(held.shards.iter().map(|shard| (names::garbage(retired, shard.sha256), Some(Vec::new()))));
+        changes.insert(names::MANIFEST.into(), Some(written(&Manifest::new(seq, now, Vec::new()))?));
+        changes.insert(names::REBUILD.into(), Some(written(&Progress::from(now))?));
+        self.rows.commit(changes)
+    }
+
+    /// What is to be done next; `None` where nothing is rebuilt.
+    pub fn rebuild_step(&self, now: Timestamp) -> Result<Option<Step>, RowsFault> {
+        let Some(progress) = self.progress()? else { return Ok(None) };
+        let settled = progress.since.after(REBUILD_SETTLE);
+        if now < settled {
+            return Ok(Some(Step::Wait(settled)));
+        }
+        let folder = FOLDERS.get(progress.folders);
+        Ok(Some(folder.map_or(Step::Build, |folder| Step::Read(folder, progress.cursor))))
+    }
+
+    /// Takes a page of the folder that the last step named; `next` is where KV goes on, `None` at the folder's end.
+    pub fn take_page(&self, page: Vec<(String, Vec<u8>)>, next: Option<String>) -> Result<(), RowsFault> {
+        let Some(mut progress) = self.progress()? else { return Ok(()) };
+        let mut changes = Changes::new();
+        for (name, value) in page {
+            index(&name, &value).into_iter().for_each(|own| drop(changes.insert(own, Some(Vec::new()))));
+            changes.insert(name, Some(value));
+        }
+        if next.is_none() {
+            progress.folders = progress.folders.saturating_add(1);
+        }
+        progress.cursor = next;
+        changes.insert(names::REBUILD.into(), Some(written(&progress)?));
+        self.rows.commit(changes)
+    }
+
+    /// Builds some shards; with the last one this Ledger is whole.
+    pub fn build_shards(&self, now: Timestamp) -> Result<(), Refusal> {
+        let Some(mut progress) = self.progress()? else { return Ok(()) };
+        let (secrets, mut change) = (self.secrets()?, Change::new(&self.rows, now));
+        let until = progress.shards.saturating_add(REBUILD_SHARDS).min(SHARDS);
+        for number in progress.shards..until {
+            touch(&mut change, number)?;
+        }
+        progress.shards = until;
+        let done = until >= SHARDS;
+        if done {
+            change.touch_daemons();
+            change.republish();
+            change.mark(names::BORN.into());
+        }
+        change.own(names::REBUILD, if done { None } else { Some(written(&progress)?) });
+        change.finish(secrets).map(drop)
+    }
+
+    fn progress(&self) -> Result<Option<Progress>, RowsFault> {
+        self.rows.get(names::REBUILD)?.map(|row| decode(names::REBUILD, &row)).transpose()
+    }
+}
+
+impl From<Timestamp> for Progress {
+    fn from(since: Timestamp) -> Self {
+        Self { since, folders: 0, cursor: None, shards: 0 }
+    }
+}
+
+fn written(row: &impl Serialize) -> Result<Vec<u8>, RowsFault> {
+    serde_json::to_vec(row).map_err(|fault| RowsFault(fault.to_string()))
+}
+
+/// The Ledger's own rows that go with a fact: indexes, and what each shard is made of.
+fn index(name: &str, value: &[u8]) -> Option<String> {
+    let (folder, _) = name.split_once('/')?;
+    match folder {
+        "t" => {
+            let fact: TokenFact = decode(name, value).ok()?;
+            Some(names::tokens_of(fact.scope, &fact.subject) + names::tail(name))
+        }
+        "w" => {
+            let id: WorkspaceId = names::tail(name).parse().ok()?;
+            Some(names::building(usize::from(workspace_shard::shard_of(&id)).saturating_add(256)) + name)
+        }
+        "m" => {
+            let (workspace, user) = names::member_of(name)?;
+            Some(names::workspaces_of(&user) + workspace.as_str())
+        }
+        "k" => Some(names::building(usize::from(key_shard::shard_of(&names::fingerprint_of(name)?))) + name),
+        _ => None,
+    }
+}
+
+/// Touches all that stands in one shard; its building marks have served.
+fn touch<R: Rows>(change: &mut Change<'_, R>, number: usize) -> Result<(), RowsFault> {
+    let folder = names::building(number);
+    for (mark, _) in change.scan(&folder, "", usize::MAX)? {
+        let name = mark.strip_prefix(&folder).unwrap_or_default();
+        if let Some((user, fingerprint)) = names::key_of(name) {
+            let fact: Option<KeyFact> = change.fact(name)?;
+            fact.iter().for_each(|fact| change.touch_key(&fingerprint, &user, fact.expires_at));
+        } else if let Ok(id) = names::tail(name).parse() {
+            change.touch_workspace(&id);
+        }
+        change.unmark(mark);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,37 @@
+//! How often anybody may call, by the platform's rate-limit bindings. An edge without them limits nothing.
+
+use crate::problem::Failure;
+use ::worker::{Env, console_error};
+use axum::http::HeaderMap;
+use drawbridge_shared::token::TokenHash;
+
+/// Name of the binding that counts by address.
+const BY_ADDRESS: &str = "LIMIT_ADDRESS";
+/// Name of the binding that counts by token.
+const BY_TOKEN: &str = "LIMIT_TOKEN";
+/// The address that the platform saw; a client cannot set it.
+const ADDRESS: &str = "cf-connecting-ip";
+
+/// Anybody can make up a token: its address is counted first.
+pub(super) async fn allow(env: &Env, headers: &HeaderMap, token: Option<TokenHash>) -> Result<(), Failure> {
+    if let Some(address) = headers.get(ADDRESS).and_then(|address| address.to_str().ok()) {
+        count(env, BY_ADDRESS, address.to_owned()).await?;
+    }
+    match token {
+        Some(token) => count(env, BY_TOKEN, token.to_hex()).await,
+        None => Ok(()),
+    }
+}
+
+/// A limiter that fails lets through: it guards against floods, not against callers.
+async fn count(env: &Env, binding: &str, key: String) -> Result<(), Failure> {
+    let Ok(limiter) = env.rate_limiter(binding) else { return Ok(()) };
+    match limiter.limit(key).await {
+        Ok(outcome) if !outcome.success => Err(Failure::too_often()),
+        Ok(_) => Ok(()),
+        Err(fault) => {
+            console_error!("{binding} fails: {fault}");
+            Ok(())
+        }
+    }
+}

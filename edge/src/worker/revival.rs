@@ -1,0 +1,95 @@
+//! A Durable Object that finds itself without rows asks KV whether there was a Ledger before it, and becomes that one.
+
+use super::{KV, ledger::Room, platform::now, unreachable};
+use crate::{
+    api::Unreachable,
+    ledger::rebuild::Step,
+    limits::{APPLY_PARALLEL, REBUILD_PAGE},
+    names,
+};
+use ::worker::{Result, console_error, console_log, kv::KvStore};
+use drawbridge_shared::time::Timestamp;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::rc::Rc;
+
+impl Room {
+    /// Refuses to answer while this Ledger is not whole.
+    pub(super) async fn whole(self: &Rc<Self>) -> std::result::Result<(), Unreachable> {
+        if self.is_whole.get() {
+            return Ok(());
+        }
+        self.look_back().await.map_err(unreachable)?;
+        self.arm().await;
+        let wait = || Unreachable("the Ledger is getting its rows back from KV".into());
+        self.is_whole.get().then_some(()).ok_or_else(wait)
+    }
+
+    /// Whether there was a Ledger before this one. Asked once, before the first answer.
+    async fn look_back(&self) -> Result<()> {
+        if !self.core.is_born().map_err(failed)? && self.core.rebuild_step(now()).map_err(failed)?.is_none() {
+            match self.env.kv(KV)?.get(names::MANIFEST).bytes().await? {
+                Some(manifest) => {
+                    console_log!("ledger: no rows here, and a manifest in KV: getting them back");
+                    self.core.begin_rebuild(&manifest, now()).map_err(failed)?;
+                }
+                // Somebody else may have looked meanwhile; being born twice does no harm.
+                None => self.core.be_born().map_err(failed)?,
+            }
+        }
+        self.is_whole.set(self.core.is_born().map_err(failed)?);
+        Ok(())
+    }
+
+    /// When the next step is due, if any.
+    pub(super) fn revival_due(&self) -> Option<Timestamp> {
+        match self.core.rebuild_step(now()).ok()?? {
+            Step::Wait(until) => Some(until),
+            Step::Read(..) | Step::Build => Some(now()),
+        }
+    }
+
+    /// One step, if any is due; one that fails is tried again.
+    pub(super) async fn revive(&self) {
+        match self.step().await {
+            Ok(false) => {}
+            Ok(true) => match self.look_back().await {
+                Ok(()) if self.is_whole.get() => console_log!("ledger: all rows are back"),
+                Ok(()) => {}
+                Err(fault) => console_error!("ledger: {fault}"),
+            },
+            Err(fault) => console_error!("ledger: a step of the rebuild failed: {fault}"),
+        }
+    }
+
+    async fn step(&self) -> Result<bool> {
+        match self.core.rebuild_step(now()).map_err(failed)? {
+            None | Some(Step::Wait(_)) => return Ok(false),
+            Some(Step::Build) => self.core.build_shards(now()).map_err(failed)?,
+            Some(Step::Read(folder, cursor)) => {
+                let kv = self.env.kv(KV)?;
+                let (page, next) = read(&kv, folder, cursor).await?;
+                self.core.take_page(page, next).map_err(failed)?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+type Page = (Vec<(String, Vec<u8>)>, Option<String>);
+
+/// A name whose value is gone meanwhile is left out.
+async fn read(kv: &KvStore, folder: &str, cursor: Option<String>) -> Result<Page> {
+    let mut list = kv.list().prefix(folder.to_owned()).limit(REBUILD_PAGE);
+    if let Some(cursor) = cursor {
+        list = list.cursor(cursor);
+    }
+    let listed = list.execute().await?;
+    let get = async |name: String| Ok::<_, ::worker::Error>(kv.get(&name).bytes().await?.map(|value| (name, value)));
+    let values = stream::iter(listed.keys).map(|key| get(key.name)).buffer_unordered(APPLY_PARALLEL);
+    let page: Vec<_> = values.try_collect::<Vec<_>>().await?.into_iter().flatten().collect();
+    Ok((page, listed.cursor.filter(|_| !listed.list_complete)))
+}
+
+fn failed(fault: impl std::fmt::Display) -> ::worker::Error {
+    ::worker::Error::RustError(fault.to_string())
+}
