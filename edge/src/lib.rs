@@ -12,6 +12,8 @@ pub mod facts;
 pub mod ledger;
 pub mod limits;
 pub mod names;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod openapi;
 pub mod problem;
 pub mod refusal;
 pub mod rows;

@@ -14,5 +14,8 @@ pub mod time;
 pub mod token;
 pub mod tunnel;
 
+#[cfg(feature = "schema")]
+mod schema;
+
 #[cfg(feature = "native")]
 pub mod native;

@@ -14,6 +14,7 @@ pub const TOKEN_CHARS: usize = 4 + (SECRET_BYTES + CHECK_BYTES) * 4 / 3;
 
 /// What the bearer of a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Run the platform: mint tokens, create workspaces, register daemons.

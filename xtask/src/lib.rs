@@ -5,6 +5,7 @@ pub mod build;
 pub mod dev;
 pub mod interrupt;
 pub mod lint;
+pub mod openapi;
 pub mod process;
 pub mod setup;
 pub mod stack;

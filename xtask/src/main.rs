@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, process::ExitCode};
-use xtask::{build, dev, lint, root, setup, stack, test, wasm};
+use xtask::{build, dev, lint, openapi, root, setup, stack, test, wasm};
 
 /// Build, run and check Drawbridge.
 #[derive(Parser)]
@@ -23,6 +23,8 @@ enum Command {
     BuildEdge,
     /// Run the whole system here until Ctrl-C: the Worker under workerd, a daemon, two workspaces
     Dev(dev::Options),
+    /// Write the API's OpenAPI document anew: edge/assets/api/openapi.json
+    Openapi,
     /// Run all tests, end to end included
     Test {
         /// Passed on to `cargo test`
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Setup => setup::run(root).map(|()| ExitCode::SUCCESS),
         Command::Build => build::all(root).map(|_| ExitCode::SUCCESS),
+        Command::Openapi => openapi::write(root),
         Command::BuildEdge => setup::run(root).and_then(|()| wasm::build(root)).map(|_| ExitCode::SUCCESS),
         Command::Dev(options) => dev::dev(root, options),
         Command::Test { arguments } => test::test(root, &arguments),

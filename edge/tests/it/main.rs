@@ -12,6 +12,7 @@ mod agent;
 mod errors;
 mod feed;
 mod keys;
+mod openapi;
 mod operator;
 mod outage;
 mod snapshot;
