@@ -4,7 +4,6 @@ use crate::{denial::Denial, keyset::KeySet};
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::{UserId, WorkspaceId},
-    snapshot::key_shard::UserHash,
     time::Timestamp,
 };
 use std::time::Duration;
@@ -42,9 +41,7 @@ impl Gate<'_> {
     /// The same however old the news: what keeps a bridge that lives.
     pub fn member(&self, key: &Fingerprint, workspace: &WorkspaceId) -> Result<UserId, Denial> {
         let users = self.keys.users(key, self.now);
-        let members = self.keys.workspace(workspace).map_or(&[][..], |workspace| &workspace.members);
-        let member = members.iter().find(|member| users.contains(&UserHash::of(member)));
-        member.cloned().ok_or_else(|| Denial::NoAccess(workspace.clone()))
+        self.keys.member(workspace, &users).ok_or_else(|| Denial::NoAccess(workspace.clone()))
     }
 }
 

@@ -2,18 +2,25 @@
 
 mod feed;
 mod fetch;
+mod saver;
 mod store;
 
 pub use fetch::FetchFault;
 pub use store::Store;
 
-use crate::keyset::KeySet;
+use crate::{keyset::KeySet, limits::FEED_POLL};
 use drawbridge_shared::{
+    backoff::spread,
     native::{clock, edge_client::EdgeClient, refresh::Refresh},
     signed::TrustRoots,
+    snapshot::Manifest,
 };
+use feed::Pushed;
+use rand::RngExt;
 use reqwest::header::HeaderValue;
+use saver::Tray;
 use std::{sync::Arc, time::Duration};
+use store::Unsaved;
 use tokio::{sync::watch, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -30,7 +37,9 @@ pub struct Snapshots {
 pub struct Keeper {
     edge: EdgeClient,
     trust: TrustRoots,
-    store: Store,
+    /// The saver's, once it runs.
+    store: Option<Store>,
+    tray: Tray,
     view: watch::Sender<Arc<KeySet>>,
     refresh: Arc<Refresh>,
     interval: Duration,
@@ -58,6 +67,7 @@ impl Snapshots {
 impl Keeper {
     /// Starts from the last good state on disk, asks the edge every `interval` where nothing is pushed.
     pub fn open(edge: EdgeClient, trust: TrustRoots, store: Store, interval: Duration) -> (Self, Snapshots) {
+        let mut store = store;
         let held = store.load(&trust, clock::now()).unwrap_or_else(|fault| {
             warn!(%fault, "the state on disk is not used");
             KeySet::default()
@@ -65,37 +75,50 @@ impl Keeper {
         let (view, watcher) = watch::channel(Arc::new(held));
         let refresh = Arc::new(Refresh::default());
         let snapshots = Snapshots { view: watcher, refresh: refresh.clone() };
-        (Self { edge, trust, store, view, refresh, interval, etag: None, trouble: None }, snapshots)
+        let etag = etag_of(&view.borrow());
+        let keeper =
+            Self { edge, trust, store: Some(store), tray: Tray::default(), view, refresh, interval, etag, trouble: None };
+        (keeper, snapshots)
     }
 
     /// Keeps it current until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         let tasks = TaskTracker::new();
-        let (push, mut pushed) = watch::channel(String::new());
+        let (push, mut pushed) = feed::channel();
         tasks.spawn(feed::follow(self.edge.clone(), push, stop.clone()));
+        if let Some(store) = self.store.take() {
+            tasks.spawn(saver::run(self.tray.clone(), store, stop.clone()));
+        }
         while !stop.is_cancelled() {
-            self.ask().await;
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = self.rest(&mut pushed) => {}
+                () = self.round(&mut pushed) => {}
             }
         }
         tasks.close();
         tasks.wait().await;
     }
 
-    /// Until the next call is due; what is pushed meanwhile is taken.
-    async fn rest(&mut self, pushed: &mut watch::Receiver<String>) {
-        let last = time::Instant::now();
+    /// Asks once, then takes what is pushed until the next call is due.
+    async fn round(&mut self, pushed: &mut Pushed) {
+        self.ask().await;
+        let (last, chance) = (time::Instant::now(), rand::rng().random());
         loop {
+            let due = last + spread(self.pause(*pushed.live.borrow_and_update()), chance);
             let manifest = tokio::select! {
-                () = time::sleep_until(last + self.interval) => return,
+                () = time::sleep_until(due) => return,
                 () = self.refresh.wanted(last) => return,
-                manifest = next(pushed) => manifest,
+                Ok(()) = pushed.live.changed() => continue,
+                Ok(()) = pushed.manifest.changed() => pushed.manifest.borrow_and_update().clone(),
             };
             let taken = self.take(&manifest).await;
             self.note(taken);
         }
+    }
+
+    /// A feed that works makes asking a mere precaution.
+    fn pause(&self, live: bool) -> Duration {
+        if live && self.trouble.is_none() { self.interval.max(FEED_POLL) } else { self.interval }
     }
 
     async fn ask(&mut self) {
@@ -112,14 +135,15 @@ impl Keeper {
         Ok(())
     }
 
-    /// Verifies `text` and whatever it names that is not held; all or nothing.
+    /// Verifies `text` and whatever it names that is not held; all or nothing. Served at once, saved behind it.
     async fn take(&mut self, text: &str) -> Result<(), FetchFault> {
         let held = self.view.borrow().clone();
         let Some(next) = fetch::view(&self.edge, &self.trust, &held, text, clock::now()).await? else { return Ok(()) };
-        self.store.save(text, &next.fresh)?;
+        let unsaved = Unsaved::new(text, &next.view, next.fresh);
         info!(seq = next.view.seq().0, "snapshot taken");
+        self.etag = etag_of(&next.view);
         self.view.send_replace(Arc::new(next.view));
-        self.store.prune(&self.view.borrow());
+        self.tray.put(unsaved);
         Ok(())
     }
 
@@ -136,9 +160,7 @@ impl Keeper {
     }
 }
 
-async fn next(pushed: &mut watch::Receiver<String>) -> String {
-    match pushed.changed().await {
-        Ok(()) => pushed.borrow_and_update().clone(),
-        Err(_) => std::future::pending().await,
-    }
+/// What is held, in the edge's words.
+fn etag_of(view: &KeySet) -> Option<HeaderValue> {
+    HeaderValue::try_from(Manifest::etag(view.seq())).ok().filter(|_| view.issued_at().is_some())
 }

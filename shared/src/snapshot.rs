@@ -167,9 +167,15 @@ impl Manifest {
         Self { signers, ..self }
     }
 
+    /// The entity tag under which the edge serves manifest `seq`: whoever was pushed it needs not fetch it again.
+    pub fn etag(seq: SnapshotSeq) -> String {
+        format!("\"{seq}\"")
+    }
+
     /// Signs it with the edge's keys.
     pub fn sign(&self, keys: &[ssh_key::PrivateKey]) -> Result<String, signed::CannotSign> {
         signed::sign(keys, NAMESPACE, self)
+    }
     }
 
     /// Believes `text` if a pinned key signed it, it is not older than `lowest`, and its time has come and not passed.
