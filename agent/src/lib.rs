@@ -17,6 +17,7 @@ use dialer::Dialer;
 use drawbridge_shared::native::{
     edge_client::{EdgeClient, EdgeFault},
     state_dir::{StateDir, StateFault},
+    trust::Trust,
 };
 use enrol::EnrolFault;
 use keys::{Keeper, Pace};
@@ -55,7 +56,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFau
         () = stop.cancelled() => return Ok(()),
     };
     let pace = Pace { poll: config.poll, grace: config.grace };
-    let (keeper, keys) = Keeper::open(edge, config.edge.trust, enrolled.workspace.clone(), state.clone(), pace);
+    let trust = Trust::open(config.edge.trust, &state);
+    let (keeper, keys) = Keeper::open(edge, trust, enrolled.workspace.clone(), state.clone(), pace);
     let board = Board::new(enrolled.workspace.clone(), state);
     let (tasks, loops, end) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
     let ssh = Server::new(key.ssh(), Account::current(), keys.clone());

@@ -48,7 +48,7 @@ impl Gate<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keyset::tests::{NOW, fingerprint, keyset};
+    use crate::keyset::tests::{NOW, expiring, fingerprint, keyset};
     use drawbridge_shared::snapshot::LIFETIME;
 
     fn gate(keys: &KeySet) -> Gate<'_> {
@@ -63,6 +63,17 @@ mod tests {
         assert_eq!(gate(&keys).enter(&fingerprint(2), &known), Err(Denial::NoAccess(known.clone())));
         assert_eq!(gate(&keys).enter(&fingerprint(3), &known), Err(Denial::NoAccess(known)));
         assert_eq!(gate(&keys).enter(&fingerprint(1), &unknown), Err(Denial::NoAccess(unknown)));
+    }
+
+    #[test]
+    fn a_key_ends_by_itself_at_the_door_and_inside() {
+        let keys = expiring(1, "alice", NOW, "796636");
+        let workspace = "796636".parse().unwrap();
+        let at = |seconds| Gate { now: NOW.after(Duration::from_secs(seconds)), ..gate(&keys) };
+        assert!(at(0).knows(&fingerprint(1)) && at(0).enter(&fingerprint(1), &workspace).is_ok());
+        assert!(!at(1).knows(&fingerprint(1)) && !at(1).holds(&fingerprint(1)));
+        assert_eq!(at(1).enter(&fingerprint(1), &workspace), Err(Denial::NoAccess(workspace.clone())));
+        assert_eq!(at(1).member(&fingerprint(1), &workspace), Err(Denial::NoAccess(workspace)));
     }
 
     #[test]

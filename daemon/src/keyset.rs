@@ -84,6 +84,11 @@ impl KeySet {
         self.manifest.as_ref().map_or(SnapshotSeq(0), |manifest| manifest.seq)
     }
 
+    /// The edge's signing keys, as it announces them.
+    pub fn signers(&self) -> &[String] {
+        self.manifest.as_ref().map_or(&[], |manifest| &manifest.signers)
+    }
+
     /// When it was signed.
     pub fn issued_at(&self) -> Option<Timestamp> {
         self.manifest.as_ref().map(|manifest| manifest.issued_at)
@@ -176,6 +181,15 @@ pub(crate) mod tests {
         }));
         let manifest = Manifest::new(SnapshotSeq(1), NOW, shards.iter().map(|shard| shard.reference).collect());
         KeySet::default().next(manifest, shards).unwrap()
+    }
+
+    /// One key that is `user`'s until `end`, in one workspace.
+    pub(crate) fn expiring(byte: u8, user: &str, end: Timestamp, workspace: &str) -> KeySet {
+        let base = keyset(&[], &[(workspace, &[user])]);
+        let row = key_shard::row(&fingerprint(byte), &user.parse().unwrap(), Some(end));
+        let shard = shard(Family::Keys, byte, key_shard::build(vec![row]));
+        let references = base.references().copied().chain([shard.reference]).collect();
+        base.next(Manifest::new(SnapshotSeq(2), NOW, references), vec![shard]).unwrap()
     }
 
     #[test]

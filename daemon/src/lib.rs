@@ -20,6 +20,7 @@ use drawbridge_shared::native::{
     identity::PublicIdentity,
     quic::{Acceptor, QuicFault},
     state_dir::{StateDir, StateFault},
+    trust::Trust,
 };
 use drawbridge_shared::tunnel::frame::Reason;
 use jump::{Hall, Jump};
@@ -107,7 +108,8 @@ impl Daemon {
             Acceptor::bind(config.listen_tunnel, &identity).map_err(|fault| BindFault::Tunnel(config.listen_tunnel, fault))?;
         let listening = Listening { ssh: door.local_addr()?, tunnel: acceptor.local_addr()? };
         let edge = EdgeClient::new(config.edge.url, config.edge.token)?;
-        let (keeper, snapshots) = Keeper::open(edge, config.edge.trust, Store::open(&state)?, config.poll);
+        let trust = Trust::open(config.edge.trust, &state);
+        let (keeper, snapshots) = Keeper::open(edge, trust, Store::open(&state)?, config.poll);
         let registry = Registry::default();
         let listener = Listener::new(acceptor.clone(), identity.public(), snapshots.clone(), registry.clone());
         let hall = Hall::new(snapshots.clone(), registry.clone(), config.domains, config.grace, &tokens);

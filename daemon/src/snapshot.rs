@@ -11,8 +11,7 @@ pub use store::Store;
 use crate::{keyset::KeySet, limits::FEED_POLL};
 use drawbridge_shared::{
     backoff::spread,
-    native::{clock, edge_client::EdgeClient, refresh::Refresh},
-    signed::TrustRoots,
+    native::{clock, edge_client::EdgeClient, refresh::Refresh, trust::Trust},
     snapshot::Manifest,
 };
 use feed::Pushed;
@@ -36,7 +35,7 @@ pub struct Snapshots {
 #[derive(Debug)]
 pub struct Keeper {
     edge: EdgeClient,
-    trust: TrustRoots,
+    trust: Trust,
     /// The saver's, once it runs.
     store: Option<Store>,
     tray: Tray,
@@ -66,9 +65,8 @@ impl Snapshots {
 
 impl Keeper {
     /// Starts from the last good state on disk, asks the edge every `interval` where nothing is pushed.
-    pub fn open(edge: EdgeClient, trust: TrustRoots, store: Store, interval: Duration) -> (Self, Snapshots) {
-        let mut store = store;
-        let held = store.load(&trust, clock::now()).unwrap_or_else(|fault| {
+    pub fn open(edge: EdgeClient, mut trust: Trust, mut store: Store, interval: Duration) -> (Self, Snapshots) {
+        let held = store.load(&trust.roots(), clock::now()).unwrap_or_else(|fault| {
             warn!(%fault, "the state on disk is not used");
             KeySet::default()
         });
@@ -138,9 +136,10 @@ impl Keeper {
     /// Verifies `text` and whatever it names that is not held; all or nothing. Served at once, saved behind it.
     async fn take(&mut self, text: &str) -> Result<(), FetchFault> {
         let held = self.view.borrow().clone();
-        let Some(next) = fetch::view(&self.edge, &self.trust, &held, text, clock::now()).await? else { return Ok(()) };
+        let Some(next) = fetch::view(&self.edge, &self.trust.roots(), &held, text, clock::now()).await? else { return Ok(()) };
         let unsaved = Unsaved::new(text, &next.view, next.fresh);
         info!(seq = next.view.seq().0, "snapshot taken");
+        self.trust.follow(next.view.signers());
         self.etag = etag_of(&next.view);
         self.view.send_replace(Arc::new(next.view));
         self.tray.put(unsaved);
@@ -163,4 +162,66 @@ impl Keeper {
 /// What is held, in the edge's words.
 fn etag_of(view: &KeySet) -> Option<HeaderValue> {
     HeaderValue::try_from(Manifest::etag(view.seq())).ok().filter(|_| view.issued_at().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drawbridge_shared::{
+        id::SnapshotSeq,
+        native::{identity::Identity, state_dir::StateDir, trust::Pinned},
+        token::{Scope, Token},
+    };
+    use std::fs;
+
+    /// A daemon as it starts, with the key of seed 1 pinned.
+    fn start(root: &tempfile::TempDir) -> (Keeper, Snapshots) {
+        let state = StateDir::open(&root.path().join("state")).unwrap();
+        fs::write(root.path().join("trust"), key(1).public().to_line()).unwrap();
+        let trust = Trust::open(Pinned::read(root.path().join("trust")).unwrap(), &state);
+        let client = EdgeClient::new("http://127.0.0.1:1".parse().unwrap(), Token::mint(Scope::Daemon, &[1; 32])).unwrap();
+        Keeper::open(client, trust, Store::open(&state).unwrap(), Duration::from_secs(1))
+    }
+
+    async fn stop(mut keeper: Keeper) {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        saver::run(keeper.tray.clone(), keeper.store.take().unwrap(), stop).await;
+    }
+
+    fn key(seed: u8) -> Identity {
+        Identity::from_seed(&[seed; 32])
+    }
+
+    /// Manifest `seq`, by the keys of these seeds and announcing those of others.
+    fn manifest(seq: u64, by: &[u8], announced: &[u8]) -> String {
+        let keys: Vec<_> = by.iter().map(|seed| key(*seed).ssh()).collect();
+        let lines = announced.iter().map(|seed| key(*seed).public().to_line()).collect();
+        Manifest::new(SnapshotSeq(seq), clock::now(), vec![]).announcing(lines).sign(&keys).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_edges_key_is_rolled_while_the_daemon_restarts() {
+        let root = tempfile::tempdir().unwrap();
+        let phases: [&[u8]; 5] = [&[1], &[1, 2], &[2], &[2, 3], &[3]];
+        for (seq, signers) in (1..).zip(phases) {
+            let (mut keeper, snapshots) = start(&root);
+            assert_eq!(snapshots.current().seq(), SnapshotSeq(seq - 1), "what was saved is believed again");
+            keeper.take(&manifest(seq, signers, signers)).await.unwrap();
+            stop(keeper).await;
+        }
+        let (mut keeper, snapshots) = start(&root);
+        assert!(keeper.take(&manifest(9, &[2], &[2])).await.is_err(), "announced no longer, and not pinned");
+        assert_eq!(snapshots.current().seq(), SnapshotSeq(5));
+    }
+
+    #[tokio::test]
+    async fn a_forged_manifest_announces_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let (mut keeper, snapshots) = start(&root);
+        for _ in 0..2 {
+            assert!(keeper.take(&manifest(9, &[9], &[9])).await.is_err());
+        }
+        assert_eq!(snapshots.current().seq(), SnapshotSeq(0));
+    }
 }

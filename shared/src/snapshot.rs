@@ -176,7 +176,6 @@ impl Manifest {
     pub fn sign(&self, keys: &[ssh_key::PrivateKey]) -> Result<String, signed::CannotSign> {
         signed::sign(keys, NAMESPACE, self)
     }
-    }
 
     /// Believes `text` if a pinned key signed it, it is not older than `lowest`, and its time has come and not passed.
     /// `grace` is how long past its end it still serves.
