@@ -7,6 +7,7 @@ pub mod keys;
 pub mod ssh;
 pub mod status;
 
+mod certify;
 mod dialer;
 mod fleet;
 mod limits;
@@ -16,6 +17,7 @@ use config::Config;
 use dialer::Dialer;
 use drawbridge_shared::native::{
     edge_client::{EdgeClient, EdgeFault},
+    host_certificate::Renewal,
     state_dir::{StateDir, StateFault},
     trust::Trust,
 };
@@ -57,10 +59,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFau
     };
     let pace = Pace { poll: config.poll, grace: config.grace };
     let trust = Trust::open(config.edge.trust, &state);
-    let (keeper, keys) = Keeper::open(edge, trust, enrolled.workspace.clone(), state.clone(), pace);
+    let (keeper, keys) = Keeper::open(edge.clone(), trust, enrolled.workspace.clone(), state.clone(), pace);
+    let mut renewal = Renewal::open(edge, certify::PATH, key.public(), state.clone());
+    enrolled.host_certificate.iter().for_each(|certificate| renewal.offer(certificate));
     let board = Board::new(enrolled.workspace.clone(), state);
     let (tasks, loops, end) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
     let ssh = Server::new(key.ssh(), Account::current(), keys.clone());
+    renewal.held().into_iter().for_each(|held| ssh.certify(held.clone()));
+    loops.spawn(certify::run(renewal, ssh.clone(), keys.watch(), stop.clone()));
     let service = Service::new(ssh, keys.clone(), tasks.clone(), end.clone());
     let dialer = Dialer { workspace: enrolled.workspace, key, service, board: board.clone() };
     loops.spawn(keeper.run(stop.clone()));

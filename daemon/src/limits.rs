@@ -57,6 +57,13 @@ pub(crate) const FEED_SILENCE: Duration = Duration::from_secs(30);
 /// The feed is pinged this often.
 pub(crate) const FEED_PING: Duration = Duration::from_secs(10);
 
+/// Keys whose use the edge does not know yet: more than a daemon's connections, so that it is full only when the edge is gone.
+pub(crate) const MAX_USED_KEYS: usize = 20_000;
+/// The edge learns of uses this often.
+pub(crate) const USED_PAUSE: Duration = Duration::from_secs(60);
+/// Uses that the edge could not be told for this long are forgotten.
+pub(crate) const USED_KEEP: Duration = Duration::from_secs(6 * 60 * 60);
+
 /// After its goodbyes a stopping daemon waits this long for agents to part.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
