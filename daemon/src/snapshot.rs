@@ -12,7 +12,7 @@ use crate::{keyset::KeySet, limits::FEED_POLL};
 use drawbridge_shared::{
     backoff::spread,
     native::{clock, edge_client::EdgeClient, refresh::Refresh, trust::Trust},
-    snapshot::Manifest,
+    snapshot::{Manifest, SnapshotFault},
 };
 use feed::Pushed;
 use rand::RngExt;
@@ -22,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 use store::Unsaved;
 use tokio::{sync::watch, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// What logins ask; cheap to clone.
 #[derive(Clone, Debug)]
@@ -109,8 +109,11 @@ impl Keeper {
                 Ok(()) = pushed.live.changed() => continue,
                 Ok(()) = pushed.manifest.changed() => pushed.manifest.borrow_and_update().clone(),
             };
-            let taken = self.take(&manifest).await;
-            self.note(taken);
+            match self.take(&manifest).await {
+                // An answer that was asked for has overtaken it.
+                Err(FetchFault::Snapshot(SnapshotFault::Rollback { offered, held })) => debug!(%offered, %held, "pushed late"),
+                taken => self.note(taken),
+            }
         }
     }
 

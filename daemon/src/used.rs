@@ -120,7 +120,12 @@ fn note(trouble: &mut Option<String>, told: Result<(), EdgeFault>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use drawbridge_shared::token::{Scope, Token};
     use std::time::Duration;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 
@@ -139,6 +144,43 @@ mod tests {
         told.sort_by_key(|key| key.public_key_fingerprint);
         let times: Vec<_> = told.iter().map(|key| key.used_at).collect();
         assert_eq!(times, [later, NOW]);
+        assert_eq!(used.take(), []);
+    }
+
+    /// Takes one request as the edge would, answers with `status`, and returns its body.
+    async fn answer(listener: TcpListener, status: &str) -> String {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        let mut complete = false;
+        while !complete {
+            assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+            complete = request.ends_with(b"}]}");
+        }
+        stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes()).await.unwrap();
+        let text = String::from_utf8(request).unwrap();
+        assert!(text.starts_with("POST /v1/daemon/used HTTP/1.1\r\n"), "{text}");
+        text.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    /// What the edge got, and what the telling came to.
+    async fn told(used: &Used, status: &str) -> (String, Result<(), EdgeFault>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let edge = EdgeClient::new(url, Token::mint(Scope::Daemon, &[1; 32])).unwrap();
+        tokio::join!(answer(listener, status), tell(used, &edge))
+    }
+
+    #[tokio::test]
+    async fn the_edge_is_told_and_told_again_after_a_failure() {
+        let used = Used::default();
+        used.note(&user(1), Fingerprint([1; 32]), clock::now());
+        let (first, failed) = told(&used, "503 Service Unavailable").await;
+        assert!(matches!(failed, Err(EdgeFault::Refused { status: 503, .. })));
+        let (second, done) = told(&used, "204 No Content").await;
+        assert!(done.is_ok());
+        assert_eq!(first, second);
+        let report: UsedKeys = serde_json::from_str(&second).unwrap();
+        assert_eq!((report.used.len(), &report.used[0].user), (1, &user(1)));
         assert_eq!(used.take(), []);
     }
 
