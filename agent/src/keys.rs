@@ -3,6 +3,7 @@
 use crate::ssh::Authorize;
 use drawbridge_shared::{
     authorized_keys::{AuthorizedKeys, DocumentFault, MAX_DOCUMENT},
+    backoff::spread,
     fingerprint::Fingerprint,
     id::{SnapshotSeq, UserId, WorkspaceId},
     native::{
@@ -10,10 +11,12 @@ use drawbridge_shared::{
         edge_client::{EdgeClient, EdgeFault, Fetched},
         refresh::Refresh,
         state_dir::{StateDir, StateFault},
+        trust::Trust,
     },
     signed::TrustRoots,
     time::Timestamp,
 };
+use rand::RngExt;
 use reqwest::header::HeaderValue;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time};
@@ -38,7 +41,7 @@ pub struct Keys {
 #[derive(Debug)]
 pub struct Keeper {
     edge: EdgeClient,
-    trust: TrustRoots,
+    trust: Trust,
     workspace: WorkspaceId,
     state: StateDir,
     held: watch::Sender<Held>,
@@ -102,8 +105,8 @@ impl Authorize for Keys {
 
 impl Keeper {
     /// Starts from the last good document on disk.
-    pub fn open(edge: EdgeClient, trust: TrustRoots, workspace: WorkspaceId, state: StateDir, pace: Pace) -> (Self, Keys) {
-        let document = load(&state, &trust, &workspace).unwrap_or_else(|fault| {
+    pub fn open(edge: EdgeClient, mut trust: Trust, workspace: WorkspaceId, state: StateDir, pace: Pace) -> (Self, Keys) {
+        let document = load(&state, &trust.roots(), &workspace).unwrap_or_else(|fault| {
             warn!(%fault, "the list of keys on disk is not used");
             None
         });
@@ -124,7 +127,7 @@ impl Keeper {
             let last = time::Instant::now();
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = time::sleep(self.interval) => {}
+                () = time::sleep(spread(self.interval, rand::rng().random())) => {}
                 () = self.refresh.wanted(last) => {}
             }
         }
@@ -139,9 +142,10 @@ impl Keeper {
         Ok(())
     }
 
-    fn take(&self, text: &str) -> Result<(), KeysFault> {
+    fn take(&mut self, text: &str) -> Result<(), KeysFault> {
         let lowest = self.held.borrow().as_ref().map_or(SnapshotSeq(0), |document| document.seq);
-        let document = AuthorizedKeys::verify(text, &self.trust, &self.workspace, clock::now(), lowest, Duration::ZERO)?;
+        let document = AuthorizedKeys::verify(text, &self.trust.roots(), &self.workspace, clock::now(), lowest, Duration::ZERO)?;
+        self.trust.follow(&document.signers);
         self.state.write(DOCUMENT, text.as_bytes())?;
         info!(seq = document.seq.0, keys = document.keys.len(), daemons = document.daemons.len(), "list of keys taken");
         self.held.send_replace(Some(Arc::new(document)));
@@ -174,26 +178,44 @@ mod tests {
     use super::*;
     use drawbridge_shared::{
         authorized_keys::AuthorizedKey,
-        native::identity::Identity,
+        native::{identity::Identity, trust::Pinned},
         token::{Scope, Token},
     };
 
-    struct Edge {
-        _root: tempfile::TempDir,
-        key: Identity,
+    struct Agent {
+        root: tempfile::TempDir,
         keeper: Keeper,
         keys: Keys,
     }
 
-    fn edge() -> Edge {
+    /// With the key of seed 1 pinned.
+    fn agent() -> Agent {
         let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("trust"), key(1).public().to_line()).unwrap();
+        let (keeper, keys) = open(&root);
+        Agent { root, keeper, keys }
+    }
+
+    impl Agent {
+        fn restart(&mut self) {
+            (self.keeper, self.keys) = open(&self.root);
+        }
+
+        fn seq(&self) -> Option<u64> {
+            self.keys.watch().borrow().as_ref().map(|document| document.seq.0)
+        }
+    }
+
+    fn open(root: &tempfile::TempDir) -> (Keeper, Keys) {
         let state = StateDir::open(&root.path().join("state")).unwrap();
-        let key = Identity::from_seed(&[1; 32]);
-        let trust = key.public().to_line().parse().unwrap();
+        let trust = Trust::open(Pinned::read(root.path().join("trust")).unwrap(), &state);
         let client = EdgeClient::new("http://127.0.0.1:1".parse().unwrap(), Token::mint(Scope::Agent, &[1; 32])).unwrap();
         let pace = Pace { poll: Duration::from_secs(1), grace: Duration::from_secs(60) };
-        let (keeper, keys) = Keeper::open(client, trust, "796636".parse().unwrap(), state, pace);
-        Edge { _root: root, key, keeper, keys }
+        Keeper::open(client, trust, "796636".parse().unwrap(), state, pace)
+    }
+
+    fn key(seed: u8) -> Identity {
+        Identity::from_seed(&[seed; 32])
     }
 
     fn document(seq: u64, issued_at: Timestamp) -> AuthorizedKeys {
@@ -211,28 +233,59 @@ mod tests {
 
     #[test]
     fn a_good_document_decides_until_its_grace_is_over_and_outlives_a_restart() {
-        let edge = edge();
+        let mut agent = agent();
         let now = clock::now();
-        assert_eq!(edge.keys.user_of(&Fingerprint([1; 32]), now), None);
-        edge.keeper.take(&document(4, now).sign(&[edge.key.ssh()]).unwrap()).unwrap();
-        let user = |after| edge.keys.user_of(&Fingerprint([1; 32]), now.after(Duration::from_secs(after)));
+        assert_eq!(agent.keys.user_of(&Fingerprint([1; 32]), now), None);
+        agent.keeper.take(&document(4, now).sign(&[key(1).ssh()]).unwrap()).unwrap();
+        let user = |after| agent.keys.user_of(&Fingerprint([1; 32]), now.after(Duration::from_secs(after)));
         assert!(user(0).is_some() && user(120).is_some());
         assert!(user(121).is_none());
-        assert!(edge.keys.user_of(&Fingerprint([2; 32]), now).is_none());
-        let again = load(&edge.keeper.state, &edge.keeper.trust, &edge.keeper.workspace).unwrap();
-        assert_eq!(again.unwrap().seq, SnapshotSeq(4));
+        assert!(agent.keys.user_of(&Fingerprint([2; 32]), now).is_none());
+        agent.restart();
+        assert_eq!(agent.seq(), Some(4));
+    }
+
+    #[test]
+    fn a_key_ends_by_itself_while_its_document_goes_on() {
+        let mut agent = agent();
+        let now = clock::now();
+        let mut ending = document(4, now);
+        ending.keys[0].not_after = Some(now.after(Duration::from_secs(30)));
+        agent.keeper.take(&ending.sign(&[key(1).ssh()]).unwrap()).unwrap();
+        let user = |after| agent.keys.user_of(&Fingerprint([1; 32]), now.after(Duration::from_secs(after)));
+        assert!(user(30).is_some());
+        assert!(user(31).is_none());
     }
 
     #[test]
     fn an_older_or_forged_document_changes_nothing() {
-        let edge = edge();
+        let mut agent = agent();
         let now = clock::now();
-        edge.keeper.take(&document(4, now).sign(&[edge.key.ssh()]).unwrap()).unwrap();
-        let older = document(3, now).sign(&[edge.key.ssh()]).unwrap();
-        let forged = document(9, now).sign(&[Identity::from_seed(&[2; 32]).ssh()]).unwrap();
-        for text in [older, forged, "hello".into()] {
-            assert!(matches!(edge.keeper.take(&text), Err(KeysFault::Document(_))));
+        agent.keeper.take(&document(4, now).sign(&[key(1).ssh()]).unwrap()).unwrap();
+        let older = document(3, now).sign(&[key(1).ssh()]).unwrap();
+        let mut announcing = document(9, now);
+        announcing.signers = vec![key(2).public().to_line()];
+        let forged = announcing.sign(&[key(2).ssh()]).unwrap();
+        for text in [older, forged.clone(), "hello".into(), forged] {
+            assert!(matches!(agent.keeper.take(&text), Err(KeysFault::Document(_))));
         }
-        assert_eq!(edge.keys.watch().borrow().as_ref().unwrap().seq, SnapshotSeq(4));
+        assert_eq!(agent.seq(), Some(4));
+    }
+
+    #[test]
+    fn the_edges_key_is_rolled_while_the_agent_restarts() {
+        let mut agent = agent();
+        let now = clock::now();
+        let phases: [&[u8]; 5] = [&[1], &[1, 2], &[2], &[2, 3], &[3]];
+        for (seq, signers) in (1..).zip(phases) {
+            let mut document = document(seq, now);
+            document.signers = signers.iter().map(|seed| key(*seed).public().to_line()).collect();
+            let keys: Vec<_> = signers.iter().map(|seed| key(*seed).ssh()).collect();
+            agent.keeper.take(&document.sign(&keys).unwrap()).unwrap();
+            agent.restart();
+            assert_eq!(agent.seq(), Some(seq), "{signers:?}");
+        }
+        let gone = document(9, now).sign(&[key(2).ssh()]).unwrap();
+        assert!(matches!(agent.keeper.take(&gone), Err(KeysFault::Document(_))), "announced no longer");
     }
 }

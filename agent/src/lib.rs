@@ -7,6 +7,7 @@ pub mod keys;
 pub mod ssh;
 pub mod status;
 
+mod certify;
 mod dialer;
 mod fleet;
 mod limits;
@@ -16,7 +17,9 @@ use config::Config;
 use dialer::Dialer;
 use drawbridge_shared::native::{
     edge_client::{EdgeClient, EdgeFault},
+    host_certificate::Renewal,
     state_dir::{StateDir, StateFault},
+    trust::Trust,
 };
 use enrol::EnrolFault;
 use keys::{Keeper, Pace};
@@ -55,10 +58,15 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFau
         () = stop.cancelled() => return Ok(()),
     };
     let pace = Pace { poll: config.poll, grace: config.grace };
-    let (keeper, keys) = Keeper::open(edge, config.edge.trust, enrolled.workspace.clone(), state.clone(), pace);
+    let trust = Trust::open(config.edge.trust, &state);
+    let (keeper, keys) = Keeper::open(edge.clone(), trust, enrolled.workspace.clone(), state.clone(), pace);
+    let mut renewal = Renewal::open(edge, certify::PATH, key.public(), state.clone());
+    enrolled.host_certificate.iter().for_each(|certificate| renewal.offer(certificate));
     let board = Board::new(enrolled.workspace.clone(), state);
     let (tasks, loops, end) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
     let ssh = Server::new(key.ssh(), Account::current(), keys.clone());
+    renewal.held().into_iter().for_each(|held| ssh.certify(held.clone()));
+    loops.spawn(certify::run(renewal, ssh.clone(), keys.watch(), stop.clone()));
     let service = Service::new(ssh, keys.clone(), tasks.clone(), end.clone());
     let dialer = Dialer { workspace: enrolled.workspace, key, service, board: board.clone() };
     loops.spawn(keeper.run(stop.clone()));

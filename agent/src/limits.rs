@@ -18,7 +18,7 @@ pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const MAX_CONNECTIONS: usize = 512;
 /// Between tries to enrol, with full jitter: from, and to.
 pub(crate) const ENROL_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
-/// Longest `enrolled.json`.
-pub(crate) const MAX_ENROLLED: u64 = 4096;
+/// Longest `enrolled.json`: names, and the first host certificate.
+pub(crate) const MAX_ENROLLED: u64 = 32 * 1024;
 /// At the end, sessions get this long: longer than the SSH server's own disconnect and hang-up graces together.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(8);

@@ -21,9 +21,14 @@ pub use account::Account;
 pub use env::EnvPolicy;
 
 use channels::Channels;
+use config::Settings;
 use drawbridge_shared::{fingerprint::Fingerprint, id::UserId, native::severable::Severable};
 use handler::Connection;
-use russh::{Disconnect, keys::PrivateKey, server};
+use russh::{
+    Disconnect,
+    keys::{Certificate, PrivateKey},
+    server,
+};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
@@ -41,7 +46,7 @@ const PORT: u16 = 22;
 /// Serves inner SSH connections; cheap to clone.
 #[derive(Clone)]
 pub struct Server<A> {
-    config: Arc<server::Config>,
+    config: Settings,
     account: Arc<Account>,
     env: Arc<EnvPolicy>,
     authorizer: A,
@@ -77,13 +82,17 @@ impl Peer {
 impl<A: Authorize> Server<A> {
     /// A server that proves itself with `host_key` and runs programs as `account`.
     pub fn new(host_key: PrivateKey, account: Account, authorizer: A) -> Self {
-        let config = Arc::new(config::config(host_key));
-        Self { config, account: Arc::new(account), env: Arc::default(), authorizer }
+        Self { config: Settings::new(host_key), account: Arc::new(account), env: Arc::default(), authorizer }
     }
 
     /// The same server with another policy for clients' variables.
     pub fn with_env(self, policy: EnvPolicy) -> Self {
         Self { env: Arc::new(policy), ..self }
+    }
+
+    /// Shows `certificate` beside the host key to whoever connects next.
+    pub fn certify(&self, certificate: Certificate) {
+        self.config.certify(certificate);
     }
 
     /// Serves one connection until it ends or `cancel` fires, and its programs until they are hung up.
@@ -120,7 +129,7 @@ impl<A: Authorize> Server<A> {
     {
         let client = connection.peer.client;
         let started = select! {
-            started = server::run_stream(self.config.clone(), stream, connection) => started,
+            started = server::run_stream(self.config.current(), stream, connection) => started,
             () = cancel.cancelled() => return,
         };
         let mut running = match started {

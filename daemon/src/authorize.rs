@@ -4,7 +4,6 @@ use crate::{denial::Denial, keyset::KeySet};
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::{UserId, WorkspaceId},
-    snapshot::key_shard::UserHash,
     time::Timestamp,
 };
 use std::time::Duration;
@@ -42,16 +41,14 @@ impl Gate<'_> {
     /// The same however old the news: what keeps a bridge that lives.
     pub fn member(&self, key: &Fingerprint, workspace: &WorkspaceId) -> Result<UserId, Denial> {
         let users = self.keys.users(key, self.now);
-        let members = self.keys.workspace(workspace).map_or(&[][..], |workspace| &workspace.members);
-        let member = members.iter().find(|member| users.contains(&UserHash::of(member)));
-        member.cloned().ok_or_else(|| Denial::NoAccess(workspace.clone()))
+        self.keys.member(workspace, &users).ok_or_else(|| Denial::NoAccess(workspace.clone()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keyset::tests::{NOW, fingerprint, keyset};
+    use crate::keyset::tests::{NOW, expiring, fingerprint, keyset};
     use drawbridge_shared::snapshot::LIFETIME;
 
     fn gate(keys: &KeySet) -> Gate<'_> {
@@ -66,6 +63,17 @@ mod tests {
         assert_eq!(gate(&keys).enter(&fingerprint(2), &known), Err(Denial::NoAccess(known.clone())));
         assert_eq!(gate(&keys).enter(&fingerprint(3), &known), Err(Denial::NoAccess(known)));
         assert_eq!(gate(&keys).enter(&fingerprint(1), &unknown), Err(Denial::NoAccess(unknown)));
+    }
+
+    #[test]
+    fn a_key_ends_by_itself_at_the_door_and_inside() {
+        let keys = expiring(1, "alice", NOW, "796636");
+        let workspace = "796636".parse().unwrap();
+        let at = |seconds| Gate { now: NOW.after(Duration::from_secs(seconds)), ..gate(&keys) };
+        assert!(at(0).knows(&fingerprint(1)) && at(0).enter(&fingerprint(1), &workspace).is_ok());
+        assert!(!at(1).knows(&fingerprint(1)) && !at(1).holds(&fingerprint(1)));
+        assert_eq!(at(1).enter(&fingerprint(1), &workspace), Err(Denial::NoAccess(workspace.clone())));
+        assert_eq!(at(1).member(&fingerprint(1), &workspace), Err(Denial::NoAccess(workspace)));
     }
 
     #[test]

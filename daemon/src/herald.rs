@@ -1,7 +1,14 @@
 //! Tells agents of snapshots that concern them, so that each asks for its own keys at once and nobody else does.
 
-use crate::{link::Link, registry::Registry, snapshot::Snapshots};
+use crate::{
+    keyset::{Concerned, KeySet},
+    link::Link,
+    registry::Registry,
+    snapshot::Snapshots,
+};
 use drawbridge_shared::tunnel::frame::Frame;
+use std::sync::Arc;
+use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 /// Compares every view with the one before, until `stop`.
@@ -14,12 +21,21 @@ pub(crate) async fn run(snapshots: Snapshots, registry: Registry<Link>, stop: Ca
             changed = views.changed() => if changed.is_err() { return },
         }
         let view = views.borrow_and_update().clone();
-        let touched = told.touched(&view);
-        for (id, link) in registry.all() {
-            if touched.concerns(&id, view.workspace(&id)) {
-                link.say(Frame::KeysChanged { seq: view.seq() });
-            }
-        }
+        tell(&registry, &view, concerned(told, view.clone()).await);
         told = view;
+    }
+}
+
+/// Beside the logins: many changes at once take a while to compare.
+async fn concerned(told: Arc<KeySet>, view: Arc<KeySet>) -> Concerned {
+    let compared = task::spawn_blocking(move || view.concerned(told.touched(&view)));
+    compared.await.unwrap_or(Concerned::All)
+}
+
+fn tell(registry: &Registry<Link>, view: &KeySet, concerned: Concerned) {
+    let news = |link: Link| link.say(Frame::KeysChanged { seq: view.seq() });
+    match concerned {
+        Concerned::All => registry.all().into_iter().for_each(|(_, link)| news(link)),
+        Concerned::These(workspaces) => workspaces.iter().flat_map(|id| registry.of(id)).for_each(news),
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     link::Link,
     registry::Registry,
     snapshot::Snapshots,
+    used::Used,
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
@@ -21,13 +22,14 @@ use drawbridge_shared::{
 };
 use russh::{
     Disconnect,
+    keys::Certificate,
     server::{self, Config, RunningSession},
 };
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::BufReader,
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -44,6 +46,8 @@ pub(crate) struct Hall {
     pub snapshots: Snapshots,
     /// Which workspaces are connected.
     pub registry: Registry<Link>,
+    /// When which keys were used.
+    pub used: Used,
     /// Domains of this region.
     pub domains: Vec<String>,
     /// Past a snapshot's end.
@@ -86,24 +90,24 @@ impl Hall {
         tokens: &Tokens,
     ) -> Self {
         let Tokens { stop, end } = tokens.clone();
-        Self { snapshots, registry, domains, grace, stop, tasks: TaskTracker::new(), end }
+        Self { snapshots, registry, used: Used::default(), domains, grace, stop, tasks: TaskTracker::new(), end }
     }
 }
 
 /// The jump host.
 pub(crate) struct Jump {
     hall: Arc<Hall>,
-    config: Arc<Config>,
+    config: watch::Receiver<Arc<Config>>,
     connections: Arc<Semaphore>,
     pre_auth: Arc<Semaphore>,
 }
 
 impl Jump {
-    /// A jump host whose host key is `identity`.
-    pub(crate) fn new(hall: Hall, identity: &Identity) -> Self {
+    /// A jump host with the face to show.
+    pub(crate) fn new(hall: Hall, face: &Face) -> Self {
         Self {
             hall: Arc::new(hall),
-            config: Arc::new(config(identity)),
+            config: face.config.subscribe(),
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             pre_auth: Arc::new(Semaphore::new(MAX_PRE_AUTH)),
         }
@@ -138,7 +142,7 @@ impl Jump {
             debug!(%peer, "too many connections");
             return;
         };
-        let session = session(self.hall.clone(), self.config.clone(), socket, peer, pre_auth);
+        let session = session(self.hall.clone(), self.config.borrow().clone(), socket, peer, pre_auth);
         self.hall.tasks.spawn(async move {
             session.await;
             drop(connection);
@@ -146,8 +150,29 @@ impl Jump {
     }
 }
 
-fn config(identity: &Identity) -> Config {
+/// What whoever connects next sees of the daemon: its host key, and its certificate once there is one.
+#[derive(Debug)]
+pub(crate) struct Face {
+    identity: Identity,
+    config: watch::Sender<Arc<Config>>,
+}
+
+impl Face {
+    /// Whose host key is `identity`.
+    pub(crate) fn new(identity: Identity, certificate: Option<Certificate>) -> Self {
+        let config = watch::Sender::new(Arc::new(config(&identity, certificate)));
+        Self { identity, config }
+    }
+
+    /// Shows `certificate` from now on.
+    pub(crate) fn show(&self, certificate: Certificate) {
+        self.config.send_replace(Arc::new(config(&self.identity, Some(certificate))));
+    }
+}
+
+fn config(identity: &Identity, certificate: Option<Certificate>) -> Config {
     Config {
+        certificates: certificate.into_iter().collect(),
         window_size: INFLOW.first_window,
         // Data is taken in the handler; this queue only sees a channel's events.
         channel_buffer_size: 1,

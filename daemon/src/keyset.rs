@@ -1,29 +1,35 @@
 //! One verified snapshot, ready to be asked: shards by number, replaced one by one as they change.
 
+mod touched;
+mod workspaces;
+
+pub use touched::{Concerned, Touched};
+
 use bytes::Bytes;
 use drawbridge_shared::{
     fingerprint::Fingerprint,
-    id::{SnapshotSeq, WorkspaceId},
+    id::{SnapshotSeq, UserId, WorkspaceId},
     native::identity::PublicIdentity,
     snapshot::{
         Family, Manifest, ShardRef, SnapshotFault,
         directory::{self, DaemonEntry},
         key_shard::{self, KeyShard, UserHash},
-        workspace_shard::{self, Workspace},
+        workspace_shard,
     },
     time::Timestamp,
 };
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
+use workspaces::Workspaces;
 
 /// The content of one shard.
 #[derive(Debug)]
 enum Content {
     Keys(KeyShard<Bytes>),
-    Workspaces(HashMap<WorkspaceId, Workspace>),
+    Workspaces(Workspaces),
     Daemons(Vec<DaemonEntry>),
 }
 
@@ -47,16 +53,12 @@ impl Shard {
         reference.check(&bytes)?;
         let content = match reference.family {
             Family::Keys => KeyShard::open(reference.id, bytes).map(Content::Keys),
-            Family::Workspaces => workspace_shard::open(reference.id, &bytes).map(by_id),
+            Family::Workspaces => Workspaces::open(reference.id, &bytes).map(Content::Workspaces),
             Family::Daemons => directory::open(&bytes).map(Content::Daemons),
         };
         let content = content.ok_or(SnapshotFault::BrokenShard(reference.sha256))?;
         Ok(Self { reference, content })
     }
-}
-
-fn by_id(workspaces: Vec<Workspace>) -> Content {
-    Content::Workspaces(workspaces.into_iter().map(|workspace| (workspace.id.clone(), workspace)).collect())
 }
 
 impl KeySet {
@@ -82,6 +84,11 @@ impl KeySet {
         self.manifest.as_ref().map_or(SnapshotSeq(0), |manifest| manifest.seq)
     }
 
+    /// The edge's signing keys, as it announces them.
+    pub fn signers(&self) -> &[String] {
+        self.manifest.as_ref().map_or(&[], |manifest| &manifest.signers)
+    }
+
     /// When it was signed.
     pub fn issued_at(&self) -> Option<Timestamp> {
         self.manifest.as_ref().map(|manifest| manifest.issued_at)
@@ -105,30 +112,14 @@ impl KeySet {
         }
     }
 
-    /// The workspace of that name.
-    pub fn workspace(&self, id: &WorkspaceId) -> Option<&Workspace> {
-        match self.content(Family::Workspaces, workspace_shard::shard_of(id)) {
-            Some(Content::Workspaces(workspaces)) => workspaces.get(id),
-            _ => None,
-        }
+    /// Which of `users` is a member of that workspace.
+    pub fn member(&self, id: &WorkspaceId, users: &[UserHash]) -> Option<UserId> {
+        self.workspaces(id)?.member(id, users)
     }
 
     /// The key that proves a tunnel to be that workspace's.
     pub fn agent_key(&self, id: &WorkspaceId) -> Option<PublicIdentity> {
-        PublicIdentity::from_line(self.workspace(id)?.agent_key.as_deref()?).ok()
-    }
-
-    /// What differs between this view and the `next` one.
-    pub fn touched(&self, next: &Self) -> Touched {
-        let places: HashSet<_> = self.shards.keys().chain(next.shards.keys()).collect();
-        let mut touched = Touched::default();
-        for at in places {
-            match (self.shards.get(at), next.shards.get(at)) {
-                (Some(old), Some(new)) if old.reference == new.reference => {}
-                (old, new) => touched.note(old.map(|shard| &shard.content), new.map(|shard| &shard.content)),
-            }
-        }
-        touched
+        self.workspaces(id)?.agent_key(id)
     }
 
     /// The directory of daemons.
@@ -136,6 +127,13 @@ impl KeySet {
         match self.content(Family::Daemons, 0) {
             Some(Content::Daemons(daemons)) => daemons,
             _ => &[],
+        }
+    }
+
+    fn workspaces(&self, id: &WorkspaceId) -> Option<&Workspaces> {
+        match self.content(Family::Workspaces, workspace_shard::shard_of(id)) {
+            Some(Content::Workspaces(workspaces)) => Some(workspaces),
+            _ => None,
         }
     }
 
@@ -148,37 +146,6 @@ impl KeySet {
     }
 }
 
-/// Whom a new view concerns.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Touched {
-    users: HashSet<UserHash>,
-    workspaces: HashSet<WorkspaceId>,
-    directory: bool,
-}
-
-impl Touched {
-    /// Whether the agent of `workspace`, as it now is, has something new to know.
-    pub fn concerns(&self, id: &WorkspaceId, workspace: Option<&Workspace>) -> bool {
-        let members = workspace.map_or(&[][..], |workspace| &workspace.members);
-        self.directory || self.workspaces.contains(id) || members.iter().any(|user| self.users.contains(&UserHash::of(user)))
-    }
-
-    fn note(&mut self, old: Option<&Content>, new: Option<&Content>) {
-        match (old, new) {
-            (Some(Content::Keys(old)), Some(Content::Keys(new))) => self.users.extend(old.changed_users(new)),
-            (Some(Content::Keys(shard)), None) | (None, Some(Content::Keys(shard))) => self.users.extend(shard.all_users()),
-            (Some(Content::Workspaces(old)), Some(Content::Workspaces(new))) => {
-                let differing = old.keys().chain(new.keys()).filter(|id| old.get(id) != new.get(id));
-                self.workspaces.extend(differing.cloned());
-            }
-            (Some(Content::Workspaces(all)), None) | (None, Some(Content::Workspaces(all))) => {
-                self.workspaces.extend(all.keys().cloned())
-            }
-            _ => self.directory = true,
-        }
-    }
-}
-
 const fn place(reference: &ShardRef) -> (Family, u8) {
     (reference.family, reference.id)
 }
@@ -186,6 +153,7 @@ const fn place(reference: &ShardRef) -> (Family, u8) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use drawbridge_shared::snapshot::workspace_shard::Workspace;
 
     pub(crate) const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 
@@ -215,6 +183,15 @@ pub(crate) mod tests {
         KeySet::default().next(manifest, shards).unwrap()
     }
 
+    /// One key that is `user`'s until `end`, in one workspace.
+    pub(crate) fn expiring(byte: u8, user: &str, end: Timestamp, workspace: &str) -> KeySet {
+        let base = keyset(&[], &[(workspace, &[user])]);
+        let row = key_shard::row(&fingerprint(byte), &user.parse().unwrap(), Some(end));
+        let shard = shard(Family::Keys, byte, key_shard::build(vec![row]));
+        let references = base.references().copied().chain([shard.reference]).collect();
+        base.next(Manifest::new(SnapshotSeq(2), NOW, references), vec![shard]).unwrap()
+    }
+
     #[test]
     fn a_change_replaces_one_shard_and_keeps_the_others() {
         let old = keyset(&[(1, "alice"), (2, "bob")], &[]);
@@ -226,21 +203,6 @@ pub(crate) mod tests {
         let new = old.next(manifest, vec![changed]).unwrap();
         assert_eq!(new.users(&fingerprint(1), NOW).len(), 1);
         assert_eq!(new.users(&fingerprint(2), NOW), [UserHash::of(&"carol".parse().unwrap())]);
-    }
-
-    #[test]
-    fn a_change_concerns_its_workspaces_only() {
-        let workspaces: &[(&str, &[&str])] = &[("1", &["alice"]), ("2", &["bob"])];
-        let old = keyset(&[(1, "alice"), (2, "bob")], workspaces);
-        let concerned = |new: &KeySet| {
-            let touched = old.touched(new);
-            ["1", "2"].map(|id| id.parse().unwrap()).map(|id| touched.concerns(&id, new.workspace(&id)))
-        };
-        assert_eq!(concerned(&keyset(&[(1, "alice"), (2, "bob")], workspaces)), [false, false]);
-        assert_eq!(concerned(&keyset(&[(1, "alice")], workspaces)), [false, true]);
-        assert_eq!(concerned(&keyset(&[(1, "alice"), (2, "bob"), (3, "alice")], workspaces)), [true, false]);
-        assert_eq!(concerned(&keyset(&[(1, "alice"), (2, "bob")], &[("1", &["alice", "bob"]), ("2", &["bob"])])), [true, false]);
-        assert_eq!(concerned(&keyset(&[(1, "alice"), (2, "bob")], &[("1", &["alice"])])), [false, true]);
     }
 
     #[test]

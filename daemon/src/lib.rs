@@ -9,20 +9,24 @@ pub mod link;
 pub mod registry;
 pub mod snapshot;
 
+mod certify;
 mod herald;
 mod jump;
 mod limits;
 mod listener;
+mod used;
 
 use config::Config;
 use drawbridge_shared::native::{
     edge_client::{EdgeClient, EdgeFault},
+    host_certificate::Renewal,
     identity::PublicIdentity,
     quic::{Acceptor, QuicFault},
     state_dir::{StateDir, StateFault},
+    trust::Trust,
 };
 use drawbridge_shared::tunnel::frame::Reason;
-use jump::{Hall, Jump};
+use jump::{Face, Hall, Jump};
 use limits::FAREWELL;
 use link::Link;
 use listener::Listener;
@@ -33,6 +37,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::{net::TcpListener, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
+use used::Used;
 
 /// File of the state folder that holds the daemon's identity.
 const IDENTITY: &str = "identity";
@@ -41,6 +46,10 @@ const LISTENING: &str = "listening.json";
 
 /// A daemon that owns its sockets and has not begun.
 pub struct Daemon {
+    edge: EdgeClient,
+    renewal: Renewal,
+    face: Face,
+    used: Used,
     jump: Jump,
     door: TcpListener,
     listener: Listener,
@@ -107,12 +116,32 @@ impl Daemon {
             Acceptor::bind(config.listen_tunnel, &identity).map_err(|fault| BindFault::Tunnel(config.listen_tunnel, fault))?;
         let listening = Listening { ssh: door.local_addr()?, tunnel: acceptor.local_addr()? };
         let edge = EdgeClient::new(config.edge.url, config.edge.token)?;
-        let (keeper, snapshots) = Keeper::open(edge, config.edge.trust, Store::open(&state)?, config.poll);
+        let trust = Trust::open(config.edge.trust, &state);
+        let (keeper, snapshots) = Keeper::open(edge.clone(), trust, Store::open(&state)?, config.poll);
         let registry = Registry::default();
         let listener = Listener::new(acceptor.clone(), identity.public(), snapshots.clone(), registry.clone());
         let hall = Hall::new(snapshots.clone(), registry.clone(), config.domains, config.grace, &tokens);
-        let jump = Jump::new(hall, &identity);
-        Ok(Self { jump, door, listener, acceptor, keeper, snapshots, registry, state, listening, drain: config.drain, tokens })
+        let used = hall.used.clone();
+        let renewal = Renewal::open(edge.clone(), certify::PATH, identity.public(), state.clone());
+        let face = Face::new(identity, renewal.held().cloned());
+        let jump = Jump::new(hall, &face);
+        Ok(Self {
+            edge,
+            renewal,
+            face,
+            used,
+            jump,
+            door,
+            listener,
+            acceptor,
+            keeper,
+            snapshots,
+            registry,
+            state,
+            listening,
+            drain: config.drain,
+            tokens,
+        })
     }
 
     /// Where it listens.
@@ -122,10 +151,28 @@ impl Daemon {
 
     /// Serves until told to stop, then until its sessions have ended or were ended.
     pub async fn run(self) -> Result<(), StateFault> {
-        let Self { jump, door, listener, acceptor, keeper, snapshots, registry, state, listening, drain, tokens } = self;
+        let Self {
+            edge,
+            renewal,
+            face,
+            used,
+            jump,
+            door,
+            listener,
+            acceptor,
+            keeper,
+            snapshots,
+            registry,
+            state,
+            listening,
+            drain,
+            tokens,
+        } = self;
         let (loops, tunnels) = (TaskTracker::new(), TaskTracker::new());
         let sessions = jump.tasks();
         let kept = CancellationToken::new();
+        loops.spawn(certify::run(renewal, face, snapshots.watch(), tokens.stop.clone()));
+        loops.spawn(used::report(used, edge, kept.clone()));
         loops.spawn(herald::run(snapshots, registry.clone(), tokens.stop.clone()));
         loops.spawn(keeper.run(kept.clone()));
         loops.spawn(listener.run(tunnels.clone(), tokens.stop.clone()));

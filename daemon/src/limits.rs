@@ -46,12 +46,23 @@ pub(crate) const CONTROL_QUEUE: usize = 16;
 
 /// Shards fetched at a time.
 pub(crate) const PARALLEL_SHARDS: usize = 16;
-/// Back-off of the feed: from, and to.
-pub(crate) const FEED_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// Threads that read, hash and sync shards: a disk takes several writes at a time, and the rest is two cores' work.
+pub(crate) const DISK_THREADS: usize = 8;
+/// Back-off of the feed: from, and to. All daemons lose an edge that restarts at once, so the first wait spreads them too.
+pub(crate) const FEED_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// While the feed is up the edge is asked this seldom: only to notice a feed that is up and says nothing.
+pub(crate) const FEED_POLL: Duration = Duration::from_secs(30);
 /// A feed that says nothing for this long, pongs included, is dead.
 pub(crate) const FEED_SILENCE: Duration = Duration::from_secs(30);
 /// The feed is pinged this often.
 pub(crate) const FEED_PING: Duration = Duration::from_secs(10);
+
+/// Keys whose use the edge does not know yet: more than a daemon's connections, so that it is full only when the edge is gone.
+pub(crate) const MAX_USED_KEYS: usize = 20_000;
+/// The edge learns of uses this often.
+pub(crate) const USED_PAUSE: Duration = Duration::from_secs(60);
+/// Uses that the edge could not be told for this long are forgotten.
+pub(crate) const USED_KEEP: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// After its goodbyes a stopping daemon waits this long for agents to part.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);

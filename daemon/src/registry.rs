@@ -69,6 +69,15 @@ impl<T: Clone> Registry<T> {
         self.lock().workspaces.get(workspace)?.back().map(|entry| entry.tunnel.clone())
     }
 
+    /// All tunnels of `workspace`.
+    pub fn of(&self, workspace: &WorkspaceId) -> Vec<T> {
+        let table = self.lock();
+        table
+            .workspaces
+            .get(workspace)
+            .map_or_else(Vec::new, |entries| entries.iter().map(|entry| entry.tunnel.clone()).collect())
+    }
+
     /// All tunnels with their workspaces.
     pub fn all(&self) -> Vec<(WorkspaceId, T)> {
         let table = self.lock();
@@ -135,6 +144,7 @@ mod tests {
         let first = registry.register(&workspace(), "first").registration;
         let second = registry.register(&workspace(), "second").registration;
         assert_eq!(registry.active(&workspace()), Some("second"));
+        assert_eq!(registry.of(&workspace()), ["first", "second"]);
         drop(second);
         assert_eq!(registry.active(&workspace()), Some("first"));
         drop(first);

@@ -1,4 +1,5 @@
-//! Waiting between tries: full jitter, doubling to a ceiling, forgotten after a stable minute. Pure: time and chance are arguments.
+//! Waiting that spreads a herd: between tries (full jitter, doubling to a ceiling, forgotten after a stable minute) and
+//! between regular calls. Pure: time and chance are arguments.
 
 use std::time::Duration;
 
@@ -30,6 +31,11 @@ impl Backoff {
     }
 }
 
+/// `span`, a quarter shorter to a quarter longer: callers that began together drift apart. `chance` is uniform in 0..1.
+pub fn spread(span: Duration, chance: f64) -> Duration {
+    span.mul_f64(0.75 + chance.clamp(0.0, 1.0) / 2.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +49,12 @@ mod tests {
         let waits: Vec<_> = (0..9).map(|_| backoff.after(Duration::ZERO, 1.0).as_millis()).collect();
         assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]);
         (0..100).for_each(|_| assert!(backoff.after(Duration::ZERO, 1.0) <= CEILING));
+    }
+
+    #[test]
+    fn regular_calls_drift_apart() {
+        let spans = [0.0, 0.5, 1.0].map(|chance| spread(Duration::from_secs(4), chance).as_secs());
+        assert_eq!(spans, [3, 4, 5]);
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! What only native targets have: QUIC and TLS, control frames over any stream, the state folder, the clock.
+//! What only native targets have: QUIC and TLS, control frames over any stream, the state folder and what is kept in it, the clock.
 
 pub mod backlog;
 pub mod clock;
 pub mod control;
 pub mod edge_client;
+pub mod host_certificate;
 pub mod identity;
 pub mod log;
 pub mod options;
@@ -13,4 +14,5 @@ pub mod severable;
 pub mod ssh;
 pub mod state_dir;
 pub mod tls;
+pub mod trust;
 pub mod tunnel;

@@ -167,6 +167,11 @@ impl Manifest {
         Self { signers, ..self }
     }
 
+    /// The entity tag under which the edge serves manifest `seq`: whoever was pushed it needs not fetch it again.
+    pub fn etag(seq: SnapshotSeq) -> String {
+        format!("\"{seq}\"")
+    }
+
     /// Signs it with the edge's keys.
     pub fn sign(&self, keys: &[ssh_key::PrivateKey]) -> Result<String, signed::CannotSign> {
         signed::sign(keys, NAMESPACE, self)

@@ -1,6 +1,7 @@
 //! End-to-end tests: the real Worker under workerd, daemon and agent as processes, the real `ssh`.
 
 mod agents;
+mod certificates;
 mod front_door;
 mod jump;
 mod keys_api;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     }
     let tests = [
         login::TESTS,
+        certificates::TESTS,
         session::TESTS,
         transfer::TESTS,
         jump::TESTS,

@@ -39,6 +39,12 @@ impl Api {
         answer(self.http.post(self.url(path)).header("Authorization", self.bearer()).send_json(body), path)
     }
 
+    /// `POST path` with lines of JSON.
+    pub fn post_lines(&self, path: &str, lines: &str) -> Result<Answer> {
+        let request = self.http.post(self.url(path)).header("Authorization", self.bearer());
+        answer(request.header("Content-Type", "application/x-ndjson").send(lines), path)
+    }
+
     /// `PUT path` with a JSON body.
     pub fn put(&self, path: &str, body: &impl Serialize) -> Result<Answer> {
         answer(self.http.put(self.url(path)).header("Authorization", self.bearer()).send_json(body), path)

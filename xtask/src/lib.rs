@@ -1,6 +1,7 @@
 //! Builds, runs and checks Drawbridge: what `cargo xtask` does, as a library for the end-to-end tests too.
 
 pub mod api;
+pub mod bench;
 pub mod build;
 pub mod dev;
 pub mod interrupt;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, process::ExitCode};
-use xtask::{build, dev, lint, openapi, root, setup, stack, test, wasm};
+use xtask::{bench, build, dev, lint, openapi, root, setup, stack, test, wasm};
 
 /// Build, run and check Drawbridge.
 #[derive(Parser)]
@@ -30,6 +30,15 @@ enum Command {
         /// Passed on to `cargo test`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
+    },
+    /// Measure, and write what was measured to bench/results
+    Bench {
+        /// What is measured
+        #[arg(value_enum)]
+        what: bench::What,
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
     },
     /// Print a new token, for the secret that starts an edge
     Token {
@@ -63,6 +72,7 @@ fn main() -> ExitCode {
         Command::BuildEdge => setup::run(root).and_then(|()| wasm::build(root)).map(|_| ExitCode::SUCCESS),
         Command::Dev(options) => dev::dev(root, options),
         Command::Test { arguments } => test::test(root, &arguments),
+        Command::Bench { what, json } => bench::bench(root, what, json),
         Command::Token { scope } => print_token(scope),
         Command::Lint => lint::lint(root),
     };

@@ -231,6 +231,7 @@ fn start_daemon(programs: &Programs, dir: &Path, edge: &Edge, api: &Api) -> Resu
     let mut process = Process::start("the daemon", &mut command, &files::log(dir, "daemon"), Signal::TERM)?;
     let listening = process.until("listening", READY, || listening(&state))?;
     let (ssh, tunnel) = (port(&listening["ssh"])?, port(&listening["tunnel"])?);
+    api.put(&format!("/api/operator/regions/{REGION}"), &json!({"hosts": ["127.0.0.1"], "port": ssh}))?.ok()?;
     let body = json!({"identity": identity.trim(), "region": REGION, "addresses": [format!("127.0.0.1:{tunnel}")]});
     api.put("/api/operator/daemons/local-1", &body)?.ok()?;
     Ok(Daemon { process, port: ssh })

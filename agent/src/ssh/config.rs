@@ -2,11 +2,40 @@
 
 use super::limits;
 use drawbridge_shared::native::ssh;
-use russh::{keys::PrivateKey, server::Config};
+use russh::{
+    keys::{Certificate, PrivateKey},
+    server::Config,
+};
+use std::sync::Arc;
+use tokio::sync::watch;
 
-/// The settings of a server that owns `host_key`.
-pub(super) fn config(host_key: PrivateKey) -> Config {
+/// The settings of the next connection; those that run keep theirs. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Settings {
+    host_key: Arc<PrivateKey>,
+    current: Arc<watch::Sender<Arc<Config>>>,
+}
+
+impl Settings {
+    /// Of a server that owns `host_key` and has no certificate yet.
+    pub(super) fn new(host_key: PrivateKey) -> Self {
+        let first = Arc::new(config(&host_key, None));
+        Self { host_key: Arc::new(host_key), current: Arc::new(watch::Sender::new(first)) }
+    }
+
+    /// Shows `certificate` beside the plain key.
+    pub(super) fn certify(&self, certificate: Certificate) {
+        self.current.send_replace(Arc::new(config(&self.host_key, Some(certificate))));
+    }
+
+    pub(super) fn current(&self) -> Arc<Config> {
+        self.current.borrow().clone()
+    }
+}
+
+fn config(host_key: &PrivateKey, certificate: Option<Certificate>) -> Config {
     Config {
+        certificates: certificate.into_iter().collect(),
         max_auth_attempts: limits::AUTH_ATTEMPTS,
         window_size: limits::INFLOW.first_window,
         maximum_packet_size: limits::PACKET,
@@ -14,6 +43,6 @@ pub(super) fn config(host_key: PrivateKey) -> Config {
         event_buffer_size: limits::OUTBOUND_MESSAGES,
         keepalive_interval: Some(limits::KEEPALIVE),
         keepalive_max: limits::KEEPALIVE_UNANSWERED,
-        ..ssh::config(host_key)
+        ..ssh::config(host_key.clone())
     }
 }

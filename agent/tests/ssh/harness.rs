@@ -30,6 +30,7 @@ pub(crate) const NAME: &str = "dev";
 pub(crate) struct Workspace {
     dir: TempDir,
     port: u16,
+    server: Server<Members>,
     stop: CancellationToken,
     connections: TaskTracker,
 }
@@ -66,8 +67,8 @@ impl Workspace {
         let server = Server::new(host, account, members);
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
-        connections.spawn(accept(listener, server, stop.clone()));
-        Self { dir, port, stop, connections }
+        connections.spawn(accept(listener, server.clone(), stop.clone()));
+        Self { dir, port, server, stop, connections }
     }
 
     /// A file or folder of the test.
@@ -78,6 +79,11 @@ impl Workspace {
     /// The home folder of the account.
     pub(crate) fn home(&self, name: &str) -> PathBuf {
         self.path("home").join(name)
+    }
+
+    /// The server itself.
+    pub(crate) fn server(&self) -> &Server<impl Authorize + use<>> {
+        &self.server
     }
 
     /// Where the server listens.

@@ -12,6 +12,7 @@ use drawbridge_shared::{
     id::{UserId, WorkspaceId},
     native::{
         backlog::Outlet,
+        clock,
         tunnel::{Stream, TunnelReader, TunnelWriter},
     },
     target,
@@ -58,6 +59,7 @@ async fn serve(hall: &Hall, request: &Request, channel: Channel) {
     match reach(hall, request).await {
         Ok((user, workspace, stream)) => {
             info!(trace = %request.trace_id, peer = %request.peer, %user, key = %request.key, %workspace, "open");
+            hall.used.note(&user, request.key, clock::now());
             channel.reply.accept().await;
             // A key that is nobody's any more ends the whole connection, which can say why: closing here would outrun it.
             let denied =

@@ -1,4 +1,4 @@
-//! Follows the edge's feed: one manifest a frame, the newest wins; polling goes on beside it.
+//! Follows the edge's feed: the current manifest as the first frame, then one a change; the newest wins.
 
 use crate::limits::{FEED_PING, FEED_RETRY, FEED_SILENCE};
 use drawbridge_shared::{
@@ -8,7 +8,7 @@ use drawbridge_shared::{
 };
 use futures_util::{SinkExt, StreamExt};
 use rand::RngExt;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpStream, sync::watch, time};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
@@ -32,8 +32,33 @@ enum FeedFault {
     Closed,
 }
 
+/// Where the feed leaves what it brings.
+#[derive(Debug)]
+pub(super) struct Push {
+    /// The newest manifest.
+    pub(super) manifest: watch::Sender<Arc<str>>,
+    /// Whether more may come: it is up, and has said at least what is current.
+    pub(super) live: watch::Sender<bool>,
+}
+
+/// What the feed brought.
+#[derive(Debug)]
+pub(super) struct Pushed {
+    /// The newest manifest.
+    pub(super) manifest: watch::Receiver<Arc<str>>,
+    /// Whether more may come.
+    pub(super) live: watch::Receiver<bool>,
+}
+
+/// Nothing yet.
+pub(super) fn channel() -> (Push, Pushed) {
+    let (manifest, newest) = watch::channel("".into());
+    let (live, lives) = watch::channel(false);
+    (Push { manifest, live }, Pushed { manifest: newest, live: lives })
+}
+
 /// Hands every pushed manifest to `push` until `stop`.
-pub(super) async fn follow(edge: EdgeClient, push: watch::Sender<String>, stop: CancellationToken) {
+pub(super) async fn follow(edge: EdgeClient, push: Push, stop: CancellationToken) {
     let mut backoff = Backoff::new(FEED_RETRY.0, FEED_RETRY.1);
     loop {
         let begun = time::Instant::now();
@@ -41,6 +66,7 @@ pub(super) async fn follow(edge: EdgeClient, push: watch::Sender<String>, stop: 
             () = stop.cancelled() => return,
             Err(fault) = listen(&edge, &push) => debug!(%fault, "the feed broke off"),
         }
+        push.live.send_if_modified(std::mem::take);
         let wait = backoff.after(begun.elapsed(), rand::rng().random());
         tokio::select! {
             () = stop.cancelled() => return,
@@ -49,7 +75,7 @@ pub(super) async fn follow(edge: EdgeClient, push: watch::Sender<String>, stop: 
     }
 }
 
-async fn listen(edge: &EdgeClient, push: &watch::Sender<String>) -> Result<std::convert::Infallible, FeedFault> {
+async fn listen(edge: &EdgeClient, push: &Push) -> Result<std::convert::Infallible, FeedFault> {
     let mut socket = connect(edge).await?;
     let mut ping = time::interval(FEED_PING);
     let mut heard = time::Instant::now();
@@ -83,10 +109,11 @@ async fn ask(socket: &mut Socket, silence: Duration) -> Result<(), FeedFault> {
     Ok(socket.send(Message::text("ping")).await?)
 }
 
-fn receive(message: Message, push: &watch::Sender<String>) -> Result<(), FeedFault> {
+fn receive(message: Message, push: &Push) -> Result<(), FeedFault> {
     match message {
         Message::Text(text) if text.as_str() != "pong" => {
-            push.send_replace(text.as_str().to_owned());
+            push.manifest.send_replace(text.as_str().into());
+            push.live.send_if_modified(|live| !std::mem::replace(live, true));
             Ok(())
         }
         Message::Close(_) => Err(FeedFault::Closed),

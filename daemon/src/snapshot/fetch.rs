@@ -17,6 +17,7 @@ use drawbridge_shared::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::header::HeaderValue;
 use std::time::Duration;
+use tokio::task;
 
 /// Why there is no new view.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub(super) struct Next {
     pub(super) view: KeySet,
     pub(super) fresh: Vec<(ShardRef, Bytes)>,
 }
+
+/// A shard that came and was checked.
+type Fresh = (Shard, (ShardRef, Bytes));
 
 /// The manifest's text and its ETag, unless the held one is current.
 pub(super) async fn manifest(
@@ -65,17 +69,20 @@ pub(super) async fn view(
         return Ok(None);
     }
     let missing = held.missing(&manifest);
-    let fetches = missing.into_iter().map(|reference| blob(edge, reference));
-    let fresh: Vec<_> = stream::iter(fetches).buffer_unordered(PARALLEL_SHARDS).try_collect().await?;
-    let shards = fresh.iter().map(|(reference, bytes)| Shard::open(*reference, bytes.clone()));
-    let view = held.next(manifest, shards.collect::<Result<_, _>>()?)?;
-    Ok(Some(Next { view, fresh }))
+    let fetches = missing.into_iter().map(|reference| shard(edge, reference));
+    let fetched: Vec<Fresh> = stream::iter(fetches).buffer_unordered(PARALLEL_SHARDS).try_collect().await?;
+    let (shards, fresh) = fetched.into_iter().unzip();
+    Ok(Some(Next { view: held.next(manifest, shards)?, fresh }))
 }
 
-async fn blob(edge: &EdgeClient, reference: ShardRef) -> Result<(ShardRef, Bytes), FetchFault> {
+/// Hashed and read on a thread of its own, so that many go on at once and logins beside them.
+async fn shard(edge: &EdgeClient, reference: ShardRef) -> Result<Fresh, FetchFault> {
     let path = format!("v1/snapshot/blob/{}", reference.sha256);
-    match edge.get(&path, None, reference.length as usize).await? {
-        Fetched::New { body, .. } => Ok((reference, body)),
-        Fetched::Unchanged => Err(EdgeFault::Unreadable.into()),
-    }
+    let Fetched::New { body, .. } = edge.get(&path, None, reference.length as usize).await? else {
+        return Err(EdgeFault::Unreadable.into());
+    };
+    let bytes = body.clone();
+    let opened = task::spawn_blocking(move || Shard::open(reference, bytes)).await;
+    let shard = opened.map_err(|_| SnapshotFault::BrokenShard(reference.sha256))??;
+    Ok((shard, (reference, body)))
 }

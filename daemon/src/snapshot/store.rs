@@ -1,21 +1,58 @@
 //! The last good snapshot on disk, believed again only after every check.
 
-use crate::keyset::{KeySet, Shard};
+use crate::{
+    keyset::{KeySet, Shard},
+    limits::DISK_THREADS,
+};
 use bytes::Bytes;
 use drawbridge_shared::{
     id::SnapshotSeq,
     native::state_dir::{StateDir, StateFault},
     signed::TrustRoots,
-    snapshot::{MAX_MANIFEST, MAX_SHARD, Manifest, ShardRef, SnapshotFault},
+    snapshot::{BlobHash, MAX_MANIFEST, MAX_SHARD, Manifest, ShardRef, SnapshotFault},
     time::Timestamp,
 };
-use std::{collections::HashSet, fs, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fs, panic, thread,
+    time::Duration,
+};
 
 const MANIFEST: &str = "manifest";
 
 /// A folder with one manifest and its shards, each named by its hash.
 #[derive(Debug)]
-pub struct Store(StateDir);
+pub struct Store {
+    folder: StateDir,
+    /// What is there as far as it was written or checked by this process.
+    held: HashSet<BlobHash>,
+}
+
+/// A manifest, and those of its shards that came with it.
+#[derive(Debug)]
+pub(super) struct Unsaved {
+    /// As it was signed.
+    pub(super) manifest: String,
+    /// All that it names.
+    pub(super) named: HashSet<BlobHash>,
+    /// The bytes of some.
+    pub(super) shards: HashMap<BlobHash, Bytes>,
+}
+
+impl Unsaved {
+    /// `manifest`, which describes `view`, and the `fresh` shards.
+    pub(super) fn new(manifest: &str, view: &KeySet, fresh: Vec<(ShardRef, Bytes)>) -> Self {
+        let shards = fresh.into_iter().map(|(reference, bytes)| (reference.sha256, bytes)).collect();
+        Self { manifest: manifest.to_owned(), named: view.references().map(|reference| reference.sha256).collect(), shards }
+    }
+
+    /// With the shards of an `older` one that never got to disk and are named still.
+    pub(super) fn after(mut self, older: Self) -> Self {
+        let needed = older.shards.into_iter().filter(|(hash, _)| self.named.contains(hash));
+        self.shards.extend(needed);
+        self
+    }
+}
 
 /// The state on disk is not used.
 #[derive(Debug, thiserror::Error)]
@@ -34,111 +71,161 @@ pub(super) enum LoadFault {
 impl Store {
     /// In its own folder below the daemon's state.
     pub fn open(state: &StateDir) -> Result<Self, StateFault> {
-        StateDir::open(&state.path("snapshot")).map(Self)
+        let folder = StateDir::open(&state.path("snapshot"))?;
+        Ok(Self { folder, held: HashSet::new() })
     }
 
     /// What was saved last; empty where nothing was. One past its end is loaded too: its number guards against
     /// rollback, and whether it still decides is asked at every login.
-    pub(super) fn load(&self, trust: &TrustRoots, now: Timestamp) -> Result<KeySet, LoadFault> {
-        let Some(text) = self.0.read(MANIFEST, MAX_MANIFEST as u64)? else { return Ok(KeySet::default()) };
+    pub(super) fn load(&mut self, trust: &TrustRoots, now: Timestamp) -> Result<KeySet, LoadFault> {
+        let Some(text) = self.folder.read(MANIFEST, MAX_MANIFEST as u64)? else { return Ok(KeySet::default()) };
         let text = String::from_utf8_lossy(&text);
         let manifest = Manifest::verify(&text, trust, now, SnapshotSeq(0), Duration::MAX)?;
-        let shards = manifest.shards.iter().map(|reference| self.shard(*reference)).collect::<Result<_, _>>()?;
-        Ok(KeySet::default().next(manifest, shards)?)
+        let shards = in_parallel(&manifest.shards, |reference| self.shard(*reference))?;
+        let view = KeySet::default().next(manifest, shards)?;
+        self.held = view.references().map(|reference| reference.sha256).collect();
+        self.sweep();
+        Ok(view)
     }
 
-    /// Shards first, so that a manifest on disk always finds its own.
-    pub(super) fn save(&self, manifest: &str, fresh: &[(ShardRef, Bytes)]) -> Result<(), StateFault> {
-        for (reference, bytes) in fresh {
-            self.0.write(&reference.sha256.to_string(), bytes)?;
+    /// Shards first, so that a manifest on disk always finds its own; what it does not name goes last.
+    pub(super) fn save(&mut self, unsaved: &Unsaved) -> Result<(), StateFault> {
+        let fresh: Vec<_> = unsaved.shards.iter().filter(|(hash, _)| !self.held.contains(hash)).collect();
+        in_parallel(&fresh, |(hash, bytes)| self.folder.write(&hash.to_string(), bytes))?;
+        self.held.extend(fresh.into_iter().map(|(hash, _)| *hash));
+        self.folder.sync()?;
+        self.folder.write(MANIFEST, unsaved.manifest.as_bytes())?;
+        self.folder.sync()?;
+        self.prune(&unsaved.named);
+        Ok(())
+    }
+
+    /// Best effort: what stays only takes space, until the next start.
+    fn prune(&mut self, named: &HashSet<BlobHash>) {
+        for gone in self.held.extract_if(|hash| !named.contains(hash)) {
+            let _ = fs::remove_file(self.folder.path(&gone.to_string()));
         }
-        self.0.write(MANIFEST, manifest.as_bytes())
     }
 
-    /// Removes shards that `view` no longer names. Best effort: what stays only takes space.
-    pub(super) fn prune(&self, view: &KeySet) {
-        let named: HashSet<String> = view.references().map(|reference| reference.sha256.to_string()).collect();
-        let Ok(files) = fs::read_dir(self.0.path("")) else { return };
+    /// Removes what an earlier process left behind.
+    fn sweep(&self) {
+        let Ok(files) = fs::read_dir(self.folder.path("")) else { return };
         for file in files.flatten() {
-            let name = file.file_name().to_string_lossy().into_owned();
-            if name != MANIFEST && !named.contains(&name) {
+            let name = file.file_name();
+            let named = name.to_str().is_some_and(|name| name == MANIFEST || self.holds(name));
+            if !named {
                 let _ = fs::remove_file(file.path());
             }
         }
     }
 
+    fn holds(&self, name: &str) -> bool {
+        BlobHash::from_hex(name).is_some_and(|hash| self.held.contains(&hash))
+    }
+
     fn shard(&self, reference: ShardRef) -> Result<Shard, LoadFault> {
         let name = reference.sha256.to_string();
-        let bytes = self.0.read(&name, MAX_SHARD as u64)?.ok_or(LoadFault::Missing(name))?;
+        let bytes = self.folder.read(&name, MAX_SHARD as u64)?.ok_or(LoadFault::Missing(name))?;
         Ok(Shard::open(reference, bytes.into())?)
     }
 }
 
+/// What `work` makes of all `items`, on a few threads: reading, hashing and syncing overlap.
+fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], work: impl Fn(&T) -> Result<R, E> + Sync) -> Result<Vec<R>, E> {
+    let portion = items.len().div_ceil(DISK_THREADS).max(1);
+    let done = thread::scope(|scope| {
+        let threads: Vec<_> = items.chunks(portion).map(|some| scope.spawn(|| some.iter().map(&work).collect())).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, Result<Vec<R>, E>>| {
+            thread.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked))
+        };
+        threads.into_iter().map(join).collect::<Result<Vec<_>, E>>()
+    });
+    Ok(done?.into_iter().flatten().collect())
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::keyset::tests::{NOW, fingerprint};
     use drawbridge_shared::{
         native::identity::Identity,
         snapshot::{Family, key_shard},
     };
+    use std::path::PathBuf;
 
-    struct Disk {
-        _root: tempfile::TempDir,
-        store: Store,
-        edge: Identity,
+    pub(in crate::snapshot) struct Disk {
+        root: tempfile::TempDir,
+        pub(in crate::snapshot) edge: Identity,
     }
 
     impl Disk {
-        fn new() -> Self {
-            let root = tempfile::tempdir().unwrap();
-            let store = Store::open(&StateDir::open(&root.path().join("state")).unwrap()).unwrap();
-            Self { _root: root, store, edge: Identity::from_seed(&[1; 32]) }
+        pub(in crate::snapshot) fn new() -> Self {
+            Self { root: tempfile::tempdir().unwrap(), edge: Identity::from_seed(&[1; 32]) }
         }
 
-        fn save(&self, seq: u64) -> ShardRef {
-            let row = key_shard::row(&fingerprint(1), &"alice".parse().unwrap(), None);
-            let bytes = Bytes::from(key_shard::build(vec![row]));
-            let reference = ShardRef::of(Family::Keys, 1, &bytes);
-            let manifest = Manifest::new(SnapshotSeq(seq), NOW, vec![reference]).sign(&[self.edge.ssh()]).unwrap();
-            self.store.save(&manifest, &[(reference, bytes)]).unwrap();
-            reference
+        pub(in crate::snapshot) fn store(&self) -> Store {
+            Store::open(&StateDir::open(&self.root.path().join("state")).unwrap()).unwrap()
         }
 
-        fn load(&self) -> Result<KeySet, LoadFault> {
-            self.store.load(&self.edge.public().to_line().parse().unwrap(), NOW)
+        pub(in crate::snapshot) fn folder(&self) -> PathBuf {
+            self.root.path().join("state/snapshot")
         }
+
+        pub(in crate::snapshot) fn load(&self) -> Result<KeySet, LoadFault> {
+            self.store().load(&self.edge.public().to_line().parse().unwrap(), NOW)
+        }
+
+        fn file(&self, byte: u8) -> PathBuf {
+            self.folder().join(shard(byte).0.sha256.to_string())
+        }
+    }
+
+    fn shard(byte: u8) -> (ShardRef, Bytes) {
+        let row = key_shard::row(&fingerprint(byte), &"alice".parse().unwrap(), None);
+        let bytes = Bytes::from(key_shard::build(vec![row]));
+        (ShardRef::of(Family::Keys, byte, &bytes), bytes)
+    }
+
+    /// Manifest `seq` over the shards `all`, with the bytes of `fresh`.
+    pub(in crate::snapshot) fn unsaved(edge: &Identity, seq: u64, all: &[u8], fresh: &[u8]) -> Unsaved {
+        let references: Vec<_> = all.iter().map(|byte| shard(*byte).0).collect();
+        let manifest = Manifest::new(SnapshotSeq(seq), NOW, references.clone()).sign(&[edge.ssh()]).unwrap();
+        let shards = fresh.iter().map(|byte| shard(*byte)).map(|(reference, bytes)| (reference.sha256, bytes)).collect();
+        Unsaved { manifest, named: references.iter().map(|reference| reference.sha256).collect(), shards }
     }
 
     #[test]
     fn what_was_saved_is_served_again() {
         let disk = Disk::new();
         assert_eq!(disk.load().unwrap().seq(), SnapshotSeq(0));
-        disk.save(7);
+        disk.store().save(&unsaved(&disk.edge, 7, &[1, 2, 3], &[1, 2, 3])).unwrap();
         let view = disk.load().unwrap();
         assert_eq!(view.seq(), SnapshotSeq(7));
-        assert_eq!(view.users(&fingerprint(1), NOW).len(), 1);
+        assert!([1, 2, 3].iter().all(|byte| view.users(&fingerprint(*byte), NOW).len() == 1));
     }
 
     #[test]
     fn what_was_changed_on_disk_is_not() {
         let disk = Disk::new();
-        let shard = disk.save(7).sha256.to_string();
-        disk.store.0.write(&shard, b"swapped").unwrap();
+        disk.store().save(&unsaved(&disk.edge, 7, &[1, 2], &[1, 2])).unwrap();
+        fs::write(disk.file(1), b"swapped").unwrap();
         assert!(matches!(disk.load(), Err(LoadFault::Snapshot(SnapshotFault::WrongShard(_)))));
-        fs::remove_file(disk.store.0.path(&shard)).unwrap();
+        fs::remove_file(disk.file(1)).unwrap();
         assert!(matches!(disk.load(), Err(LoadFault::Missing(_))));
-        disk.store.0.write(MANIFEST, b"hello").unwrap();
+        fs::write(disk.folder().join(MANIFEST), b"hello").unwrap();
         assert!(matches!(disk.load(), Err(LoadFault::Snapshot(SnapshotFault::Signature(_)))));
     }
 
     #[test]
     fn shards_that_nothing_names_are_removed() {
         let disk = Disk::new();
-        let shard = disk.save(7).sha256.to_string();
-        disk.store.0.write("old", b"old").unwrap();
-        disk.store.prune(&disk.load().unwrap());
-        assert!(!disk.store.0.path("old").exists());
-        assert!(disk.store.0.path(&shard).exists());
+        let mut store = disk.store();
+        store.save(&unsaved(&disk.edge, 7, &[1, 2], &[1, 2])).unwrap();
+        store.save(&unsaved(&disk.edge, 8, &[2, 3], &[3])).unwrap();
+        assert_eq!([1, 2, 3].map(|byte| disk.file(byte).exists()), [false, true, true]);
+        fs::write(disk.folder().join("old"), b"old").unwrap();
+        disk.load().unwrap();
+        assert!(!disk.folder().join("old").exists());
+        assert_eq!(disk.load().unwrap().references().count(), 2);
     }
 }

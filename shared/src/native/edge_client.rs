@@ -135,7 +135,8 @@ async fn refused(answer: Response) -> EdgeFault {
 }
 
 async fn body(mut answer: Response, max: usize) -> Result<Bytes, EdgeFault> {
-    let mut body = BytesMut::new();
+    let announced = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+    let mut body = BytesMut::with_capacity(announced.min(max));
     while let Some(chunk) = answer.chunk().await? {
         if body.len() + chunk.len() > max {
             return Err(EdgeFault::TooLong(max));

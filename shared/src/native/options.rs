@@ -1,9 +1,7 @@
 //! Options that daemon and agent have in common, checked so that all faults are told at once.
 
-use crate::{
-    signed::TrustRoots,
-    token::{Scope, Token},
-};
+use super::trust::Pinned;
+use crate::token::{Scope, Token};
 use clap::Args;
 use reqwest::Url;
 use std::{fmt, fs, ops::RangeInclusive, path::PathBuf, process::ExitCode, time::Duration};
@@ -33,7 +31,7 @@ pub struct Edge {
     /// What opens it.
     pub token: Token,
     /// Whose documents are believed.
-    pub trust: TrustRoots,
+    pub trust: Pinned,
     /// Where state is kept.
     pub state_dir: PathBuf,
 }
@@ -71,7 +69,7 @@ impl EdgeOptions {
     pub fn check(self, token: Option<String>, scope: Scope, faults: &mut Faults) -> Option<Edge> {
         let token = faults.note(self.token(token).and_then(|text| scoped(&text, scope)));
         let url = faults.note(given(self.edge, "--edge", "DRAWBRIDGE_EDGE").and_then(|text| address(&text)));
-        let trust = faults.note(given(self.trust, "--trust", "DRAWBRIDGE_TRUST").and_then(|file| trust(&file)));
+        let trust = faults.note(given(self.trust, "--trust", "DRAWBRIDGE_TRUST").and_then(Pinned::read));
         let state_dir = faults.note(given(self.state_dir, "--state-dir", "DRAWBRIDGE_STATE_DIR"));
         Some(Edge { url: url?, token: token?, trust: trust?, state_dir: state_dir? })
     }
@@ -102,11 +100,6 @@ fn address(text: &str) -> Result<Url, String> {
         "http" | "https" if url.path() == "/" => Ok(url),
         _ => Err(format!("--edge {text}: an address like https://keys.example.com, without a path")),
     }
-}
-
-fn trust(file: &PathBuf) -> Result<TrustRoots, String> {
-    let text = fs::read_to_string(file).map_err(|fault| format!("--trust {}: {fault}", file.display()))?;
-    text.parse().map_err(|fault| format!("--trust {}: {fault}", file.display()))
 }
 
 /// `text`, given for `option`, as whole seconds within `range`.

@@ -72,7 +72,8 @@ impl StateDir {
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(fault) => return Err(at(&path)(fault)),
         };
-        let mut bytes = Vec::new();
+        let length = file.metadata().map_err(at(&path))?.len().min(max);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         file.take(max + 1).read_to_end(&mut bytes).map_err(at(&path))?;
         if bytes.len() as u64 > max { Err(StateFault::TooLong(path)) } else { Ok(Some(bytes)) }
     }
@@ -82,6 +83,11 @@ impl StateDir {
         let (path, draft) = (self.path(name), self.path(&format!("{name}.new")));
         write_new(&draft, bytes).map_err(at(&draft))?;
         fs::rename(&draft, &path).map_err(at(&path))
+    }
+
+    /// Makes names that were written or removed outlast a power cut, as the bytes behind them do already.
+    pub fn sync(&self) -> Result<(), StateFault> {
+        fs::File::open(&self.0).and_then(|folder| folder.sync_all()).map_err(at(&self.0))
     }
 
     fn new_identity(&self, name: &str) -> Result<Identity, StateFault> {

@@ -78,9 +78,7 @@ impl<B: AsRef<[u8]>> KeyShard<B> {
 
     /// The users of every row that only one of both shards has.
     pub fn changed_users<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = UserHash> + 'a {
-        let here = self.rows().iter().filter(|row| other.rows().binary_search(row).is_err());
-        let there = other.rows().iter().filter(|row| self.rows().binary_search(row).is_err());
-        here.chain(there).map(user_of)
+        Differing { here: self.rows(), there: other.rows() }.map(user_of)
     }
 
     /// The users of all rows.
@@ -90,6 +88,37 @@ impl<B: AsRef<[u8]>> KeyShard<B> {
 
     fn rows(&self) -> &[[u8; ROW]] {
         self.0.as_ref().as_chunks().0
+    }
+}
+
+/// Walks two ascending lists side by side and stops at the rows that only one of them has.
+struct Differing<'a> {
+    here: &'a [[u8; ROW]],
+    there: &'a [[u8; ROW]],
+}
+
+impl<'a> Iterator for Differing<'a> {
+    type Item = &'a [u8; ROW];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match (self.here.split_first(), self.there.split_first()) {
+                (Some((a, here)), Some((b, there))) if a == b => (self.here, self.there) = (here, there),
+                (Some((a, _)), Some((b, there))) if b < a => {
+                    self.there = there;
+                    return Some(b);
+                }
+                (Some((a, here)), _) => {
+                    self.here = here;
+                    return Some(a);
+                }
+                (None, Some((b, there))) => {
+                    self.there = there;
+                    return Some(b);
+                }
+                (None, None) => return None,
+            }
+        }
     }
 }
 

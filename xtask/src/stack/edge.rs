@@ -37,6 +37,12 @@ pub struct Edge {
 }
 
 impl Edge {
+    /// Starts it below `dir`, which is emptied first, with no other part of the system.
+    pub fn alone(root: &Path, dir: &Path) -> Result<Self> {
+        files::fresh(dir)?;
+        Self::start(root, dir)
+    }
+
     /// Makes secrets and starts it below `dir`.
     pub(super) fn start(root: &Path, dir: &Path) -> Result<Self> {
         eprintln!("starting the edge ...");
@@ -45,7 +51,8 @@ impl Edge {
         let trust_key = fs::read_to_string(signing.with_extension("pub"))?.trim().to_owned();
         fs::write(files::trust(dir), format!("{trust_key}\n"))?;
         let operator_token = operator_token()?;
-        secrets(&home, &operator_token, &fs::read_to_string(&signing)?)?;
+        let host_ca = keygen(&home.join("host_ca_key"), "host-ca")?;
+        secrets(&home, &operator_token, [("SIGNING_KEY", &signing), ("HOST_CA_KEY", &host_ca)])?;
         // A copy: wrangler puts temporary files beside its configuration.
         fs::write(home.join("wrangler.toml"), local(root, &fs::read_to_string(root.join("wrangler.toml"))?))?;
         let port = free_port()?;
@@ -105,10 +112,12 @@ pub fn operator_token() -> Result<String> {
     Ok(Token::mint(Scope::Operator, &secret).expose().to_owned())
 }
 
-fn secrets(home: &Path, operator_token: &str, signing_key: &str) -> Result<()> {
+fn secrets(home: &Path, operator_token: &str, keys: [(&str, &PathBuf); 2]) -> Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(home.join("secrets.env"))?;
-    let pem = signing_key.replace('\n', "\\n");
-    write!(file, "OPERATOR_TOKEN=\"{operator_token}\"\nSIGNING_KEY=\"{pem}\"\n")?;
+    writeln!(file, "OPERATOR_TOKEN=\"{operator_token}\"")?;
+    for (name, key) in keys {
+        writeln!(file, "{name}=\"{}\"", fs::read_to_string(key)?.replace('\n', "\\n"))?;
+    }
     Ok(())
 }
 

@@ -1,0 +1,84 @@
+//! What differs between two views, and whose agents have something new to know.
+
+use super::{Content, KeySet};
+use drawbridge_shared::{id::WorkspaceId, snapshot::key_shard::UserHash};
+use std::collections::{BTreeSet, HashSet};
+
+/// What a new view changes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    users: Vec<UserHash>,
+    workspaces: Vec<WorkspaceId>,
+    directory: bool,
+}
+
+/// Whose agents are to be told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Concerned {
+    /// All of them.
+    All,
+    /// Those of these workspaces.
+    These(HashSet<WorkspaceId>),
+}
+
+impl KeySet {
+    /// What differs between this view and the `next` one: only shards that were replaced are compared.
+    pub fn touched(&self, next: &Self) -> Touched {
+        let places: BTreeSet<_> = self.shards.keys().chain(next.shards.keys()).collect();
+        let mut touched = Touched::default();
+        for at in places {
+            match (self.shards.get(at), next.shards.get(at)) {
+                (Some(old), Some(new)) if old.reference == new.reference => {}
+                (old, new) => touched.note(old.map(|shard| &shard.content), new.map(|shard| &shard.content)),
+            }
+        }
+        touched
+    }
+
+    /// The workspaces of this view whose agents what was touched concerns.
+    pub fn concerned(&self, touched: Touched) -> Concerned {
+        if touched.directory {
+            return Concerned::All;
+        }
+        let mut these: HashSet<_> = touched.workspaces.into_iter().collect();
+        for shard in self.shards.values() {
+            if let Content::Workspaces(workspaces) = &shard.content {
+                these.extend(workspaces.of_users(&touched.users));
+            }
+        }
+        Concerned::These(these)
+    }
+}
+
+impl Touched {
+    fn note(&mut self, old: Option<&Content>, new: Option<&Content>) {
+        match (old, new) {
+            (Some(Content::Keys(old)), Some(Content::Keys(new))) => self.users.extend(old.changed_users(new)),
+            (Some(Content::Keys(shard)), None) | (None, Some(Content::Keys(shard))) => self.users.extend(shard.all_users()),
+            (Some(Content::Workspaces(old)), Some(Content::Workspaces(new))) => self.workspaces.extend(old.changed(new)),
+            (Some(Content::Workspaces(all)), None) | (None, Some(Content::Workspaces(all))) => self.workspaces.extend(all.ids()),
+            _ => self.directory = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyset::tests::keyset;
+
+    #[test]
+    fn a_change_concerns_its_workspaces_only() {
+        let workspaces: &[(&str, &[&str])] = &[("1", &["alice"]), ("2", &["bob"])];
+        let old = keyset(&[(1, "alice"), (2, "bob")], workspaces);
+        let concerned = |new: &KeySet| match new.concerned(old.touched(new)) {
+            Concerned::All => panic!("the directory did not change"),
+            Concerned::These(these) => ["1", "2"].map(|id| these.contains(&id.parse().unwrap())),
+        };
+        assert_eq!(concerned(&keyset(&[(1, "alice"), (2, "bob")], workspaces)), [false, false]);
+        assert_eq!(concerned(&keyset(&[(1, "alice")], workspaces)), [false, true]);
+        assert_eq!(concerned(&keyset(&[(1, "alice"), (2, "bob"), (3, "alice")], workspaces)), [true, false]);
+        assert_eq!(concerned(&keyset(&[(1, "alice"), (2, "bob")], &[("1", &["alice", "bob"]), ("2", &["bob"])])), [true, false]);
+        assert_eq!(concerned(&keyset(&[(1, "alice"), (2, "bob")], &[("1", &["alice"])])), [false, true]);
+    }
+}

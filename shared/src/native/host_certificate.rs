@@ -1,0 +1,246 @@
+//! A server's own host certificate: fetched from the edge, checked, kept, and replaced well before it ends. Never a reason
+//! to stop: without one, the plain host key stands.
+
+use super::{
+    clock,
+    edge_client::{EdgeClient, EdgeFault, Fetched},
+    identity::PublicIdentity,
+    state_dir::{StateDir, StateFault},
+};
+use crate::{
+    api::HostCertificate,
+    backoff::{Backoff, spread},
+    snapshot::CLOCK_SKEW,
+    time::Timestamp,
+};
+use rand::RngExt;
+use ssh_key::{Certificate, certificate::CertType};
+use std::time::Duration;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// File of the state folder that holds the certificate.
+const FILE: &str = "host-certificate";
+/// Longest certificate, in bytes: a hundred principals.
+const MAX_CERTIFICATE: usize = 16 * 1024;
+/// Between tries, with full jitter: from, and to. Nothing hangs on it, and an edge without a host CA says no for ever.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5 * 60));
+/// News from the directory reach all at once; each asks within this time.
+const NEWS_SPREAD: Duration = Duration::from_secs(2);
+/// An edge that always answers with one that is due already is asked no oftener than this.
+const SHORTEST_WAIT: Duration = Duration::from_secs(60);
+/// However far away the end is, a certificate is looked after this often.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Why a certificate is not shown to anybody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateFault {
+    /// Not one.
+    #[error("it cannot be read")]
+    Unreadable,
+    /// For users.
+    #[error("it is no host certificate")]
+    NotAHost,
+    /// Of another key.
+    #[error("it is another key's")]
+    Foreign,
+    /// Its own signature does not hold, whoever the CA is.
+    #[error("its signature does not hold")]
+    Forged,
+    /// Before its time, or past it.
+    #[error("it is good from {0} to {1} only")]
+    Time(Timestamp, Timestamp),
+}
+
+/// There is no new certificate.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Edge(#[from] EdgeFault),
+    #[error("the edge's certificate is refused: {0}")]
+    Certificate(#[from] CertificateFault),
+    #[error(transparent)]
+    State(#[from] StateFault),
+}
+
+/// Owns the loop that keeps a server's certificate current.
+#[derive(Debug)]
+pub struct Renewal {
+    edge: EdgeClient,
+    path: &'static str,
+    key: PublicIdentity,
+    state: StateDir,
+    held: Option<Certificate>,
+    trouble: Option<String>,
+}
+
+/// Reads `line` and checks that it certifies `key` as a host's at `now`. Whether its CA is trusted is for clients to judge.
+pub fn check(line: &str, key: PublicIdentity, now: Timestamp) -> Result<Certificate, CertificateFault> {
+    if line.len() > MAX_CERTIFICATE {
+        return Err(CertificateFault::Unreadable);
+    }
+    let certificate = Certificate::from_openssh(line.trim()).map_err(|_| CertificateFault::Unreadable)?;
+    if certificate.cert_type() != CertType::Host {
+        return Err(CertificateFault::NotAHost);
+    }
+    if certificate.public_key() != key.ssh().key_data() {
+        return Err(CertificateFault::Foreign);
+    }
+    certificate.verify_signature().map_err(|_| CertificateFault::Forged)?;
+    let (from, to) = validity(&certificate);
+    if from > now.after(CLOCK_SKEW) || to <= now { Err(CertificateFault::Time(from, to)) } else { Ok(certificate) }
+}
+
+fn validity(certificate: &Certificate) -> (Timestamp, Timestamp) {
+    (Timestamp::from_unix(certificate.valid_after()), Timestamp::from_unix(certificate.valid_before()))
+}
+
+/// How long after `now` a new one is due: at two thirds of its time, more or less, so that not all ask at once.
+fn due(certificate: &Certificate, now: Timestamp, chance: f64) -> Duration {
+    let (from, to) = validity(certificate);
+    let renewed = from.after(spread(to.since(from).mul_f64(2.0 / 3.0), chance));
+    renewed.since(now).min(LONGEST_WAIT)
+}
+
+impl Renewal {
+    /// Of the server that proves itself with `key`; the edge answers at `path`. What was kept is good until it ends.
+    pub fn open(edge: EdgeClient, path: &'static str, key: PublicIdentity, state: StateDir) -> Self {
+        let kept = state.read(FILE, MAX_CERTIFICATE as u64).ok().flatten();
+        let held = kept.and_then(|line| check(&String::from_utf8_lossy(&line), key, clock::now()).ok());
+        Self { edge, path, key, state, held, trouble: None }
+    }
+
+    /// The certificate to start with.
+    pub const fn held(&self) -> Option<&Certificate> {
+        self.held.as_ref()
+    }
+
+    /// Takes one that came by another way.
+    pub fn offer(&mut self, certificate: &HostCertificate) {
+        let taken = self.take(certificate);
+        self.note(taken.err());
+    }
+
+    /// Hands every new certificate to `present` until `stop`; asks anew, too, whenever `news` comes.
+    pub async fn run(mut self, present: impl Fn(Certificate), mut news: impl AsyncFnMut(), stop: CancellationToken) {
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        let mut wait = self.held.as_ref().map_or(Duration::ZERO, |held| due(held, clock::now(), rand::rng().random()));
+        loop {
+            let moment = NEWS_SPREAD.mul_f64(rand::rng().random());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = time::sleep(wait) => {}
+                () = async { news().await; time::sleep(moment).await } => backoff = Backoff::new(RETRY.0, RETRY.1),
+            }
+            let fetched = tokio::select! {
+                () = stop.cancelled() => return,
+                fetched = self.fetch() => fetched,
+            };
+            wait = match &fetched {
+                Ok(certificate) => {
+                    present(certificate.clone());
+                    backoff = Backoff::new(RETRY.0, RETRY.1);
+                    due(certificate, clock::now(), rand::rng().random()).max(SHORTEST_WAIT)
+                }
+                Err(_) => backoff.after(Duration::ZERO, rand::rng().random()),
+            };
+            self.note(fetched.err());
+        }
+    }
+
+    async fn fetch(&mut self) -> Result<Certificate, Fault> {
+        let answer = self.edge.get(self.path, None, 2 * MAX_CERTIFICATE).await?;
+        let Fetched::New { body, .. } = answer else { return Err(EdgeFault::Unreadable.into()) };
+        let certificate = serde_json::from_slice(&body).map_err(|_| EdgeFault::Unreadable)?;
+        self.take(&certificate)
+    }
+
+    fn take(&mut self, answer: &HostCertificate) -> Result<Certificate, Fault> {
+        let certificate = check(&answer.certificate, self.key, clock::now())?;
+        info!(until = %validity(&certificate).1, principals = ?certificate.valid_principals(), "host certificate taken");
+        self.held = Some(certificate.clone());
+        self.state.write(FILE, answer.certificate.as_bytes())?;
+        Ok(certificate)
+    }
+
+    /// Logs trouble when it starts and changes, not at every try.
+    fn note(&mut self, fault: Option<Fault>) {
+        let trouble = fault.map(|fault| fault.to_string());
+        if trouble != self.trouble {
+            if let Some(fault) = &trouble {
+                warn!(%fault, "no new host certificate; the one held stands, or the plain host key");
+            }
+            self.trouble = trouble;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        native::identity::Identity,
+        token::{Scope, Token},
+    };
+    use ssh_key::certificate::Builder;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+    const HOUR: u64 = 3600;
+
+    fn key(seed: u8) -> Identity {
+        Identity::from_seed(&[seed; 32])
+    }
+
+    /// A certificate of `seed`'s key by a CA, good from an hour before `now` for `hours` in all.
+    fn certificate(seed: u8, kind: CertType, now: Timestamp, hours: u64) -> Certificate {
+        let from = now.as_unix() - HOUR;
+        let mut builder = Builder::new([7; 16], key(seed).public().ssh().key_data().clone(), from, from + hours * HOUR).unwrap();
+        builder.cert_type(kind).unwrap().valid_principal("ws-796636").unwrap();
+        builder.sign(&key(99).ssh()).unwrap()
+    }
+
+    fn checked(certificate: &Certificate) -> Result<Certificate, CertificateFault> {
+        check(&certificate.to_openssh().unwrap(), key(1).public(), NOW)
+    }
+
+    #[test]
+    fn only_ones_own_current_host_certificate_is_shown() {
+        let good = certificate(1, CertType::Host, NOW, 168);
+        assert_eq!(checked(&good), Ok(good));
+        assert_eq!(checked(&certificate(2, CertType::Host, NOW, 168)), Err(CertificateFault::Foreign));
+        assert_eq!(checked(&certificate(1, CertType::User, NOW, 168)), Err(CertificateFault::NotAHost));
+        assert!(matches!(checked(&certificate(1, CertType::Host, NOW, 1)), Err(CertificateFault::Time(..))));
+        let early = NOW.after(Duration::from_secs(2 * HOUR));
+        assert!(matches!(checked(&certificate(1, CertType::Host, early, 168)), Err(CertificateFault::Time(..))));
+        assert_eq!(check("ssh-ed25519 AAAA", key(1).public(), NOW), Err(CertificateFault::Unreadable));
+    }
+
+    #[test]
+    fn a_new_one_is_due_around_two_thirds() {
+        let held = certificate(1, CertType::Host, NOW, 13);
+        let hours = |chance| due(&held, NOW, chance).as_secs() / 60;
+        assert_eq!([0.0, 0.5, 1.0].map(hours), [330, 460, 590]);
+        assert_eq!(due(&held, NOW.after(Duration::from_secs(12 * HOUR)), 1.0), Duration::ZERO);
+        assert_eq!(due(&certificate(1, CertType::Host, NOW, 999), NOW, 0.5), LONGEST_WAIT);
+    }
+
+    #[test]
+    fn what_was_kept_is_shown_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&folder.path().join("state")).unwrap();
+        let client = EdgeClient::new("http://127.0.0.1:1".parse().unwrap(), Token::mint(Scope::Agent, &[1; 32])).unwrap();
+        let open = |seed| Renewal::open(client.clone(), "v1/agent/host-certificate", key(seed).public(), state.clone());
+        let mut renewal = open(1);
+        assert_eq!(renewal.held(), None);
+        let good = certificate(1, CertType::Host, clock::now(), 168);
+        let answer = |certificate: &Certificate| HostCertificate {
+            certificate: certificate.to_openssh().unwrap(),
+            valid_before: Timestamp::from_unix(certificate.valid_before()),
+        };
+        renewal.offer(&answer(&good));
+        renewal.offer(&answer(&certificate(2, CertType::Host, clock::now(), 168)));
+        assert_eq!(open(1).held(), Some(&good));
+        assert_eq!(open(2).held(), None);
+    }
+}

@@ -1,0 +1,66 @@
+//! `cargo xtask bench edge`: what a million keys cost, from the Ledger to a login, natively and under real workerd.
+
+mod cold;
+mod daemon;
+mod figures;
+mod ledger;
+mod million;
+mod origin;
+mod worker;
+
+use anyhow::{Context, Result};
+use figures::{Figure, Report};
+use million::Million;
+use std::{env, path::PathBuf, process::ExitCode};
+
+/// Keys of the native state.
+const KEYS: usize = 1_000_000;
+/// Changes that are measured natively.
+const CHANGES: usize = 200;
+
+fn main() -> ExitCode {
+    let done = match cold::asked() {
+        Some(cold) => cold.run(),
+        None => measure(),
+    };
+    done.map_or_else(
+        |fault| {
+            eprintln!("error: {fault:#}");
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}
+
+fn measure() -> Result<()> {
+    let mut figures = native()?;
+    figures.extend(worker::measure(xtask::root())?);
+    let report = Report::new(figures)?;
+    report.write(&xtask::root().join("bench/results/edge.json"))?;
+    if env::args().any(|argument| argument == "--json") {
+        println!("{}", report.json()?)
+    } else {
+        println!("{report}")
+    }
+    Ok(())
+}
+
+fn native() -> Result<Vec<Figure>> {
+    eprintln!("making {KEYS} keys ...");
+    let million = Million::make(KEYS)?;
+    let folder = tempfile::tempdir()?;
+    let held = daemon::open(&million)?;
+    let mut figures = daemon::lookups(&million, &held)?;
+    eprintln!("cold starts ...");
+    figures.extend(cold::measure(&million, folder.path())?);
+    eprintln!("{CHANGES} changes ...");
+    let (changes, cost) = ledger::changes(million, CHANGES)?;
+    figures.push(cost);
+    figures.extend(daemon::apply(held, &changes)?);
+    Ok(figures)
+}
+
+/// This program, for a process of its own.
+fn program() -> Result<PathBuf> {
+    env::current_exe().context("where this program is, is unknown")
+}
