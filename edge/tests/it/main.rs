@@ -15,4 +15,5 @@ mod keys;
 mod operator;
 mod outage;
 mod snapshot;
+mod staleness;
 mod world;
