@@ -3,6 +3,7 @@
 pub mod api;
 pub mod build;
 pub mod dev;
+pub mod fuzz;
 pub mod interrupt;
 pub mod lint;
 pub mod process;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, process::ExitCode};
-use xtask::{build, dev, lint, root, setup, stack, test, wasm};
+use xtask::{build, dev, fuzz, lint, root, setup, stack, test, wasm};
 
 /// Build, run and check Drawbridge.
 #[derive(Parser)]
@@ -35,6 +35,8 @@ enum Command {
         #[arg(value_enum)]
         scope: TokenScope,
     },
+    /// Feed libFuzzer's inputs to every format that strangers send
+    Fuzz(fuzz::Options),
     /// Check format, lints, directions of dependency and licences
     Lint,
 }
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::Dev(options) => dev::dev(root, options),
         Command::Test { arguments } => test::test(root, &arguments),
         Command::Token { scope } => print_token(scope),
+        Command::Fuzz(options) => fuzz::fuzz(root, &options),
         Command::Lint => lint::lint(root),
     };
     done.unwrap_or_else(|fault| {
