@@ -1,11 +1,13 @@
 //! End-to-end tests: the real Worker under workerd, daemon and agent as processes, the real `ssh`.
 
 mod agents;
+mod feed;
 mod front_door;
 mod jump;
 mod keys_api;
 mod login;
 mod outage;
+mod races;
 mod revocation;
 mod secrets;
 mod session;
@@ -43,7 +45,9 @@ fn main() -> ExitCode {
         transfer::TESTS,
         jump::TESTS,
         keys_api::TESTS,
+        races::TESTS,
         snapshot::TESTS,
+        feed::TESTS,
         agents::TESTS,
         revocation::TESTS,
         outage::TESTS,
