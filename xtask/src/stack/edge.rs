@@ -37,6 +37,12 @@ pub struct Edge {
 }
 
 impl Edge {
+    /// An edge without daemons or agents, below `dir`, which is emptied first.
+    pub fn alone(root: &Path, dir: &Path) -> Result<Self> {
+        files::fresh(dir)?;
+        Self::start(root, dir)
+    }
+
     /// Makes secrets and starts it below `dir`.
     pub(super) fn start(root: &Path, dir: &Path) -> Result<Self> {
         eprintln!("starting the edge ...");
