@@ -11,10 +11,14 @@
 mod agent;
 mod errors;
 mod feed;
+mod host_ca;
 mod keys;
+mod moving_in;
 mod openapi;
 mod operator;
 mod outage;
+mod rolling;
 mod snapshot;
 mod staleness;
+mod user;
 mod world;

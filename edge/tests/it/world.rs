@@ -11,8 +11,8 @@ use drawbridge_edge::{
     command::{Call, Outcome, Reply},
     ledger::{Effects, Ledger},
     problem::Failure,
-    rows::Memory,
-    secrets::{OPERATOR_TOKEN, SIGNING_KEY, Secrets},
+    rows::{Changes, Memory, Rows, RowsFault},
+    secrets::{HOST_CA_KEY, NEXT_SIGNING_KEY, OPERATOR_TOKEN, SIGNING_KEY, Secrets},
 };
 use drawbridge_shared::{
     api::{MintedToken, Problem},
@@ -43,13 +43,32 @@ pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) struct Local(Arc<Inner>);
 
 struct Inner {
-    ledger: Mutex<Ledger<Memory>>,
+    rows: Kept,
+    ledger: Mutex<Ledger<Kept>>,
     kv: Mutex<BTreeMap<String, Vec<u8>>>,
     down: AtomicBool,
     now: AtomicU64,
     random: AtomicU64,
     log: Mutex<Vec<String>>,
     effects: Mutex<Vec<Effects>>,
+}
+
+/// Rows that outlive a Ledger, as a Durable Object's do.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Memory>>);
+
+impl Rows for Kept {
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, RowsFault> {
+        self.0.lock().unwrap().get(name)
+    }
+
+    fn scan(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, RowsFault> {
+        self.0.lock().unwrap().scan(prefix, after, limit)
+    }
+
+    fn commit(&self, changes: Changes) -> Result<(), RowsFault> {
+        self.0.lock().unwrap().commit(changes)
+    }
 }
 
 impl Platform for Local {
@@ -101,6 +120,7 @@ pub(crate) struct World {
     router: Router,
     pub(crate) operator: String,
     pub(crate) signing: PrivateKey,
+    pub(crate) host_ca: PrivateKey,
 }
 
 pub(crate) struct Answer {
@@ -109,30 +129,47 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-fn secrets(operator: &str, signing: &str) -> Result<Secrets, Vec<String>> {
-    Secrets::read(&|name: &str| match name {
-        OPERATOR_TOKEN => Some(operator.into()),
-        SIGNING_KEY => Some(signing.into()),
-        _ => None,
-    })
+fn pem(key: &PrivateKey) -> String {
+    key.to_openssh(LineEnding::LF).unwrap().to_string()
+}
+
+fn secrets(all: &[(&str, &str)]) -> Result<Secrets, Vec<String>> {
+    Secrets::read(&|name: &str| all.iter().find(|(set, _)| *set == name).map(|(_, value)| value.to_string()))
+}
+
+fn operator() -> String {
+    Token::mint(Scope::Operator, &[0xEE; 32]).expose().to_string()
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        let operator = Token::mint(Scope::Operator, &[0xEE; 32]).expose().to_string();
-        let signing: PrivateKey = Ed25519Keypair::from_seed(&[1; 32]).into();
-        let pem = signing.to_openssh(LineEnding::LF).unwrap();
-        Self::with(secrets(&operator, &pem), operator, signing)
+        let (operator, signing, host_ca) = (operator(), pem(&key(1)), pem(&key(0xCA)));
+        Self::with(secrets(&[(OPERATOR_TOKEN, &operator), (SIGNING_KEY, &signing), (HOST_CA_KEY, &host_ca)]))
+    }
+
+    pub(crate) fn without_host_ca() -> Self {
+        Self::with(secrets(&[(OPERATOR_TOKEN, &operator()), (SIGNING_KEY, &pem(&key(1)))]))
     }
 
     pub(crate) fn without_secrets() -> Self {
-        let operator = Token::mint(Scope::Operator, &[0xEE; 32]).expose().to_string();
-        Self::with(secrets(&operator, "garbage"), operator, Ed25519Keypair::from_seed(&[1; 32]).into())
+        Self::with(secrets(&[(OPERATOR_TOKEN, &operator()), (SIGNING_KEY, "garbage")]))
     }
 
-    fn with(secrets: Result<Secrets, Vec<String>>, operator: String, signing: PrivateKey) -> Self {
+    /// The same rows under other signing keys, the current one first: what a new deployment does.
+    pub(crate) fn roll(&self, seeds: &[u8]) {
+        let (operator, keys): (_, Vec<_>) = (operator(), seeds.iter().map(|seed| pem(&key(*seed))).collect());
+        let names = [SIGNING_KEY, NEXT_SIGNING_KEY];
+        let mut all = vec![(OPERATOR_TOKEN, operator.as_str())];
+        all.extend(names.into_iter().zip(keys.iter().map(String::as_str)));
+        let rows = self.local.0.rows.clone();
+        *self.local.0.ledger.lock().unwrap() = Ledger::new(rows, secrets(&all));
+    }
+
+    fn with(secrets: Result<Secrets, Vec<String>>) -> Self {
+        let rows = Kept::default();
         let local = Local(Arc::new(Inner {
-            ledger: Mutex::new(Ledger::new(Memory::default(), secrets)),
+            ledger: Mutex::new(Ledger::new(rows.clone(), secrets)),
+            rows,
             kv: Mutex::default(),
             down: AtomicBool::new(false),
             now: AtomicU64::new(NOW),
@@ -140,7 +177,7 @@ impl World {
             log: Mutex::default(),
             effects: Mutex::default(),
         }));
-        Self { router: router(local.clone()), local, operator, signing }
+        Self { router: router(local.clone()), local, operator: operator(), signing: key(1), host_ca: key(0xCA) }
     }
 
     /// Sends a request; whatever fails is checked against the contract.
