@@ -8,11 +8,13 @@ pub mod ssh;
 pub mod status;
 
 mod dialer;
+mod farewell;
 mod fleet;
 mod limits;
 mod serve;
+pub mod upstream;
 
-use config::Config;
+use config::{Config, Service as Kind};
 use dialer::Dialer;
 use drawbridge_shared::native::{
     edge_client::{EdgeClient, EdgeFault},
@@ -21,8 +23,8 @@ use drawbridge_shared::native::{
 use enrol::EnrolFault;
 use keys::{Keeper, Pace};
 use limits::STOP_GRACE;
-use serve::Service;
-use ssh::{Account, Server};
+use serve::{Inner, Service};
+use ssh::Server;
 use status::Board;
 use tokio::time;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -58,8 +60,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFau
     let (keeper, keys) = Keeper::open(edge, config.edge.trust, enrolled.workspace.clone(), state.clone(), pace);
     let board = Board::new(enrolled.workspace.clone(), state);
     let (tasks, loops, end) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
-    let ssh = Server::new(key.ssh(), Account::current(), keys.clone());
-    let service = Service::new(ssh, keys.clone(), tasks.clone(), end.clone());
+    let inner = match config.service {
+        Kind::Own { accounts, env, alive } => Inner::Own(Server::new(key.ssh(), accounts, alive, keys.clone()).with_env(env)),
+        Kind::Upstream(upstream) => Inner::Upstream(upstream),
+    };
+    let service = Service::new(inner, keys.clone(), tasks.clone(), end.clone());
     let dialer = Dialer { workspace: enrolled.workspace, key, service, board: board.clone() };
     loops.spawn(keeper.run(stop.clone()));
     loops.spawn(fleet::run(dialer, keys.watch(), stop.clone()));

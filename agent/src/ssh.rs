@@ -1,6 +1,7 @@
-//! The workspace's SSH server: one inner connection at a time, publickey only, programs run as the agent's account.
+//! The workspace's SSH server: one inner connection at a time, publickey only, programs run as the account of the login.
 
 mod account;
+mod accounts;
 mod auth;
 mod channels;
 mod config;
@@ -8,8 +9,10 @@ mod env;
 mod environment;
 mod group;
 mod handler;
+mod identity;
 mod limits;
 mod modes;
+mod notices;
 mod program;
 mod pty;
 mod session;
@@ -17,20 +20,25 @@ mod signal;
 mod sink;
 mod spawn;
 
-pub use account::Account;
+pub use account::{Account, Assumed};
+pub use accounts::{Accounts, Admitted, Book};
 pub use env::EnvPolicy;
 
 use channels::Channels;
 use drawbridge_shared::{fingerprint::Fingerprint, id::UserId, native::severable::Severable};
 use handler::Connection;
+use notices::Notices;
 use russh::{Disconnect, keys::PrivateKey, server};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
     sync::Arc,
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, BufReader},
     select,
+    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -42,9 +50,28 @@ const PORT: u16 = 22;
 #[derive(Clone)]
 pub struct Server<A> {
     config: Arc<server::Config>,
-    account: Arc<Account>,
+    accounts: Arc<Accounts>,
     env: Arc<EnvPolicy>,
+    notices: Arc<Notices>,
+    /// Places for session channels, over all connections.
+    sessions: Arc<Semaphore>,
     authorizer: A,
+}
+
+/// When a silent client is asked for a sign of life, and given up.
+#[derive(Clone, Copy, Debug)]
+pub struct Alive {
+    /// Silence before it is asked; `None` never asks.
+    pub interval: Option<Duration>,
+    /// Unanswered questions after which it is gone.
+    pub unanswered: usize,
+}
+
+impl Default for Alive {
+    /// Half an hour in all, because tunnels are resumed and laptops sleep.
+    fn default() -> Self {
+        Self { interval: Some(Duration::from_secs(60)), unanswered: 30 }
+    }
 }
 
 /// Who knows which keys may log in.
@@ -75,10 +102,17 @@ impl Peer {
 }
 
 impl<A: Authorize> Server<A> {
-    /// A server that proves itself with `host_key` and runs programs as `account`.
-    pub fn new(host_key: PrivateKey, account: Account, authorizer: A) -> Self {
-        let config = Arc::new(config::config(host_key));
-        Self { config, account: Arc::new(account), env: Arc::default(), authorizer }
+    /// A server that proves itself with `host_key` and runs programs as one of `accounts`.
+    pub fn new(host_key: PrivateKey, accounts: impl Into<Accounts>, alive: Alive, authorizer: A) -> Self {
+        let config = Arc::new(config::config(host_key, alive));
+        let notices = Arc::new(Notices::below(Path::new("/")));
+        let sessions = Arc::new(Semaphore::new(limits::SESSIONS));
+        Self { config, accounts: Arc::new(accounts.into()), env: Arc::default(), notices, sessions, authorizer }
+    }
+
+    /// The same server with notices (`etc/motd`, `etc/nologin`, `run/motd.dynamic`) from below `root`.
+    pub fn with_notices_below(self, root: &Path) -> Self {
+        Self { notices: Arc::new(Notices::below(root)), ..self }
     }
 
     /// The same server with another policy for clients' variables.
@@ -98,6 +132,7 @@ impl<A: Authorize> Server<A> {
         let connection = Connection {
             server: self.clone(),
             peer,
+            account: self.accounts.own().clone(),
             channels: Channels::new(ended.clone()),
             tasks: tasks.clone(),
             verified: verified.clone(),

@@ -16,6 +16,7 @@ use std::{
     os::fd::OwnedFd,
     sync::{Arc, Weak},
 };
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The table; only the connection's handler touches it.
@@ -34,6 +35,7 @@ pub(super) struct Open {
     inlet: Inlet,
     closed: CancellationToken,
     _closes: DropGuard,
+    _place: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
@@ -71,8 +73,8 @@ impl Channels {
         open.len() < limits::CHANNELS
     }
 
-    /// Takes a session channel in. Its read half is dropped: russh would fill that queue and then wait for it.
-    pub(super) fn insert(&mut self, channel: Channel<Msg>) {
+    /// Takes a session channel in, at `place` among all connections' sessions. Its read half is dropped: russh would fill that queue and then wait for it.
+    pub(super) fn insert(&mut self, channel: Channel<Msg>, place: OwnedSemaphorePermit) {
         let id = channel.id();
         let (_, channel) = channel.split();
         self.inflow.opened(id);
@@ -80,7 +82,8 @@ impl Channels {
         let closed = self.connection.child_token();
         let stage = Stage::Preparing(Box::new(Parts { stdin, channel, terminal: None }));
         let _closes = closed.clone().drop_guard();
-        self.open.insert(id, Open { session: Session::default(), stage, inlet, closed, _closes });
+        let session = Session::default();
+        self.open.insert(id, Open { session, stage, inlet, closed, _closes, _place: place });
     }
 
     /// The channel, if it is open.

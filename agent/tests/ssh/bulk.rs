@@ -21,9 +21,12 @@ async fn sixty_four_mebibytes_go_both_ways_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rekeying_in_mid_transfer_loses_nothing() {
     let workspace = Workspace::start().await;
-    let data = noise(24 * MIB);
-    let output = workspace.run_with(&["-oRekeyLimit=4M"], "cat", &data).await;
-    assert!(output.stdout == data, "{} bytes came back, {}", output.stdout.len(), text(&output.stderr));
+    let data = noise(64 * MIB);
+    let output = workspace.run_with(&["-oRekeyLimit=1M", "-v"], "cat", &data).await;
+    let told = text(&output.stderr);
+    assert!(output.stdout == data, "{} bytes came back, {told}", output.stdout.len());
+    let changes = told.matches("rekeying in progress").count().max(told.matches("SSH2_MSG_NEWKEYS received").count());
+    assert!(changes > 20, "{changes} changes of keys");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +61,7 @@ async fn a_reader_that_stalls_stops_the_program_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_does_not_read_holds_up_no_other_channel() {
     let workspace = Workspace::start().await;
-    let _master = master(&workspace).await;
+    let _master = workspace.master().await;
     let data = noise(96 * MIB);
 
     let line = "while [ ! -e go ]; do sleep 0.05; done; sha256sum";
@@ -127,10 +130,4 @@ impl Echo {
         assert_eq!(line, "echo\n");
         start.elapsed()
     }
-}
-
-async fn master(workspace: &Workspace) -> Child {
-    let master = workspace.ssh(&["-M", "-N"]).arg("ws").spawn().unwrap();
-    crate::harness::until("a master connection", || workspace.path("master").exists()).await;
-    master
 }

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod accounts;
 mod bulk;
 mod channels;
 mod ending;
 mod harness;
+mod many;
+mod notices;
 mod programs;
 mod refusals;
 mod terminals;
