@@ -25,7 +25,11 @@ pub use accounts::{Accounts, Admitted, Book};
 pub use env::EnvPolicy;
 
 use channels::Channels;
-use drawbridge_shared::{fingerprint::Fingerprint, id::UserId, native::severable::Severable};
+use drawbridge_shared::{
+    fingerprint::Fingerprint,
+    id::UserId,
+    native::{backlog::brake::Braked, severable::Severable},
+};
 use handler::Connection;
 use notices::Notices;
 use russh::{Disconnect, keys::PrivateKey, server};
@@ -129,16 +133,18 @@ impl<A: Authorize> Server<A> {
         let _sever = severed.clone().drop_guard();
         let _end = ended.clone().drop_guard();
         let tasks = TaskTracker::new();
+        let channels = Channels::new(ended.clone());
+        let stream = Braked::new(Severable::new(stream, severed.clone()), channels.brake());
         let connection = Connection {
             server: self.clone(),
             peer,
             account: self.accounts.own().clone(),
-            channels: Channels::new(ended.clone()),
+            channels,
             tasks: tasks.clone(),
             verified: verified.clone(),
             denied: None,
         };
-        let stream = BufReader::with_capacity(limits::READ_BUFFER, Severable::new(stream, severed.clone()));
+        let stream = BufReader::with_capacity(limits::READ_BUFFER, stream);
         select! {
             () = self.converse(stream, connection, &cancel) => {}
             () = deadline(&verified) => tracing::info!(client = %peer.client, "login took too long"),

@@ -8,6 +8,7 @@ use super::{
 };
 use drawbridge_shared::native::backlog::{
     Inlet, Outlet, backlog,
+    brake::Brake,
     inflow::{Inflow, Overrun},
 };
 use russh::{Channel, ChannelId, ChannelWriteHalf, server::Msg};
@@ -23,6 +24,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 #[derive(Debug)]
 pub(super) struct Channels {
     inflow: Inflow<ChannelId>,
+    brake: Brake,
     open: HashMap<ChannelId, Open>,
     connection: CancellationToken,
 }
@@ -57,7 +59,13 @@ pub(super) struct Parts {
 impl Channels {
     /// No channel; all that are opened end with `connection`.
     pub(super) fn new(connection: CancellationToken) -> Self {
-        Self { inflow: Inflow::new(limits::INFLOW), open: HashMap::new(), connection }
+        let inflow = Inflow::new(limits::INFLOW);
+        Self { brake: inflow.brake(), inflow, open: HashMap::new(), connection }
+    }
+
+    /// What holds the connection's stream back while a channel stalls.
+    pub(super) fn brake(&self) -> Brake {
+        self.brake.clone()
     }
 
     /// Whether one more fits. russh does not report channels that we closed first, so they leave the table here.
@@ -107,7 +115,11 @@ impl Channels {
 
     /// russh refilled the channel's window; returns its next target.
     pub(super) fn refilled(&mut self, id: ChannelId, target: u32) -> u32 {
-        self.inflow.refilled(&id, target)
+        let next = self.inflow.refilled(&id, target);
+        if self.open.get(&id).is_some_and(|channel| self.inflow.is_stalled(channel.inlet.held(), target)) {
+            self.brake.pull();
+        }
+        next
     }
 
     /// The client sends no more on this channel.
