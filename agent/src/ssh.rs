@@ -194,3 +194,82 @@ async fn deadline(verified: &CancellationToken) {
         () = verified.cancelled() => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use russh::{Limits, keys::Algorithm, keys::key::safe_rng};
+    use std::process::{Output, Stdio};
+    use tokio::{io::AsyncWriteExt, net::TcpListener, process::Command, task::JoinSet};
+
+    /// Lets every key in.
+    #[derive(Clone)]
+    struct Open;
+
+    impl Authorize for Open {
+        async fn authorize(&self, _: &Fingerprint) -> Option<UserId> {
+            "alice".parse().ok()
+        }
+    }
+
+    /// How often the real `ssh`'s keys are changed by a server of those limits while `length` bytes go there and back.
+    async fn changes(limits: Limits, length: usize) -> usize {
+        let host = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
+        let mut server = Server::new(host.clone(), Account::current(), Alive::default(), Open);
+        server.config = Arc::new(server::Config { limits, ..config::config(host, Alive::default()) });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let (stream, client) = listener.accept().await.unwrap();
+            server.serve(stream, Peer::new(client), CancellationToken::new()).await;
+        });
+        let sent: Vec<u8> = (0..length).map(|n| (n / 7) as u8).collect();
+        let output = echo(port, &sent).await;
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.stdout == sent, "{} of {length} bytes came back, {told}", output.stdout.len());
+        told.matches("SSH2_MSG_NEWKEYS received").count() - 1
+    }
+
+    async fn echo(port: u16, sent: &[u8]) -> Output {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().await;
+        assert!(made.unwrap().success());
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-v", "-F", "none", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"]);
+        ssh.args(["-o", "UserKnownHostsFile=/dev/null", "-p", &port.to_string(), "-i"]).arg(&key);
+        ssh.args(["user@127.0.0.1", "cat"]).kill_on_drop(true);
+        let mut child = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let sending = async move {
+            let _closed = input.write_all(sent).await;
+        };
+        let both = async { tokio::join!(sending, child.wait_with_output()).1 };
+        timeout(Duration::from_secs(60), both).await.expect("ssh came to no end").unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keys_are_changed_by_bytes_in_mid_transfer() {
+        let often = changes(Limits::new(1 << 20, 1 << 20, Duration::from_secs(3600)), 64 << 20).await;
+        assert!(often >= 20, "{often} changes");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keys_are_changed_by_time_in_mid_transfer() {
+        let often = changes(Limits::new(1 << 30, 1 << 30, Duration::from_millis(100)), 64 << 20).await;
+        assert!(often >= 1, "{often} changes");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keys_stay_within_the_limits() {
+        assert_eq!(
+            changes(
+                config::config(PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap(), Alive::default()).limits,
+                4 << 20
+            )
+            .await,
+            0
+        );
+    }
+}

@@ -43,7 +43,7 @@ impl fmt::Display for Upstream {
 impl Upstream {
     /// Carries `stream` there and back until both directions have ended, either breaks, or `end` fires. An end of file
     /// is passed on as one, a broken connection as a reset: `stream` is dropped unfinished.
-    pub(crate) async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, end: &CancellationToken) {
+    pub async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, end: &CancellationToken) {
         let mut server = match end.run_until_cancelled(self.connect()).await {
             Some(Ok(server)) => server,
             Some(Err(fault)) => {

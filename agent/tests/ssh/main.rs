@@ -12,3 +12,4 @@ mod notices;
 mod programs;
 mod refusals;
 mod terminals;
+mod upstream;
