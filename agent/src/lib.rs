@@ -9,11 +9,13 @@ pub mod status;
 
 mod certify;
 mod dialer;
+mod farewell;
 mod fleet;
 mod limits;
 mod serve;
+pub mod upstream;
 
-use config::Config;
+use config::{Config, Service as Kind};
 use dialer::Dialer;
 use drawbridge_shared::native::{
     edge_client::{EdgeClient, EdgeFault},
@@ -24,8 +26,8 @@ use drawbridge_shared::native::{
 use enrol::EnrolFault;
 use keys::{Keeper, Pace};
 use limits::STOP_GRACE;
-use serve::Service;
-use ssh::{Account, Server};
+use serve::{Inner, Service};
+use ssh::Server;
 use status::Board;
 use tokio::time;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -64,10 +66,17 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFau
     enrolled.host_certificate.iter().for_each(|certificate| renewal.offer(certificate));
     let board = Board::new(enrolled.workspace.clone(), state);
     let (tasks, loops, end) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
-    let ssh = Server::new(key.ssh(), Account::current(), keys.clone());
-    renewal.held().into_iter().for_each(|held| ssh.certify(held.clone()));
-    loops.spawn(certify::run(renewal, ssh.clone(), keys.watch(), stop.clone()));
-    let service = Service::new(ssh, keys.clone(), tasks.clone(), end.clone());
+    let inner = match config.service {
+        Kind::Own { accounts, env, alive } => {
+            let ssh = Server::new(key.ssh(), accounts, alive, keys.clone()).with_env(env);
+            renewal.held().into_iter().for_each(|held| ssh.certify(held.clone()));
+            loops.spawn(certify::run(renewal, ssh.clone(), keys.watch(), stop.clone()));
+            Inner::Own(ssh)
+        }
+        // That sshd's host key is its own: there is nothing to certify.
+        Kind::Upstream(upstream) => Inner::Upstream(upstream),
+    };
+    let service = Service::new(inner, keys.clone(), tasks.clone(), end.clone());
     let dialer = Dialer { workspace: enrolled.workspace, key, service, board: board.clone() };
     loops.spawn(keeper.run(stop.clone()));
     loops.spawn(fleet::run(dialer, keys.watch(), stop.clone()));

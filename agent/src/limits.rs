@@ -16,6 +16,16 @@ pub(crate) const SUPERSEDED_PAUSE: Duration = Duration::from_secs(30);
 pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Inner connections at a time, over all tunnels.
 pub(crate) const MAX_CONNECTIONS: usize = 512;
+/// Connections at a time that are only told why they are not served.
+pub(crate) const MAX_FAREWELLS: usize = 64;
+/// How long such a client may take to hear it.
+pub(crate) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most bytes of a client's that are read meanwhile: its identification and its first key exchange packet fit.
+pub(crate) const FAREWELL_BYTES: u64 = 64 * 1024;
+/// An sshd beside the agent takes a connection within this time; well under the 15 s that VS Code gives a whole login.
+pub(crate) const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(5);
+/// Buffer of one direction of a connection to it; one packet fits.
+pub(crate) const UPSTREAM_BUFFER: usize = 36 * 1024;
 /// Between tries to enrol, with full jitter: from, and to.
 pub(crate) const ENROL_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// Longest `enrolled.json`: names, and the first host certificate.

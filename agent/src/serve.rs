@@ -1,9 +1,11 @@
 //! What runs over a tunnel: inner connections for the SSH server, and the daemon's words on the control stream.
 
 use crate::{
+    farewell::farewell,
     keys::Keys,
-    limits::{MAX_CONNECTIONS, OPEN_TIMEOUT},
+    limits::{MAX_CONNECTIONS, MAX_FAREWELLS, OPEN_TIMEOUT},
     ssh::{Peer, Server},
+    upstream::Upstream,
 };
 use drawbridge_shared::{
     native::{
@@ -20,11 +22,21 @@ use tracing::{debug, info, warn};
 /// Serves every tunnel of this agent; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Service {
-    ssh: Server<Keys>,
+    inner: Inner,
     keys: Keys,
     connections: Arc<Semaphore>,
+    farewells: Arc<Semaphore>,
     tasks: TaskTracker,
     end: CancellationToken,
+}
+
+/// Who takes inner connections.
+#[derive(Clone)]
+pub(crate) enum Inner {
+    /// The SSH server in this process.
+    Own(Server<Keys>),
+    /// An sshd beside it.
+    Upstream(Upstream),
 }
 
 /// How a tunnel ended.
@@ -42,9 +54,10 @@ pub(crate) enum Parting {
 }
 
 impl Service {
-    /// Hands connections to `ssh`; `tasks` owns them, `end` ends them.
-    pub(crate) fn new(ssh: Server<Keys>, keys: Keys, tasks: TaskTracker, end: CancellationToken) -> Self {
-        Self { ssh, keys, connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)), tasks, end }
+    /// Hands connections to `inner`; `tasks` owns them, `end` ends them.
+    pub(crate) fn new(inner: Inner, keys: Keys, tasks: TaskTracker, end: CancellationToken) -> Self {
+        let [connections, farewells] = [MAX_CONNECTIONS, MAX_FAREWELLS].map(|places| Arc::new(Semaphore::new(places)));
+        Self { inner, keys, connections, farewells, tasks, end }
     }
 
     /// Serves `tunnel` until it ends, the daemon dismisses it, or `stop`. Dismissed, its connections live on to their
@@ -78,17 +91,23 @@ impl Service {
         }
     }
 
-    /// Only accepts; all else happens in the connection's own task. One too many is reset, which the user's ssh tells.
+    /// Only accepts; all else happens in the connection's own task. One too many is told so; where even that is too
+    /// much, it is reset.
     fn take(&self, stream: Stream, connections: &TaskTracker) {
-        let Ok(permit) = self.connections.clone().try_acquire_owned() else {
-            return warn!("too many connections; one is turned away");
-        };
         let service = self.clone();
-        let served = connections.track_future(async move {
-            service.connection(stream).await;
-            drop(permit);
-        });
-        self.tasks.spawn(served);
+        if let Ok(place) = self.connections.clone().try_acquire_owned() {
+            self.tasks.spawn(connections.track_future(async move {
+                service.connection(stream).await;
+                drop(place);
+            }));
+        } else if let Ok(place) = self.farewells.clone().try_acquire_owned() {
+            warn!("too many connections; one is turned away");
+            self.tasks.spawn(connections.track_future(async move {
+                let words = "too many connections to this workspace: close some and try again";
+                farewell(tokio::io::join(stream.0, stream.1), words, &service.end).await;
+                drop(place);
+            }));
+        }
     }
 
     async fn connection(&self, (mut reader, writer): Stream) {
@@ -97,7 +116,10 @@ impl Service {
                 let (trace, user, key) = (&open.trace_id, &open.user, &open.fingerprint);
                 info!(%trace, %user, %key, client = %open.client, "connection");
                 let stream = tokio::io::join(reader, writer);
-                self.ssh.serve(stream, Peer::new(open.client), self.end.child_token()).await;
+                match &self.inner {
+                    Inner::Own(ssh) => ssh.serve(stream, Peer::new(open.client), self.end.child_token()).await,
+                    Inner::Upstream(upstream) => upstream.serve(stream, &self.end).await,
+                }
                 info!(%trace, "connection ended");
             }
             Ok(Err(fault)) => debug!(%fault, "a stream without a header"),

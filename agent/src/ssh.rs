@@ -1,6 +1,7 @@
-//! The workspace's SSH server: one inner connection at a time, publickey only, programs run as the agent's account.
+//! The workspace's SSH server: one inner connection at a time, publickey only, programs run as the account of the login.
 
 mod account;
+mod accounts;
 mod auth;
 mod channels;
 mod config;
@@ -8,8 +9,10 @@ mod env;
 mod environment;
 mod group;
 mod handler;
+mod identity;
 mod limits;
 mod modes;
+mod notices;
 mod program;
 mod pty;
 mod session;
@@ -17,13 +20,19 @@ mod signal;
 mod sink;
 mod spawn;
 
-pub use account::Account;
+pub use account::{Account, Assumed};
+pub use accounts::{Accounts, Admitted, Book};
 pub use env::EnvPolicy;
 
 use channels::Channels;
 use config::Settings;
-use drawbridge_shared::{fingerprint::Fingerprint, id::UserId, native::severable::Severable};
+use drawbridge_shared::{
+    fingerprint::Fingerprint,
+    id::UserId,
+    native::{backlog::brake::Braked, severable::Severable},
+};
 use handler::Connection;
+use notices::Notices;
 use russh::{
     Disconnect,
     keys::{Certificate, PrivateKey},
@@ -31,11 +40,14 @@ use russh::{
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
     sync::Arc,
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, BufReader},
     select,
+    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -47,9 +59,28 @@ const PORT: u16 = 22;
 #[derive(Clone)]
 pub struct Server<A> {
     config: Settings,
-    account: Arc<Account>,
+    accounts: Arc<Accounts>,
     env: Arc<EnvPolicy>,
+    notices: Arc<Notices>,
+    /// Places for session channels, over all connections.
+    sessions: Arc<Semaphore>,
     authorizer: A,
+}
+
+/// When a silent client is asked for a sign of life, and given up.
+#[derive(Clone, Copy, Debug)]
+pub struct Alive {
+    /// Silence before it is asked; `None` never asks.
+    pub interval: Option<Duration>,
+    /// Unanswered questions after which it is gone.
+    pub unanswered: usize,
+}
+
+impl Default for Alive {
+    /// Half an hour in all, because tunnels are resumed and laptops sleep.
+    fn default() -> Self {
+        Self { interval: Some(Duration::from_secs(60)), unanswered: 30 }
+    }
 }
 
 /// Who knows which keys may log in.
@@ -80,9 +111,17 @@ impl Peer {
 }
 
 impl<A: Authorize> Server<A> {
-    /// A server that proves itself with `host_key` and runs programs as `account`.
-    pub fn new(host_key: PrivateKey, account: Account, authorizer: A) -> Self {
-        Self { config: Settings::new(host_key), account: Arc::new(account), env: Arc::default(), authorizer }
+    /// A server that proves itself with `host_key` and runs programs as one of `accounts`.
+    pub fn new(host_key: PrivateKey, accounts: impl Into<Accounts>, alive: Alive, authorizer: A) -> Self {
+        let config = Settings::new(host_key, alive);
+        let notices = Arc::new(Notices::below(Path::new("/")));
+        let sessions = Arc::new(Semaphore::new(limits::SESSIONS));
+        Self { config, accounts: Arc::new(accounts.into()), env: Arc::default(), notices, sessions, authorizer }
+    }
+
+    /// The same server with notices (`etc/motd`, `etc/nologin`, `run/motd.dynamic`) from below `root`.
+    pub fn with_notices_below(self, root: &Path) -> Self {
+        Self { notices: Arc::new(Notices::below(root)), ..self }
     }
 
     /// The same server with another policy for clients' variables.
@@ -104,15 +143,18 @@ impl<A: Authorize> Server<A> {
         let _sever = severed.clone().drop_guard();
         let _end = ended.clone().drop_guard();
         let tasks = TaskTracker::new();
+        let channels = Channels::new(ended.clone());
+        let stream = Braked::new(Severable::new(stream, severed.clone()), channels.brake());
         let connection = Connection {
             server: self.clone(),
             peer,
-            channels: Channels::new(ended.clone()),
+            account: self.accounts.own().clone(),
+            channels,
             tasks: tasks.clone(),
             verified: verified.clone(),
             denied: None,
         };
-        let stream = BufReader::with_capacity(limits::READ_BUFFER, Severable::new(stream, severed.clone()));
+        let stream = BufReader::with_capacity(limits::READ_BUFFER, stream);
         select! {
             () = self.converse(stream, connection, &cancel) => {}
             () = deadline(&verified) => tracing::info!(client = %peer.client, "login took too long"),
@@ -160,5 +202,79 @@ async fn deadline(verified: &CancellationToken) {
     select! {
         () = sleep(limits::LOGIN_DEADLINE) => {}
         () = verified.cancelled() => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use russh::{Limits, keys::Algorithm, keys::key::safe_rng};
+    use std::process::{Output, Stdio};
+    use tokio::{io::AsyncWriteExt, net::TcpListener, process::Command, task::JoinSet};
+
+    /// Lets every key in.
+    #[derive(Clone)]
+    struct Open;
+
+    impl Authorize for Open {
+        async fn authorize(&self, _: &Fingerprint) -> Option<UserId> {
+            "alice".parse().ok()
+        }
+    }
+
+    /// How often the real `ssh`'s keys are changed by a server of those limits while `length` bytes go there and back.
+    async fn changes(limits: Limits, length: usize) -> usize {
+        let host = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
+        let server = Server::new(host.clone(), Account::current(), Alive::default(), Open);
+        let config = server::Config { limits, ..config::config(&host, Alive::default(), None) };
+        server.config.current.send_replace(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let (stream, client) = listener.accept().await.unwrap();
+            server.serve(stream, Peer::new(client), CancellationToken::new()).await;
+        });
+        let sent: Vec<u8> = (0..length).map(|n| (n / 7) as u8).collect();
+        let output = echo(port, &sent).await;
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.stdout == sent, "{} of {length} bytes came back, {told}", output.stdout.len());
+        told.matches("SSH2_MSG_NEWKEYS received").count() - 1
+    }
+
+    async fn echo(port: u16, sent: &[u8]) -> Output {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().await;
+        assert!(made.unwrap().success());
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-v", "-F", "none", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"]);
+        ssh.args(["-o", "UserKnownHostsFile=/dev/null", "-p", &port.to_string(), "-i"]).arg(&key);
+        ssh.args(["user@127.0.0.1", "cat"]).kill_on_drop(true);
+        let mut child = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let sending = async move {
+            let _closed = input.write_all(sent).await;
+        };
+        let both = async { tokio::join!(sending, child.wait_with_output()).1 };
+        timeout(Duration::from_secs(60), both).await.expect("ssh came to no end").unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keys_are_changed_by_bytes_in_mid_transfer() {
+        let often = changes(Limits::new(1 << 20, 1 << 20, Duration::from_secs(3600)), 64 << 20).await;
+        assert!(often >= 20, "{often} changes");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keys_are_changed_by_time_in_mid_transfer() {
+        let often = changes(Limits::new(1 << 30, 1 << 30, Duration::from_millis(100)), 64 << 20).await;
+        assert!(often >= 1, "{often} changes");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keys_stay_within_the_limits() {
+        let host = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
+        assert_eq!(changes(config::config(&host, Alive::default(), None).limits, 4 << 20).await, 0);
     }
 }

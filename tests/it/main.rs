@@ -12,6 +12,7 @@ mod races;
 mod revocation;
 mod secrets;
 mod session;
+mod slow_readers;
 mod snapshot;
 mod transfer;
 
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         revocation::TESTS,
         outage::TESTS,
         front_door::TESTS,
+        slow_readers::TESTS,
     ];
     let trials = tests.into_iter().flatten().map(trial).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -1,9 +1,9 @@
-//! The account that sessions run as: the agent's own.
+//! The account that a session runs as.
 
 use std::{path::PathBuf, process::Command};
 
-/// The login name that stands for the agent's own account, whatever it is called.
-const ALIAS: &str = "user";
+/// The agent's own account where it has no name.
+const NAMELESS: &str = "user";
 /// Where a session without a shell in the password file begins.
 const FALLBACK_SHELL: &str = "/bin/sh";
 
@@ -20,6 +20,17 @@ pub struct Account {
     pub home: PathBuf,
     /// Login shell.
     pub shell: PathBuf,
+    /// What a child has to take on to become this account; `None` for the agent's own, which it already is.
+    pub assumed: Option<Assumed>,
+}
+
+/// What else belongs to an account that is not the agent's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Assumed {
+    /// All its groups, as `initgroups` finds them, the primary one included.
+    pub groups: Vec<u32>,
+    /// The group of terminals, if there is one.
+    pub tty: Option<u32>,
 }
 
 impl Account {
@@ -36,9 +47,9 @@ impl Account {
         text.lines().filter_map(Self::from_line).find(|account| account.uid == uid)
     }
 
-    /// Whether `login` names this account: its own name, or `user`.
-    pub fn answers_to(&self, login: &str) -> bool {
-        login == self.name || login == ALIAS
+    /// The first entry of `name` in such a text.
+    pub(super) fn named_in_passwd(text: &str, name: &str) -> Option<Self> {
+        text.lines().filter_map(Self::from_line).find(|account| account.name == name)
     }
 
     fn from_line(line: &str) -> Option<Self> {
@@ -50,17 +61,19 @@ impl Account {
             gid: gid.parse().ok()?,
             home: home.into(),
             shell: shell.into(),
+            assumed: None,
         })
     }
 
     fn nameless() -> Self {
         let var = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
         Self {
-            name: var("USER", ALIAS),
+            name: var("USER", NAMELESS),
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
             home: var("HOME", "/").into(),
             shell: var("SHELL", FALLBACK_SHELL).into(),
+            assumed: None,
         }
     }
 }
@@ -92,10 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn it_answers_to_its_name_and_to_user() {
-        let dev = Account::in_passwd(PASSWD, 1000).unwrap();
-        assert!(dev.answers_to("dev") && dev.answers_to("user"));
-        assert!(!dev.answers_to("root") && !dev.answers_to("Dev") && !dev.answers_to(""));
+    fn a_name_is_matched_whole() {
+        assert_eq!(Account::named_in_passwd(PASSWD, "twin").unwrap().home, PathBuf::from("/twin"));
+        assert_eq!(Account::named_in_passwd(PASSWD, "de"), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who may log in: the whole decision, apart from russh's part of it, the signature.
 
-use super::{Authorize, account::Account, limits};
+use super::{Authorize, accounts::NoLogin, limits};
 use drawbridge_shared::{fingerprint::Fingerprint, id::UserId, native::ssh::is_sha1};
 use russh::keys::{Algorithm, PublicKey};
 use tokio::time::timeout;
@@ -24,14 +24,9 @@ pub(super) enum Denial {
     /// The authorizer gave no answer.
     #[error("the key could not be looked up in time")]
     LookUp,
-    /// A good key with another login name than the agent's own.
-    #[error("there is no login as '{asked}' here: use '{own}' or 'user'")]
-    Name {
-        /// What the client asked for.
-        asked: String,
-        /// The account that exists.
-        own: String,
-    },
+    /// A good key with a name that is no login.
+    #[error(transparent)]
+    Name(#[from] NoLogin),
     /// Only plain keys are known.
     #[error("certificates are not accepted: register the key itself")]
     Certificate,
@@ -46,12 +41,6 @@ pub(super) async fn key<A: Authorize>(authorizer: &A, key: &PublicKey, algorithm
     let answer = timeout(limits::AUTHORIZE_DEADLINE, authorizer.authorize(&key)).await;
     let user = answer.map_err(|_| Denial::LookUp)?.ok_or(Denial::UnknownKey)?;
     Ok(Login { user, key })
-}
-
-/// Whether `asked` is a name to log in with.
-pub(super) fn name(account: &Account, asked: &str) -> Result<(), Denial> {
-    let denial = || Denial::Name { asked: asked.escape_debug().take(64).collect(), own: account.name.clone() };
-    account.answers_to(asked).then_some(()).ok_or_else(denial)
 }
 
 #[cfg(test)]
@@ -99,13 +88,5 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_authorizer_is_not_waited_for() {
         assert_eq!(key(&Book::Silent, &public(), &Algorithm::Ed25519).await, Err(Denial::LookUp));
-    }
-
-    #[test]
-    fn other_names_are_refused_in_words() {
-        let account = Account { name: "dev".into(), uid: 1, gid: 1, home: "/".into(), shell: "/bin/sh".into() };
-        assert_eq!(name(&account, "user"), Ok(()));
-        let told = name(&account, "ro\not").unwrap_err().to_string();
-        assert_eq!(told, "there is no login as 'ro\\not' here: use 'dev' or 'user'");
     }
 }

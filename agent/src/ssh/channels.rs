@@ -8,6 +8,7 @@ use super::{
 };
 use drawbridge_shared::native::backlog::{
     Inlet, Outlet, backlog,
+    brake::Brake,
     inflow::{Inflow, Overrun},
 };
 use russh::{Channel, ChannelId, ChannelWriteHalf, server::Msg};
@@ -16,12 +17,14 @@ use std::{
     os::fd::OwnedFd,
     sync::{Arc, Weak},
 };
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The table; only the connection's handler touches it.
 #[derive(Debug)]
 pub(super) struct Channels {
     inflow: Inflow<ChannelId>,
+    brake: Brake,
     open: HashMap<ChannelId, Open>,
     connection: CancellationToken,
 }
@@ -34,6 +37,7 @@ pub(super) struct Open {
     inlet: Inlet,
     closed: CancellationToken,
     _closes: DropGuard,
+    _place: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
@@ -55,7 +59,13 @@ pub(super) struct Parts {
 impl Channels {
     /// No channel; all that are opened end with `connection`.
     pub(super) fn new(connection: CancellationToken) -> Self {
-        Self { inflow: Inflow::new(limits::INFLOW), open: HashMap::new(), connection }
+        let inflow = Inflow::new(limits::INFLOW);
+        Self { brake: inflow.brake(), inflow, open: HashMap::new(), connection }
+    }
+
+    /// What holds the connection's stream back while a channel stalls.
+    pub(super) fn brake(&self) -> Brake {
+        self.brake.clone()
     }
 
     /// Whether one more fits. russh does not report channels that we closed first, so they leave the table here.
@@ -71,8 +81,8 @@ impl Channels {
         open.len() < limits::CHANNELS
     }
 
-    /// Takes a session channel in. Its read half is dropped: russh would fill that queue and then wait for it.
-    pub(super) fn insert(&mut self, channel: Channel<Msg>) {
+    /// Takes a session channel in, at `place` among all connections' sessions. Its read half is dropped: russh would fill that queue and then wait for it.
+    pub(super) fn insert(&mut self, channel: Channel<Msg>, place: OwnedSemaphorePermit) {
         let id = channel.id();
         let (_, channel) = channel.split();
         self.inflow.opened(id);
@@ -80,7 +90,8 @@ impl Channels {
         let closed = self.connection.child_token();
         let stage = Stage::Preparing(Box::new(Parts { stdin, channel, terminal: None }));
         let _closes = closed.clone().drop_guard();
-        self.open.insert(id, Open { session: Session::default(), stage, inlet, closed, _closes });
+        let session = Session::default();
+        self.open.insert(id, Open { session, stage, inlet, closed, _closes, _place: place });
     }
 
     /// The channel, if it is open.
@@ -104,7 +115,11 @@ impl Channels {
 
     /// russh refilled the channel's window; returns its next target.
     pub(super) fn refilled(&mut self, id: ChannelId, target: u32) -> u32 {
-        self.inflow.refilled(&id, target)
+        let next = self.inflow.refilled(&id, target);
+        if self.open.get(&id).is_some_and(|channel| self.inflow.is_stalled(channel.inlet.held(), target)) {
+            self.brake.pull();
+        }
+        next
     }
 
     /// The client sends no more on this channel.

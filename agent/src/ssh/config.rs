@@ -1,8 +1,9 @@
 //! russh's settings for the inner SSH: what both servers share, and the agent's own bounds.
 
-use super::limits;
+use super::{Alive, limits};
 use drawbridge_shared::native::ssh;
 use russh::{
+    Limits,
     keys::{Certificate, PrivateKey},
     server::Config,
 };
@@ -13,19 +14,20 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub(super) struct Settings {
     host_key: Arc<PrivateKey>,
-    current: Arc<watch::Sender<Arc<Config>>>,
+    alive: Alive,
+    pub(super) current: Arc<watch::Sender<Arc<Config>>>,
 }
 
 impl Settings {
-    /// Of a server that owns `host_key` and has no certificate yet.
-    pub(super) fn new(host_key: PrivateKey) -> Self {
-        let first = Arc::new(config(&host_key, None));
-        Self { host_key: Arc::new(host_key), current: Arc::new(watch::Sender::new(first)) }
+    /// Of a server that owns `host_key`, has no certificate yet, and asks for signs of life as `alive` says.
+    pub(super) fn new(host_key: PrivateKey, alive: Alive) -> Self {
+        let first = Arc::new(config(&host_key, alive, None));
+        Self { host_key: Arc::new(host_key), alive, current: Arc::new(watch::Sender::new(first)) }
     }
 
     /// Shows `certificate` beside the plain key.
     pub(super) fn certify(&self, certificate: Certificate) {
-        self.current.send_replace(Arc::new(config(&self.host_key, Some(certificate))));
+        self.current.send_replace(Arc::new(config(&self.host_key, self.alive, Some(certificate))));
     }
 
     pub(super) fn current(&self) -> Arc<Config> {
@@ -33,7 +35,7 @@ impl Settings {
     }
 }
 
-fn config(host_key: &PrivateKey, certificate: Option<Certificate>) -> Config {
+pub(super) fn config(host_key: &PrivateKey, alive: Alive, certificate: Option<Certificate>) -> Config {
     Config {
         certificates: certificate.into_iter().collect(),
         max_auth_attempts: limits::AUTH_ATTEMPTS,
@@ -41,8 +43,9 @@ fn config(host_key: &PrivateKey, certificate: Option<Certificate>) -> Config {
         maximum_packet_size: limits::PACKET,
         channel_buffer_size: limits::CHANNEL_MESSAGES,
         event_buffer_size: limits::OUTBOUND_MESSAGES,
-        keepalive_interval: Some(limits::KEEPALIVE),
-        keepalive_max: limits::KEEPALIVE_UNANSWERED,
+        keepalive_interval: alive.interval,
+        keepalive_max: alive.unanswered,
+        limits: Limits::new(limits::REKEY_BYTES, limits::REKEY_BYTES, limits::REKEY_TIME),
         ..ssh::config(host_key.clone())
     }
 }

@@ -13,13 +13,11 @@ pub struct EnvPolicy {
 pub(super) enum Unfit {
     #[error("the variable is not among those a client may set")]
     NotAccepted,
-    #[error("the variable steers the loader or the C library")]
-    Loader,
+    #[error("the variable steers the loader, the C library or a shell's start")]
+    Injects,
     #[error("the variable's name or value cannot stand in an environment")]
     Malformed,
 }
-
-const DEFAULT: [&str; 5] = ["LANG", "LC_*", "TERM", "COLORTERM", "GIT_*"];
 
 /// What glibc itself drops for set-user-id programs, and Apple's spelling of it: refused whatever the policy says.
 const LOADER: [&str; 14] = [
@@ -39,8 +37,29 @@ const LOADER: [&str; 14] = [
     "TZDIR",
 ];
 
+/// What shells read before their first command: files to source, functions, options. Variables of interpreters
+/// (`PYTHON*`, `PERL5*`, `NODE_OPTIONS`) are not here: they wait until the shell runs one, and a policy may want them.
+const SHELL: [&str; 6] = ["BASH_ENV", "ENV", "ZDOTDIR", "SHELLOPTS", "BASHOPTS", "BASH_FUNC_*"];
+
+/// A pattern that no variable's name can match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("names of variables with * and ?, separated by commas")]
+pub struct BadPattern;
+
 impl EnvPolicy {
-    /// Accepts what matches one of `patterns`, loader variables excepted.
+    /// What clients may set where nobody says otherwise: language, colours, who commits.
+    pub const DEFAULT: &str = "LANG,LC_*,TERM,COLORTERM,GIT_*";
+
+    /// The policy of a list such as [`Self::DEFAULT`]; an empty one accepts nothing.
+    pub fn parse(list: &str) -> Result<Self, BadPattern> {
+        let patterns = list.split(',').map(str::trim).filter(|_| !list.trim().is_empty());
+        let fits =
+            |pattern: &str| !pattern.is_empty() && !pattern.contains(|c: char| c.is_whitespace() || c.is_control() || c == '=');
+        patterns.clone().all(fits).then(|| Self::new(patterns)).ok_or(BadPattern)
+    }
+
+    /// Accepts what matches one of `patterns`, except what runs code of the client's choice before the account's own
+    /// shell (which may be `nologin` or `git-shell`) decides what is run.
     pub fn new(patterns: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { accepted: patterns.into_iter().map(Into::into).collect() }
     }
@@ -51,8 +70,8 @@ impl EnvPolicy {
         if !whole || name.len() + value.len() > limits::ENV_BYTES {
             return Err(Unfit::Malformed);
         }
-        if LOADER.iter().any(|pattern| matches(pattern, name)) {
-            return Err(Unfit::Loader);
+        if LOADER.iter().chain(&SHELL).any(|pattern| matches(pattern, name)) {
+            return Err(Unfit::Injects);
         }
         self.accepted.iter().any(|pattern| matches(pattern, name)).then_some(()).ok_or(Unfit::NotAccepted)
     }
@@ -60,7 +79,7 @@ impl EnvPolicy {
 
 impl Default for EnvPolicy {
     fn default() -> Self {
-        Self::new(DEFAULT)
+        Self::new(Self::DEFAULT.split(','))
     }
 }
 
@@ -96,18 +115,31 @@ mod tests {
         for name in ["LANG", "LC_ALL", "LC_", "COLORTERM", "TERM", "GIT_AUTHOR_NAME"] {
             assert_eq!(policy.check(name, "x"), Ok(()), "{name}");
         }
-        for name in ["PATH", "HOME", "XLANG", "LANGX", "lang", "SSH_TTY", "BASH_ENV"] {
+        for name in ["PATH", "HOME", "XLANG", "LANGX", "lang", "SSH_TTY", "PYTHONSTARTUP"] {
             assert_eq!(policy.check(name, "x"), Err(Unfit::NotAccepted), "{name}");
         }
     }
 
     #[test]
-    fn loader_variables_pass_no_policy() {
-        let policy = EnvPolicy::new(["*"]);
-        for name in ["LD_PRELOAD", "LD_LIBRARY_PATH", "LD_", "GLIBC_TUNABLES", "MALLOC_CHECK_", "DYLD_INSERT_LIBRARIES"] {
-            assert_eq!(policy.check(name, "x"), Err(Unfit::Loader), "{name}");
+    fn a_list_is_a_policy() {
+        let policy = EnvPolicy::parse("EDITOR, MY_*").unwrap();
+        assert_eq!((policy.check("MY_X", ""), policy.check("LANG", "")), (Ok(()), Err(Unfit::NotAccepted)));
+        assert_eq!(EnvPolicy::parse("").unwrap().check("LANG", ""), Err(Unfit::NotAccepted));
+        for list in ["A,,B", "A B", "A=B", ","] {
+            assert_eq!(EnvPolicy::parse(list).err(), Some(BadPattern), "{list}");
         }
-        assert_eq!(policy.check("MY_LD_PRELOAD", ""), Ok(()));
+    }
+
+    #[test]
+    fn what_injects_code_passes_no_policy() {
+        let policy = EnvPolicy::new(["*", "LD_PRELOAD"]);
+        let loader = ["LD_PRELOAD", "LD_LIBRARY_PATH", "LD_", "GLIBC_TUNABLES", "MALLOC_CHECK_", "DYLD_INSERT_LIBRARIES"];
+        for name in loader.into_iter().chain(["BASH_ENV", "ENV", "ZDOTDIR", "SHELLOPTS", "BASH_FUNC_ls%%"]) {
+            assert_eq!(policy.check(name, "x"), Err(Unfit::Injects), "{name}");
+        }
+        for name in ["MY_LD_PRELOAD", "PYTHONPATH", "ENVIRONMENT"] {
+            assert_eq!(policy.check(name, ""), Ok(()), "{name}");
+        }
     }
 
     #[test]

@@ -8,6 +8,9 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/games";
 /// The same for the superuser.
 const SUPERUSER_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Where mail would be; sshd sets it where PAM does not.
+const MAIL: &str = "/var/mail";
+
 /// The variables of one session, later ones outdoing earlier ones.
 pub(super) fn of(account: &Account, peer: &Peer, launch: &Launch, tty: Option<&str>) -> Vec<(String, OsString)> {
     let (client, server) = (peer.client, peer.server);
@@ -17,6 +20,7 @@ pub(super) fn of(account: &Account, peer: &Peer, launch: &Launch, tty: Option<&s
     set("USER", account.name.clone().into());
     set("LOGNAME", account.name.clone().into());
     set("HOME", account.home.clone().into());
+    set("MAIL", format!("{MAIL}/{}", account.name).into());
     set("SHELL", account.shell.clone().into());
     set("PATH", if account.uid == 0 { SUPERUSER_PATH } else { PATH }.into());
     set("SSH_CLIENT", format!("{from} {} {}", client.port(), server.port()).into());
@@ -40,7 +44,8 @@ mod tests {
     use std::collections::HashMap;
 
     fn variables(uid: u32, term: Option<&str>, env: &[(&str, &str)]) -> HashMap<String, OsString> {
-        let account = Account { name: "dev".into(), uid, gid: 1, home: "/home/dev".into(), shell: "/bin/sh".into() };
+        let account =
+            Account { name: "dev".into(), uid, gid: 1, home: "/home/dev".into(), shell: "/bin/sh".into(), assumed: None };
         let peer = Peer::new("[::ffff:192.0.2.7]:5555".parse().unwrap());
         let env = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let launch = Launch { program: Program::Shell, term: term.map(str::to_owned), env };
@@ -52,6 +57,7 @@ mod tests {
         let all = variables(1000, None, &[]);
         assert_eq!(all["USER"], "dev");
         assert_eq!(all["HOME"], "/home/dev");
+        assert_eq!(all["MAIL"], "/var/mail/dev");
         assert_eq!(all["PATH"], PATH);
         assert_eq!(all["SSH_CLIENT"], "192.0.2.7 5555 22");
         assert_eq!(all["SSH_CONNECTION"], "192.0.2.7 5555 127.0.0.1 22");

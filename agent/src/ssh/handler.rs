@@ -2,6 +2,7 @@
 
 use super::{
     Authorize, Peer, Server,
+    account::Account,
     auth::{self, Denial, Login},
     channels::Channels,
     group::Group,
@@ -28,6 +29,8 @@ const SHORTAGE: u32 = 4;
 pub(super) struct Connection<A> {
     pub(super) server: Server<A>,
     pub(super) peer: Peer,
+    /// Whom its programs run as; the agent's own until the login has named one.
+    pub(super) account: Arc<Account>,
     pub(super) channels: Channels,
     /// Owns the channels' tasks.
     pub(super) tasks: TaskTracker,
@@ -38,19 +41,24 @@ pub(super) struct Connection<A> {
 
 impl<A: Authorize> Connection<A> {
     /// A good signature by a good key under a wrong name is told so, once the client can hear it.
-    fn admit(&mut self, login: &Login, name: &str) {
-        let Login { user, key } = login;
-        self.denied = auth::name(&self.server.account, name).err();
-        match &self.denied {
-            None => tracing::info!(%user, %key, client = %self.peer.client, "logged in"),
-            Some(denial) => tracing::info!(%user, %key, client = %self.peer.client, %denial, "login refused"),
+    async fn admit(&mut self, login: &Login, name: &str) {
+        let (Login { user, key }, client) = (login, self.peer.client);
+        match self.server.accounts.choose(name).await {
+            Ok(account) => {
+                tracing::info!(%user, %key, %client, account = account.name, "logged in");
+                self.account = account;
+            }
+            Err(denial) => {
+                tracing::info!(%user, %key, %client, %denial, "login refused");
+                self.denied = Some(denial.into());
+            }
         }
     }
 
     fn terminal(&mut self, id: ChannelId, term: &str, size: Winsize, modes: &[(Pty, u32)]) -> Result<(), Refused> {
         let open = self.channels.get(id).ok_or(Refused::Closed)?;
         open.session.may_have_terminal(term)?;
-        let made = Terminal::open(size, modes).map_err(|fault| {
+        let made = Terminal::open(&self.account, size, modes).map_err(|fault| {
             tracing::warn!(%fault, "no pseudo-terminal");
             Refused::NoTerminal
         })?;
@@ -67,7 +75,8 @@ impl<A: Authorize> Connection<A> {
         let process = Arc::new(Process { group: Group::new(), terminal });
         open.runs(&process);
         self.tasks.spawn(program::run(Job {
-            account: self.server.account.clone(),
+            account: self.account.clone(),
+            notices: self.server.notices.clone(),
             peer: self.peer,
             launch,
             process,
@@ -127,7 +136,7 @@ impl<A: Authorize> Handler for Connection<A> {
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
         match auth::key(&self.server.authorizer, key.public_key, key.algorithm).await {
             Ok(login) => {
-                self.admit(&login, user);
+                self.admit(&login, user).await;
                 Ok(Auth::Accept)
             }
             Err(denial) => {
@@ -154,9 +163,11 @@ impl<A: Authorize> Handler for Connection<A> {
             refuse(reply, PROHIBITED, "not logged in").await;
         } else if !self.channels.has_room() {
             refuse(reply, SHORTAGE, "too many channels are open on this connection: close some or connect once more").await;
-        } else {
-            self.channels.insert(channel);
+        } else if let Ok(place) = self.server.sessions.clone().try_acquire_owned() {
+            self.channels.insert(channel, place);
             reply.accept().await;
+        } else {
+            refuse(reply, SHORTAGE, "too many sessions are open in this workspace: end some").await;
         }
         Ok(())
     }

@@ -7,18 +7,23 @@ use std::time::Duration;
 pub(super) const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
 /// One look-up of a key, a refresh of the document included; well under the 15 s that VS Code gives a whole login.
 pub(super) const AUTHORIZE_DEADLINE: Duration = Duration::from_secs(10);
+/// One question to the name service; an LDAP server that does not answer must not hold a login for longer.
+pub(super) const NAME_SERVICE: Duration = Duration::from_secs(5);
 /// Rejected tries of one connection. sshd's 6 locks out agents that hold many keys, and a probe costs one look-up in memory.
 pub(super) const AUTH_ATTEMPTS: usize = 24;
 
-/// Silence after which the client is asked for a sign of life.
-pub(super) const KEEPALIVE: Duration = Duration::from_secs(60);
-/// Unanswered questions after which it is given up: half an hour, because tunnels are resumed and laptops sleep.
-pub(super) const KEEPALIVE_UNANSWERED: usize = 30;
+/// Bytes in one direction after which keys are changed; RFC 4253 section 9 proposes a gibibyte.
+pub(super) const REKEY_BYTES: usize = 1 << 30;
+/// Time after which keys are changed; RFC 4253 section 9 proposes an hour.
+pub(super) const REKEY_TIME: Duration = Duration::from_secs(60 * 60);
 /// How long a client may take to close its side after our disconnect message.
 pub(super) const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
 
 /// Open channels of one connection; fifty windows of an editor with some forwards each fit.
 pub(super) const CHANNELS: usize = 256;
+/// Session channels of all connections: each may run a program with three pipes or a terminal, and descriptors are what
+/// runs out first.
+pub(super) const SESSIONS: usize = 1024;
 /// Variables one session may set; sshd's number.
 pub(super) const ENV_VARIABLES: usize = 128;
 /// Bytes of one variable, name included; the kernel's own limit of one string is 128 KiB.
@@ -29,9 +34,10 @@ pub(super) const TERM_BYTES: usize = 256;
 pub(super) const EARLY_SIGNALS: usize = 8;
 
 /// What a client may send ahead of its slow channels. Over distance a window of 2 MiB caps uploads, 8 MiB does not.
-/// A stalled channel holds up to `high` plus the windows granted before the mark was passed.
+/// A stalled channel holds up to `high` plus the windows granted before the mark was passed. Until one holds 32 MiB the
+/// others are free: between that and `low` is room for what they have in flight, or they would choke themselves for good.
 pub(super) const INFLOW: Bounds =
-    Bounds { first_window: 2 << 20, window: 8 << 20, granted: 64 << 20, high: 32 << 20, low: 8 << 20 };
+    Bounds { first_window: 2 << 20, window: 8 << 20, granted: 64 << 20, high: 48 << 20, low: 40 << 20 };
 /// Largest packet taken from a client; sshd's number.
 pub(super) const PACKET: u32 = 32 * 1024;
 /// Messages of all channels queued for the connection's loop, each at most one packet.
@@ -40,6 +46,9 @@ pub(super) const OUTBOUND_MESSAGES: usize = 64;
 pub(super) const CHANNEL_MESSAGES: usize = 4;
 /// Buffer under russh, which reads four bytes and then the rest of each packet.
 pub(super) const READ_BUFFER: usize = 64 * 1024;
+
+/// Bytes of one notice file (the message of the day) that users are shown.
+pub(super) const NOTICE_BYTES: u64 = 64 * 1024;
 
 /// Most bytes read from a program at once: what a pipe holds.
 pub(super) const OUTPUT_READ: usize = 64 * 1024;

@@ -6,10 +6,11 @@ use super::{
     environment,
     group::{self, Group},
     limits,
+    notices::Notices,
     pty::Terminal,
-    session::Launch,
+    session::{Launch, Program},
     sink::{Ending, Lost, Sink, Stream},
-    spawn::{self, missing_home},
+    spawn,
 };
 use bytes::{Bytes, BytesMut};
 use drawbridge_shared::native::backlog::Outlet;
@@ -24,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 /// What a client is told of a program whose end the kernel does not tell.
 const UNKNOWN: u32 = 255;
+/// What sshd's child ends with when `nologin` is there.
+const NOBODY_MAY: u32 = 254;
 
 /// What others may reach of a running program; it is gone when its task is.
 #[derive(Debug)]
@@ -36,6 +39,7 @@ pub(super) struct Process {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) account: Arc<Account>,
+    pub(super) notices: Arc<Notices>,
     pub(super) peer: Peer,
     pub(super) launch: Launch,
     pub(super) process: Arc<Process>,
@@ -49,31 +53,49 @@ pub(super) struct Job {
 
 /// Runs the program to its end, or hangs it up when the channel goes first.
 pub(super) async fn run(mut job: Job) {
-    let complaint = missing_home(&job.account);
-    match start(&mut job, complaint.as_deref()) {
-        Ok(child) => accompany(child, job, complaint).await,
-        Err(fault) => {
-            let ending = refuse(&job.sink, &job.account, &fault).await;
-            conclude(&job.sink, &job.closed, ending).await;
+    let closed = job.closed.clone();
+    let Some(may) = closed.run_until_cancelled(welcome(&job)).await else { return };
+    let ending = match may.map(|()| start(&mut job)) {
+        Ok(Ok(child)) => return accompany(child, job).await,
+        Ok(Err(fault)) => refuse(&job.sink, &job.account, &fault).await,
+        Err(ending) => ending,
+    };
+    conclude(&job.sink, &job.closed, ending).await;
+}
+
+/// What comes before the program, as under sshd: the message of the day, and that nobody may log in now.
+async fn welcome(job: &Job) -> Result<(), Ending> {
+    if job.process.terminal.is_some() && job.launch.program == Program::Shell {
+        tell(job, Stream::Out, job.notices.of_the_day(&job.account)).await;
+    }
+    match job.notices.nobody_may(&job.account) {
+        Some(why) => {
+            tell(job, Stream::Err, why).await;
+            Err(Ending::Status(NOBODY_MAY))
         }
+        None => Ok(()),
     }
 }
 
-fn start(job: &mut Job, complaint: Option<&str>) -> io::Result<Child> {
+/// Says something that the program does not, as a terminal would show it where there is one.
+async fn tell(job: &Job, stream: Stream, text: Vec<u8>) {
+    let _lost: Result<(), Lost> = match &job.process.terminal {
+        Some(terminal) => job.sink.send(Stream::Out, terminal.shown(text)).await,
+        None => job.sink.send(stream, text).await,
+    };
+}
+
+fn start(job: &mut Job) -> io::Result<Child> {
     let tty = job.process.terminal.as_ref().map(Terminal::path);
     let environment = environment::of(&job.account, &job.peer, &job.launch, tty);
-    let slave = job.slave.take();
-    if let (Some(slave), Some(text)) = (&slave, complaint) {
-        let _closed = rustix::io::write(slave, text.as_bytes());
-    }
-    spawn::spawn(&job.account, &job.launch, environment, slave)
+    spawn::spawn(&job.account, &job.launch, environment, job.slave.take())
 }
 
-async fn accompany(mut child: Child, job: Job, complaint: Option<String>) {
+async fn accompany(mut child: Child, job: Job) {
     let Job { process, stdin, sink, closed, .. } = job;
     process.group.led_by(&child);
     let mut pipes = (child.stdout.take(), child.stderr.take());
-    let attended = attend(&mut child, &mut pipes, &process, stdin, &sink, complaint);
+    let attended = attend(&mut child, &mut pipes, &process, stdin, &sink);
     match closed.run_until_cancelled(attended).await {
         Some(status) => conclude(&sink, &closed, ending(status)).await,
         None => {
@@ -106,7 +128,6 @@ async fn attend(
     process: &Process,
     stdin: Outlet,
     sink: &Sink,
-    complaint: Option<String>,
 ) -> io::Result<ExitStatus> {
     let input = child.stdin.take();
     let wait = async {
@@ -117,9 +138,6 @@ async fn attend(
     match &process.terminal {
         Some(terminal) => beside(type_into(stdin, terminal), show(terminal, wait, sink)).await,
         None => {
-            if let Some(text) = complaint {
-                let _lost = sink.send(Stream::Err, text).await;
-            }
             // As sshd, which waits for end of file: what still holds the pipes after the program's end may write to them.
             let all = async { join!(wait, send(output, Stream::Out, sink), send(errors, Stream::Err, sink)).0 };
             beside(feed(stdin, input), all).await
@@ -208,7 +226,7 @@ async fn screen(terminal: &Terminal, ended: &CancellationToken, sink: &Sink) {
     }
 }
 
-/// The shell cannot be started: sshd's child says so and ends with 1.
+/// The shell was there at the login and does not start: sshd's child says so and ends with 1.
 async fn refuse(sink: &Sink, account: &Account, fault: &io::Error) -> Ending {
     tracing::warn!(shell = %account.shell.display(), %fault, "the account's shell does not start");
     let told = format!("{}: {}\n", account.shell.display(), spawn::reason(fault));

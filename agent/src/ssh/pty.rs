@@ -1,12 +1,12 @@
 //! A pseudo-terminal: its master end as an async stream, its size and its modes.
 
-use super::modes;
+use super::{account::Account, modes};
 use russh::Pty;
 use rustix::{
-    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, fcntl_getfl, fcntl_setfl},
     io::Errno,
     pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt},
-    termios::{OptionalActions, Winsize, tcgetattr, tcsetattr, tcsetwinsize},
+    termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize},
 };
 use std::{io, os::fd::OwnedFd};
 use tokio::net::unix::pipe::{Receiver, Sender};
@@ -21,9 +21,10 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// A terminal of that size and those modes, and the end that the program gets.
-    pub(super) fn open(size: Winsize, wanted: &[(Pty, u32)]) -> io::Result<(Self, OwnedFd)> {
+    /// A terminal of that size and those modes, `account`'s, and the end that the program gets.
+    pub(super) fn open(account: &Account, size: Winsize, wanted: &[(Pty, u32)]) -> io::Result<(Self, OwnedFd)> {
         let (master, slave) = open_pair(size)?;
+        hand_over(&slave, account)?;
         let mut termios = tcgetattr(&slave)?;
         modes::apply(&mut termios, wanted);
         tcsetattr(&slave, OptionalActions::Now, &termios)?;
@@ -36,6 +37,16 @@ impl Terminal {
     /// The name of the program's end, such as `/dev/pts/3`.
     pub(super) fn path(&self) -> &str {
         &self.path
+    }
+
+    /// `text` as a program's output would be shown: with the line ends that the modes ask for.
+    pub(super) fn shown(&self, text: Vec<u8>) -> Vec<u8> {
+        let modes = tcgetattr(&self.screen).map_or(OutputModes::empty(), |termios| termios.output_modes);
+        if !modes.contains(OutputModes::OPOST | OutputModes::ONLCR) {
+            return text;
+        }
+        let ends = |&byte: &u8| if byte == b'\n' { &b"\r\n"[..] } else { std::slice::from_ref(&byte) }.to_vec();
+        text.iter().flat_map(ends).collect()
     }
 
     /// Sets the size; the kernel tells the foreground program.
@@ -85,6 +96,15 @@ pub(super) fn open_pair(size: Winsize) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((master, slave))
 }
 
+/// Makes a terminal that a root agent opened the account's own, as sshd does: `write` and `wall`, which run as the
+/// group of terminals, may write to it, and nobody else.
+fn hand_over(slave: &OwnedFd, account: &Account) -> io::Result<()> {
+    let Some(assumed) = &account.assumed else { return Ok(()) };
+    let (gid, mode) = assumed.tty.map_or((account.gid, 0o600), |tty| (tty, 0o620));
+    fchown(slave, Some(Uid::from_raw(account.uid)), Some(Gid::from_raw(gid)))?;
+    Ok(fchmod(slave, Mode::from_raw_mode(mode))?)
+}
+
 /// Linux reports a terminal that nobody has open any more as EIO.
 fn closed_is_end(read: io::Result<usize>) -> io::Result<usize> {
     match read {
@@ -96,13 +116,14 @@ fn closed_is_end(read: io::Result<usize>) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ssh::account::Assumed;
     use rustix::termios::tcgetwinsize;
 
     const SIZE: Winsize = Winsize { ws_row: 11, ws_col: 22, ws_xpixel: 33, ws_ypixel: 44 };
 
     #[tokio::test]
     async fn size_in_characters_and_pixels_reaches_the_program() {
-        let (terminal, slave) = Terminal::open(SIZE, &[]).unwrap();
+        let (terminal, slave) = Terminal::open(&Account::current(), SIZE, &[]).unwrap();
         assert_eq!(tcgetwinsize(&slave).unwrap(), SIZE);
         let wider = Winsize { ws_col: 99, ..SIZE };
         terminal.resize(wider).unwrap();
@@ -112,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn output_left_by_a_program_that_closed_is_read_before_the_end() {
-        let (terminal, slave) = Terminal::open(SIZE, &[]).unwrap();
+        let (terminal, slave) = Terminal::open(&Account::current(), SIZE, &[]).unwrap();
         rustix::io::write(&slave, b"bye\n").unwrap();
         drop(slave);
         let mut buf = [0; 16];
@@ -122,8 +143,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn notices_get_the_line_ends_of_the_terminal() {
+        let (cooked, _slave) = Terminal::open(&Account::current(), SIZE, &[]).unwrap();
+        assert_eq!(cooked.shown(b"a\nb\n".to_vec()), b"a\r\nb\r\n");
+        let (raw, _slave) = Terminal::open(&Account::current(), SIZE, &[(Pty::ONLCR, 0)]).unwrap();
+        assert_eq!(raw.shown(b"a\nb\n".to_vec()), b"a\nb\n");
+    }
+
+    #[tokio::test]
+    async fn another_accounts_terminal_is_its_own() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        for (tty, gid, mode) in [(Some(5), 5, 0o20620), (None, 4322, 0o20600)] {
+            let assumed = Some(Assumed { groups: vec![], tty });
+            let other = Account { uid: 4321, gid: 4322, assumed, ..Account::current() };
+            let (_terminal, slave) = Terminal::open(&other, SIZE, &[]).unwrap();
+            let stat = rustix::fs::fstat(&slave).unwrap();
+            assert_eq!((stat.st_uid, stat.st_gid, stat.st_mode), (4321, gid, mode));
+        }
+    }
+
+    #[tokio::test]
     async fn keys_reach_the_program() {
-        let (terminal, slave) = Terminal::open(SIZE, &[(Pty::ECHO, 0)]).unwrap();
+        let (terminal, slave) = Terminal::open(&Account::current(), SIZE, &[(Pty::ECHO, 0)]).unwrap();
         assert_eq!(terminal.write(b"ls\r").await.unwrap(), 3);
         let mut buf = [0; 16];
         assert_eq!(rustix::io::read(&slave, &mut buf).unwrap(), 3);

@@ -2,14 +2,15 @@
 
 use super::{
     account::Account,
+    identity::{Identity, mask_files},
     session::{Launch, Program},
 };
 use rustix::{
-    fs::{Access, CWD, Mode, OFlags, access, openat},
-    process::{ioctl_tiocsctty, setsid},
+    io::Errno,
+    process::{chdir, ioctl_tiocsctty, setsid},
 };
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::{CString, OsStr, OsString},
     io,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::Path,
@@ -20,7 +21,8 @@ use tokio::process::{Child, Command};
 /// The highest of the classic signals; the C library keeps the ones above for itself.
 const LAST_SIGNAL: libc::c_int = 31;
 
-/// Starts `launch` as `account` in a session and process group of its own: on `terminal`, or with three pipes.
+/// Starts `launch` as `account` in a session and process group of its own: on `terminal`, or with three pipes. A home
+/// folder that cannot be entered is told on standard error.
 pub(super) fn spawn(
     account: &Account,
     launch: &Launch,
@@ -29,20 +31,11 @@ pub(super) fn spawn(
 ) -> io::Result<Child> {
     let mut command = Command::new(&account.shell);
     arguments(&mut command, &account.shell, &launch.program);
-    command.env_clear().envs(environment);
-    command.current_dir(if missing_home(account).is_some() { Path::new("/") } else { &account.home });
-    let has_terminal = terminal.is_some();
+    command.env_clear().envs(environment).current_dir("/");
+    let child = Preparation { identity: Identity::of(account), home: Home::of(account)?, has_terminal: terminal.is_some() };
     wire(&mut command, terminal)?;
-    before_exec(&mut command, has_terminal);
+    before_exec(&mut command, child);
     command.spawn()
-}
-
-/// Why the session cannot begin in its home folder, in sshd's words.
-pub(super) fn missing_home(account: &Account) -> Option<String> {
-    let home = &account.home;
-    let enter = openat(CWD, home, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let fault = enter.map(drop).and_then(|()| access(home, Access::EXEC_OK)).err()?;
-    Some(format!("Could not chdir to home directory {}: {}\n", home.display(), reason(&fault.into())))
 }
 
 /// An error as C programs print it, without the number that Rust appends.
@@ -74,20 +67,73 @@ fn wire(command: &mut Command, terminal: Option<OwnedFd>) -> io::Result<()> {
     Ok(())
 }
 
-#[allow(unsafe_code)]
-fn before_exec(command: &mut Command, has_terminal: bool) {
-    // SAFETY: the closure runs in the forked child of a threaded process, so it may only do what is async-signal-safe.
-    // It makes system calls through functions that neither allocate nor lock, and captures one `bool`.
-    unsafe {
-        command.pre_exec(move || {
-            setsid()?;
-            if has_terminal {
-                ioctl_tiocsctty(rustix::stdio::stdin())?;
+/// All that the forked child needs; it may not allocate.
+struct Preparation {
+    identity: Option<Identity>,
+    home: Home,
+    has_terminal: bool,
+}
+
+/// Where a session begins, and how it is told that it does not.
+struct Home {
+    path: CString,
+    complaint: Vec<u8>,
+}
+
+impl Home {
+    fn of(account: &Account) -> io::Result<Self> {
+        let path = CString::new(account.home.as_os_str().as_bytes())?;
+        let complaint = format!("Could not chdir to home directory {}: ", account.home.display()).into_bytes();
+        Ok(Self { path, complaint })
+    }
+
+    /// As sshd, which goes there as the user and stays in `/` where that fails.
+    fn enter(&self) {
+        if let Err(fault) = chdir(self.path.as_c_str()) {
+            for piece in [&self.complaint, words(fault), b"\n"] {
+                let _closed = rustix::io::write(rustix::stdio::stderr(), piece);
             }
-            reset_signals();
-            keep_descriptors_to_ourselves();
-            Ok(())
-        });
+        }
+    }
+}
+
+/// `strerror` for a forked child: it may not ask the C library, which allocates.
+fn words(fault: Errno) -> &'static [u8] {
+    match fault {
+        Errno::NOENT => b"No such file or directory",
+        Errno::ACCESS => b"Permission denied",
+        Errno::NOTDIR => b"Not a directory",
+        Errno::LOOP => b"Too many levels of symbolic links",
+        Errno::NAMETOOLONG => b"File name too long",
+        Errno::STALE => b"Stale file handle",
+        _ => b"Input/output error",
+    }
+}
+
+impl Preparation {
+    /// The terminal and the identity before anything of the user's is touched.
+    fn prepare(&self) -> io::Result<()> {
+        setsid()?;
+        if self.has_terminal {
+            ioctl_tiocsctty(rustix::stdio::stdin())?;
+        }
+        mask_files();
+        if let Some(identity) = &self.identity {
+            identity.take_on()?;
+        }
+        self.home.enter();
+        reset_signals();
+        keep_descriptors_to_ourselves();
+        Ok(())
+    }
+}
+
+#[allow(unsafe_code)]
+fn before_exec(command: &mut Command, child: Preparation) {
+    // SAFETY: the closure runs in the forked child of a threaded process, so it may only do what is async-signal-safe.
+    // It makes system calls on what it captured, through functions that neither allocate nor lock.
+    unsafe {
+        command.pre_exec(move || child.prepare());
     }
 }
 
@@ -110,9 +156,11 @@ fn keep_descriptors_to_ourselves() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ssh::account::Assumed;
+    use rustix::fs::{Mode, OFlags};
 
     fn account(home: &str) -> Account {
-        Account { name: "dev".into(), uid: 0, gid: 0, home: home.into(), shell: "/bin/sh".into() }
+        Account { name: "dev".into(), uid: 0, gid: 0, home: home.into(), shell: "/bin/sh".into(), assumed: None }
     }
 
     async fn output(line: &str, env: &[(&str, &str)]) -> String {
@@ -141,10 +189,36 @@ mod tests {
         assert_eq!(output("for fd in /proc/self/fd/*; do :; done; cd /proc/self/fd; echo *", &[]).await.trim(), "0 1 2 3");
     }
 
-    #[test]
-    fn a_missing_home_is_told_as_sshd_does() {
-        let told = missing_home(&account("/nonexistent")).unwrap();
-        assert_eq!(told, "Could not chdir to home directory /nonexistent: No such file or directory\n");
-        assert_eq!(missing_home(&account("/")), None);
+    #[tokio::test]
+    async fn a_missing_home_is_told_as_sshd_does() {
+        let launch = Launch { program: Program::Command("/bin/pwd".into()), term: None, env: vec![] };
+        let child = spawn(&account("/nonexistent"), &launch, vec![], None).unwrap();
+        let done = child.wait_with_output().await.unwrap();
+        let told = "Could not chdir to home directory /nonexistent: No such file or directory\n";
+        assert_eq!((done.stdout.as_slice(), done.stderr.as_slice()), (&b"/\n"[..], told.as_bytes()));
+    }
+
+    #[tokio::test]
+    async fn another_account_is_taken_on_whole() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let assumed = Some(Assumed { groups: vec![4321, 4322], tty: None });
+        let other = Account { uid: 4321, gid: 4321, assumed, ..account("/") };
+        let launch = Launch {
+            program: Program::Command("grep -E '^(Uid|Gid|Groups|CapEff):' /proc/self/status; umask".into()),
+            term: None,
+            env: vec![],
+        };
+        let done = spawn(&other, &launch, vec![("PATH".into(), "/usr/bin:/bin".into())], None)
+            .unwrap()
+            .wait_with_output()
+            .await
+            .unwrap();
+        let seen = String::from_utf8(done.stdout).unwrap();
+        let lines: Vec<_> = seen.lines().map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(lines[..4], ["4321 4321 4321 4321", "4321 4321 4321 4321", "4321 4322", "0000000000000000"], "{seen}");
+        assert_eq!(seen.lines().last(), Some("0022"));
+        assert!(rustix::process::geteuid().is_root(), "only the child changes");
     }
 }

@@ -132,6 +132,30 @@ async fn many_channels_work_until_the_cap_and_again_after_it() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_counted_over_all_connections() {
+    let workspace = Workspace::start().await;
+    let (mut connections, mut open) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let session = login(&workspace).await;
+        for _ in 0..256 {
+            open.push(session.channel_open_session().await.unwrap());
+        }
+        connections.push(session);
+    }
+    let one_more = login(&workspace).await;
+    let refused = one_more.channel_open_session().await.unwrap_err();
+    assert!(matches!(refused, russh::Error::ChannelOpenFailure(russh::ChannelOpenFailure::ResourceShortage)), "{refused:?}");
+    let output = workspace.run_with(&["-oLogLevel=INFO"], "true", &[]).await;
+    assert_eq!(output.status.code(), Some(255));
+    let told = "open failed: resource shortage: too many sessions are open in this workspace: end some";
+    assert!(text(&output.stderr).contains(told), "{}", text(&output.stderr));
+    drop(connections.pop());
+    let mut channel = retry(&one_more).await;
+    channel.exec(false, "echo again").await.unwrap();
+    assert_eq!(story(&mut channel).await[0], "out again");
+}
+
 /// A program's end is told just before its place is free.
 async fn retry(session: &Handle<Trusting>) -> russh::Channel<client::Msg> {
     for _ in 0..100 {

@@ -1,6 +1,6 @@
 //! A workspace on a loopback port, and the `ssh` of this machine with settings of its own.
 
-use drawbridge_agent::ssh::{Account, Authorize, Peer, Server};
+use drawbridge_agent::ssh::{Account, Accounts, Alive, Authorize, Peer, Server};
 use drawbridge_shared::{fingerprint::Fingerprint, id::UserId};
 use russh::keys::{PrivateKey, PublicKey, load_secret_key};
 use std::{
@@ -52,19 +52,29 @@ impl Workspace {
 
     /// The same with a changed account.
     pub(crate) async fn with(change: impl FnOnce(&mut Account)) -> Self {
+        Self::serving(Alive::default(), |_, mut account| {
+            change(&mut account);
+            account.into()
+        })
+        .await
+    }
+
+    /// The same with accounts made of its folder and its usual account.
+    pub(crate) async fn serving(alive: Alive, accounts: impl FnOnce(&Path, Account) -> Accounts) -> Self {
         let dir = TempDir::new().unwrap();
         let at = |name: &str| dir.path().join(name);
-        fs::create_dir(at("home")).unwrap();
+        for folder in ["home", "etc", "run"] {
+            fs::create_dir(at(folder)).unwrap();
+        }
         let (host, member) = (key(&at("host")), key(&at("member")));
         key(&at("stranger"));
-        let mut account = Account { name: NAME.into(), home: at("home"), shell: "/bin/bash".into(), ..Account::current() };
-        change(&mut account);
+        let account = Account { name: NAME.into(), home: at("home"), shell: "/bin/bash".into(), ..Account::current() };
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         write_settings(dir.path(), port, host.public_key());
         let members = Members(Arc::new(vec![Fingerprint::of(member.public_key())]));
-        let server = Server::new(host, account, members);
+        let server = Server::new(host, accounts(dir.path(), account), alive, members).with_notices_below(dir.path());
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
         connections.spawn(accept(listener, server.clone(), stop.clone()));
@@ -98,6 +108,13 @@ impl Workspace {
         command.env_remove("SSH_AUTH_SOCK").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.kill_on_drop(true);
         command
+    }
+
+    /// A master connection that the others share from now on.
+    pub(crate) async fn master(&self) -> Child {
+        let master = self.ssh(&["-M", "-N"]).arg("ws").spawn().unwrap();
+        until("a master connection", || self.path("master").exists()).await;
+        master
     }
 
     /// Runs `line` in the workspace.

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod accounts;
 mod bulk;
 mod certificate;
 mod channels;
 mod ending;
 mod harness;
+mod many;
+mod notices;
 mod programs;
 mod refusals;
 mod terminals;
+mod upstream;

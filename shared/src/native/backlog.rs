@@ -1,5 +1,6 @@
 //! A counted queue between a connection's reader, which must never wait, and one slow consumer.
 
+pub mod brake;
 pub mod inflow;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -35,7 +36,7 @@ pub struct Outlet {
 
 /// A back-log that counts its bytes in `meter`.
 pub fn backlog(meter: &Meter) -> (Inlet, Outlet) {
-    let shared = Arc::new(Shared { state: Mutex::default(), meter: meter.clone() });
+    let shared = Arc::new(Shared { state: Mutex::default(), own: Meter::default(), meter: meter.clone() });
     (Inlet(shared.clone()), Outlet { shared, current: Bytes::new() })
 }
 
@@ -61,9 +62,14 @@ impl Inlet {
         if state.discarding || state.end.is_some() {
             return;
         }
-        self.0.meter.add(data.len());
+        self.0.count(data.len());
         state.append(data);
         state.wake();
+    }
+
+    /// Bytes that this back-log holds.
+    pub fn held(&self) -> usize {
+        self.0.own.held()
     }
 
     /// Whether the consumer is gone: what is pushed is discarded.
@@ -88,7 +94,7 @@ impl Outlet {
     pub async fn chunk(&mut self) -> io::Result<Option<Bytes>> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_fill_buf(cx).map_ok(drop)).await?;
         let chunk = std::mem::take(&mut self.current);
-        self.shared.meter.sub(chunk.len());
+        self.shared.discount(chunk.len());
         Ok((!chunk.is_empty()).then_some(chunk))
     }
 }
@@ -104,7 +110,7 @@ impl AsyncBufRead for Outlet {
 
     fn consume(mut self: Pin<&mut Self>, amount: usize) {
         self.current.advance(amount);
-        self.shared.meter.sub(amount);
+        self.shared.discount(amount);
     }
 }
 
@@ -123,13 +129,15 @@ impl Drop for Outlet {
         let mut state = self.shared.lock();
         state.discarding = true;
         let held = state.chunks.drain(..).map(|chunk| chunk.len()).sum::<usize>();
-        self.shared.meter.sub(held + self.current.len());
+        self.shared.discount(held + self.current.len());
     }
 }
 
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
+    own: Meter,
+    /// All of the connection.
     meter: Meter,
 }
 
@@ -150,6 +158,16 @@ enum End {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, n: usize) {
+        self.own.add(n);
+        self.meter.add(n);
+    }
+
+    fn discount(&self, n: usize) {
+        self.own.sub(n);
+        self.meter.sub(n);
     }
 
     fn end(&self, end: End) {
@@ -229,7 +247,7 @@ mod tests {
         assert_eq!(outlet.fill_buf().await.unwrap(), b"abcdef");
         assert_eq!(meter.held(), 6);
         outlet.consume(4);
-        assert_eq!(meter.held(), 2);
+        assert_eq!((meter.held(), inlet.held()), (2, 2));
         assert_eq!(outlet.fill_buf().await.unwrap(), b"ef");
     }
 

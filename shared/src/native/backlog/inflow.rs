@@ -5,7 +5,7 @@
 //! is a tiny target while too much is held. It must not be 0 (ignored) nor 1 (no refill ever again, and so no more
 //! calls that could set it back): 2 lets a byte pair through a round trip, which is what brings the channel back.
 
-use super::Meter;
+use super::{Meter, brake::Brake};
 use std::{collections::HashMap, hash::Hash};
 
 /// The refill that holds a channel back and yet lets it recover.
@@ -56,6 +56,17 @@ impl<K: Eq + Hash> Inflow<K> {
     /// Where this connection's back-logs count what they hold.
     pub fn meter(&self) -> &Meter {
         &self.meter
+    }
+
+    /// Holds back the refills of stalled channels while too much is held.
+    pub fn brake(&self) -> Brake {
+        Brake::new(self.meter.clone(), self.bounds.low)
+    }
+
+    /// Whether a channel of which `held` bytes are held was just refilled with no more than a trickle, and will be again:
+    /// its refill may be held back.
+    pub fn is_stalled(&self, held: usize, refill: u32) -> bool {
+        self.choked && refill == TRICKLE && held >= self.bounds.first_window as usize
     }
 
     /// A channel was opened with the first window.
@@ -176,6 +187,18 @@ mod tests {
             inflow.meter.0.store(held, std::sync::atomic::Ordering::Relaxed);
             assert_eq!(inflow.refilled(&1, 2), target, "{held}");
         }
+    }
+
+    #[test]
+    fn only_a_channel_that_holds_much_is_stalled() {
+        let mut inflow = Inflow::<u8>::new(BOUNDS);
+        inflow.opened(1);
+        assert!(!inflow.is_stalled(5000, TRICKLE), "nothing is choked");
+        inflow.meter.0.store(1000, std::sync::atomic::Ordering::Relaxed);
+        inflow.refilled(&1, BOUNDS.window);
+        assert!(inflow.is_stalled(100, TRICKLE));
+        assert!(!inflow.is_stalled(99, TRICKLE), "its consumer keeps up");
+        assert!(!inflow.is_stalled(100, BOUNDS.window), "it has something to send");
     }
 
     #[test]
