@@ -13,6 +13,7 @@ mod modes;
 mod program;
 mod pty;
 mod session;
+pub mod sftp;
 mod signal;
 mod sink;
 mod spawn;
