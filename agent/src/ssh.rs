@@ -6,6 +6,7 @@ mod channels;
 mod config;
 mod env;
 mod environment;
+mod executable;
 mod group;
 mod handler;
 mod limits;
@@ -20,6 +21,7 @@ mod spawn;
 
 pub use account::Account;
 pub use env::EnvPolicy;
+pub use executable::Executable;
 
 use channels::Channels;
 use config::Settings;
@@ -50,6 +52,7 @@ pub struct Server<A> {
     config: Settings,
     account: Arc<Account>,
     env: Arc<EnvPolicy>,
+    sftp: Option<Executable>,
     authorizer: A,
 }
 
@@ -83,12 +86,17 @@ impl Peer {
 impl<A: Authorize> Server<A> {
     /// A server that proves itself with `host_key` and runs programs as `account`.
     pub fn new(host_key: PrivateKey, account: Account, authorizer: A) -> Self {
-        Self { config: Settings::new(host_key), account: Arc::new(account), env: Arc::default(), authorizer }
+        Self { config: Settings::new(host_key), account: Arc::new(account), env: Arc::default(), sftp: None, authorizer }
     }
 
     /// The same server with another policy for clients' variables.
     pub fn with_env(self, policy: EnvPolicy) -> Self {
         Self { env: Arc::new(policy), ..self }
+    }
+
+    /// The same server with SFTP, which `agent` serves as a program of the account.
+    pub fn with_sftp(self, agent: Executable) -> Self {
+        Self { sftp: Some(agent), ..self }
     }
 
     /// Shows `certificate` beside the host key to whoever connects next.

@@ -53,7 +53,7 @@ pub(super) async fn run(mut job: Job) {
     match start(&mut job, complaint.as_deref()) {
         Ok(child) => accompany(child, job, complaint).await,
         Err(fault) => {
-            let ending = refuse(&job.sink, &job.account, &fault).await;
+            let ending = refuse(&job, &fault).await;
             conclude(&job.sink, &job.closed, ending).await;
         }
     }
@@ -208,10 +208,11 @@ async fn screen(terminal: &Terminal, ended: &CancellationToken, sink: &Sink) {
     }
 }
 
-/// The shell cannot be started: sshd's child says so and ends with 1.
-async fn refuse(sink: &Sink, account: &Account, fault: &io::Error) -> Ending {
-    tracing::warn!(shell = %account.shell.display(), %fault, "the account's shell does not start");
-    let told = format!("{}: {}\n", account.shell.display(), spawn::reason(fault));
-    let _lost: Result<(), Lost> = sink.send(Stream::Err, told).await;
+/// The program cannot be started: sshd's child says so and ends with 1.
+async fn refuse(job: &Job, fault: &io::Error) -> Ending {
+    let program = spawn::file(&job.account, &job.launch.program);
+    tracing::warn!(program = %program.display(), %fault, "a program does not start");
+    let told = format!("{}: {}\n", program.display(), spawn::reason(fault));
+    let _lost: Result<(), Lost> = job.sink.send(Stream::Err, told).await;
     Ending::Status(1)
 }

@@ -1,6 +1,6 @@
 //! The SFTP server of one channel: version 3 as OpenSSH speaks it, from an input to an output, in a process of its own.
 //!
-//! The agent starts itself anew for each `sftp` subsystem, as sshd starts its `sftp-server`: who
+//! The agent starts itself anew for each `sftp` subsystem ([`super::Executable`]), as sshd starts its `sftp-server`: who
 //! the files belong to, signals, half-close and back-pressure are those of any program, and calls that wait for a disk
 //! hold up nobody else.
 
