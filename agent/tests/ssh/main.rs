@@ -5,8 +5,10 @@
 mod bulk;
 mod certificate;
 mod channels;
+mod copies;
 mod ending;
 mod harness;
 mod programs;
 mod refusals;
+mod sftp;
 mod terminals;
