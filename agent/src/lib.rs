@@ -24,14 +24,14 @@ use drawbridge_shared::native::{
     trust::Trust,
 };
 use enrol::EnrolFault;
-use keys::{Keeper, Pace};
+use keys::{Keeper, Keys, Pace};
 use limits::STOP_GRACE;
 use serve::{Inner, Service};
-use ssh::Server;
+use ssh::{Executable, Server};
 use status::Board;
 use tokio::time;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::info;
+use tracing::{info, warn};
 
 /// File of the state folder that holds the workspace key.
 const WORKSPACE_KEY: &str = "workspace_key";
@@ -68,7 +68,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFau
     let (tasks, loops, end) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
     let inner = match config.service {
         Kind::Own { accounts, env, alive } => {
-            let ssh = Server::new(key.ssh(), accounts, alive, keys.clone()).with_env(env);
+            let ssh = with_sftp(Server::new(key.ssh(), accounts, alive, keys.clone()).with_env(env));
             renewal.held().into_iter().for_each(|held| ssh.certify(held.clone()));
             loops.spawn(certify::run(renewal, ssh.clone(), keys.watch(), stop.clone()));
             Inner::Own(ssh)
@@ -89,4 +89,15 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFau
     // Sessions that outlast their hang-up were killed by then; what is left is only words that nobody hears.
     let _ = time::timeout(STOP_GRACE, tasks.wait()).await;
     Ok(())
+}
+
+/// Without `/proc` there is nothing to start for SFTP; all else works.
+fn with_sftp(ssh: Server<Keys>) -> Server<Keys> {
+    match Executable::running() {
+        Ok(agent) => ssh.with_sftp(agent),
+        Err(fault) => {
+            warn!(%fault, "this program cannot be opened in /proc: there is no SFTP");
+            ssh
+        }
+    }
 }

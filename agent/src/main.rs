@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use drawbridge_agent::{config::Raw, status};
+use drawbridge_agent::{config::Raw, ssh::sftp, status};
 use drawbridge_shared::native::{log, options::complain};
 use std::{
     path::{Path, PathBuf},
@@ -39,14 +39,28 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Serve SFTP on standard input and output: the agent starts this for a session
+    #[command(hide = true)]
+    SftpServer,
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(raw) => run(*raw),
         Command::Status { state_dir, json } => tell(&state_dir, json),
+        Command::SftpServer => return sftp_server(),
     };
     done.map_or_else(|fault| complain("drawbridge-agent", &fault), |()| ExitCode::SUCCESS)
+}
+
+fn sftp_server() -> ExitCode {
+    sftp::main().map_or_else(
+        |fault| {
+            eprintln!("sftp-server: {fault}");
+            ExitCode::from(fault.status())
+        },
+        |()| ExitCode::SUCCESS,
+    )
 }
 
 fn tell(state_dir: &Path, json: bool) -> Result<()> {

@@ -7,6 +7,7 @@ mod channels;
 mod config;
 mod env;
 mod environment;
+mod executable;
 mod group;
 mod handler;
 mod identity;
@@ -16,6 +17,7 @@ mod notices;
 mod program;
 mod pty;
 mod session;
+pub mod sftp;
 mod signal;
 mod sink;
 mod spawn;
@@ -23,6 +25,7 @@ mod spawn;
 pub use account::{Account, Assumed};
 pub use accounts::{Accounts, Admitted, Book};
 pub use env::EnvPolicy;
+pub use executable::Executable;
 
 use channels::Channels;
 use config::Settings;
@@ -64,6 +67,7 @@ pub struct Server<A> {
     notices: Arc<Notices>,
     /// Places for session channels, over all connections.
     sessions: Arc<Semaphore>,
+    sftp: Option<Executable>,
     authorizer: A,
 }
 
@@ -116,7 +120,7 @@ impl<A: Authorize> Server<A> {
         let config = Settings::new(host_key, alive);
         let notices = Arc::new(Notices::below(Path::new("/")));
         let sessions = Arc::new(Semaphore::new(limits::SESSIONS));
-        Self { config, accounts: Arc::new(accounts.into()), env: Arc::default(), notices, sessions, authorizer }
+        Self { config, accounts: Arc::new(accounts.into()), env: Arc::default(), notices, sessions, sftp: None, authorizer }
     }
 
     /// The same server with notices (`etc/motd`, `etc/nologin`, `run/motd.dynamic`) from below `root`.
@@ -127,6 +131,11 @@ impl<A: Authorize> Server<A> {
     /// The same server with another policy for clients' variables.
     pub fn with_env(self, policy: EnvPolicy) -> Self {
         Self { env: Arc::new(policy), ..self }
+    }
+
+    /// The same server with SFTP, which `agent` serves as a program of the account.
+    pub fn with_sftp(self, agent: Executable) -> Self {
+        Self { sftp: Some(agent), ..self }
     }
 
     /// Shows `certificate` beside the host key to whoever connects next.

@@ -3,15 +3,16 @@
 use crate::{Run::Shared, Test};
 use anyhow::{Result, ensure};
 use drawbridge_shared::hex;
-use e2e::{Session, Stack};
+use e2e::{Session, Stack, client};
 use sha2::{Digest, Sha256};
-use std::{fs, io::Read};
+use std::{fs, io::Read, process::Command};
 
 pub(crate) const TESTS: &[Test] = &[
     ("transfer::sixty_four_mebibytes_up", Shared(up)),
     ("transfer::sixty_four_mebibytes_down", Shared(down)),
     ("transfer::sixty_four_mebibytes_both_ways_at_once", Shared(both)),
     ("transfer::every_length_around_a_packet", Shared(lengths)),
+    ("transfer::a_file_over_sftp_and_back", Shared(sftp)),
 ];
 
 const LARGE: u64 = 64 << 20;
@@ -57,5 +58,17 @@ fn lengths(world: &Stack) -> Result<()> {
         let got = alice.converse("user@ws-796636", "cat", bytes.clone())?;
         ensure!(got.out == bytes, "{length} bytes sent, {} came", got.out.len());
     }
+    Ok(())
+}
+
+fn sftp(world: &Stack) -> Result<()> {
+    let (bytes, folder) = (random(LARGE)?, tempfile::tempdir()?);
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(at("here"), &bytes)?;
+    fs::write(at("script"), format!("put {} {}\nget {1} {}\n", at("here"), at("there"), at("back")))?;
+    let ssh = world.user("alice")?.quiet_ssh();
+    let got = client::outcome(Command::new("sftp").args(ssh.get_args()).args(["-q", "-b", &at("script"), "user@ws-796636"]))?;
+    ensure!(got.status == Some(0), "{got:?}");
+    ensure!(fs::read(at("there"))? == bytes && fs::read(at("back"))? == bytes, "the file changed on its way");
     Ok(())
 }

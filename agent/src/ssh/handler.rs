@@ -300,8 +300,10 @@ impl<A: Authorize> Handler for Connection<A> {
         answer(wire, id, started)
     }
 
-    async fn subsystem_request(&mut self, id: ChannelId, _name: &str, wire: &mut Wire) -> Result<(), Error> {
-        answer(wire, id, Err(Refused::NoSubsystem))
+    async fn subsystem_request(&mut self, id: ChannelId, name: &str, wire: &mut Wire) -> Result<(), Error> {
+        let agent = self.server.sftp.clone().filter(|_| name == "sftp").ok_or(Refused::NoSubsystem);
+        let started = agent.and_then(|agent| self.start(id, Program::Sftp(agent), wire));
+        answer(wire, id, started)
     }
 
     async fn signal(&mut self, id: ChannelId, sig: Sig, wire: &mut Wire) -> Result<(), Error> {

@@ -57,7 +57,7 @@ pub(super) async fn run(mut job: Job) {
     let Some(may) = closed.run_until_cancelled(welcome(&job)).await else { return };
     let ending = match may.map(|()| start(&mut job)) {
         Ok(Ok(child)) => return accompany(child, job).await,
-        Ok(Err(fault)) => refuse(&job.sink, &job.account, &fault).await,
+        Ok(Err(fault)) => refuse(&job, &fault).await,
         Err(ending) => ending,
     };
     conclude(&job.sink, &job.closed, ending).await;
@@ -226,10 +226,11 @@ async fn screen(terminal: &Terminal, ended: &CancellationToken, sink: &Sink) {
     }
 }
 
-/// The shell was there at the login and does not start: sshd's child says so and ends with 1.
-async fn refuse(sink: &Sink, account: &Account, fault: &io::Error) -> Ending {
-    tracing::warn!(shell = %account.shell.display(), %fault, "the account's shell does not start");
-    let told = format!("{}: {}\n", account.shell.display(), spawn::reason(fault));
-    let _lost: Result<(), Lost> = sink.send(Stream::Err, told).await;
+/// The program was there at the login, or is the agent's own, and does not start: sshd's child says so and ends with 1.
+async fn refuse(job: &Job, fault: &io::Error) -> Ending {
+    let program = spawn::file(&job.account, &job.launch.program);
+    tracing::warn!(program = %program.display(), %fault, "a program does not start");
+    let told = format!("{}: {}\n", program.display(), spawn::reason(fault));
+    let _lost: Result<(), Lost> = job.sink.send(Stream::Err, told).await;
     Ending::Status(1)
 }

@@ -2,6 +2,7 @@
 
 use super::{
     env::{EnvPolicy, Unfit},
+    executable::Executable,
     limits,
 };
 
@@ -20,6 +21,8 @@ pub(super) enum Program {
     Shell,
     /// A command line for the account's shell.
     Command(Vec<u8>),
+    /// The agent itself, as the SFTP server.
+    Sftp(Executable),
 }
 
 /// All that was agreed before a program starts.

@@ -2,6 +2,7 @@
 
 use super::{
     account::Account,
+    executable::Executable,
     identity::{Identity, mask_files},
     session::{Launch, Program},
 };
@@ -13,7 +14,7 @@ use std::{
     ffi::{CString, OsStr, OsString},
     io,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
 };
 use tokio::process::{Child, Command};
@@ -29,7 +30,7 @@ pub(super) fn spawn(
     environment: Vec<(String, OsString)>,
     terminal: Option<OwnedFd>,
 ) -> io::Result<Child> {
-    let mut command = Command::new(&account.shell);
+    let mut command = Command::new(file(account, &launch.program));
     arguments(&mut command, &account.shell, &launch.program);
     command.env_clear().envs(environment).current_dir("/");
     let child = Preparation { identity: Identity::of(account), home: Home::of(account)?, has_terminal: terminal.is_some() };
@@ -44,7 +45,15 @@ pub(super) fn reason(fault: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-/// `-bash` for a login shell, `bash -c <command>` otherwise.
+/// What is executed: no shell for SFTP, whose start-up files might write into the protocol.
+pub(super) fn file(account: &Account, program: &Program) -> PathBuf {
+    match program {
+        Program::Shell | Program::Command(_) => account.shell.clone(),
+        Program::Sftp(agent) => agent.path(),
+    }
+}
+
+/// `-bash` for a login shell, `bash -c <command>` for a command.
 fn arguments(command: &mut Command, shell: &Path, program: &Program) {
     let name = shell.file_name().unwrap_or(shell.as_os_str());
     match program {
@@ -55,6 +64,9 @@ fn arguments(command: &mut Command, shell: &Path, program: &Program) {
         }
         Program::Command(line) => {
             command.arg0(name).arg("-c").arg(OsStr::from_bytes(line));
+        }
+        Program::Sftp(_) => {
+            command.arg0(Executable::NAME).arg(Executable::SFTP);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A workspace on a loopback port, and the `ssh` of this machine with settings of its own.
 
-use drawbridge_agent::ssh::{Account, Accounts, Alive, Authorize, Peer, Server};
+use drawbridge_agent::ssh::{Account, Accounts, Alive, Authorize, Executable, Peer, Server};
 use drawbridge_shared::{fingerprint::Fingerprint, id::UserId};
 use russh::keys::{PrivateKey, PublicKey, load_secret_key};
 use std::{
@@ -74,7 +74,9 @@ impl Workspace {
         let port = listener.local_addr().unwrap().port();
         write_settings(dir.path(), port, host.public_key());
         let members = Members(Arc::new(vec![Fingerprint::of(member.public_key())]));
+        let agent = Executable::at(Path::new(env!("CARGO_BIN_EXE_drawbridge-agent"))).unwrap();
         let server = Server::new(host, accounts(dir.path(), account), alive, members).with_notices_below(dir.path());
+        let server = server.with_sftp(agent);
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
         connections.spawn(accept(listener, server.clone(), stop.clone()));
