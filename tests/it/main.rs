@@ -2,6 +2,7 @@
 
 mod agents;
 mod certificates;
+mod edge_alone;
 mod feed;
 mod front_door;
 mod jump;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         agents::TESTS,
         revocation::TESTS,
         outage::TESTS,
+        edge_alone::TESTS,
         front_door::TESTS,
         slow_readers::TESTS,
     ];

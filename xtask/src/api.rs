@@ -18,6 +18,8 @@ pub struct Api {
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
+    /// Seconds that it says to wait.
+    pub retry_after: Option<u64>,
     /// Its body, as text.
     pub body: String,
 }
@@ -91,5 +93,6 @@ impl Answer {
 fn answer(result: Result<Response<Body>, ureq::Error>, path: &str) -> Result<Answer> {
     let mut response = result.with_context(|| format!("{path}: no answer from the edge"))?;
     let status = response.status().as_u16();
-    Ok(Answer { status, body: response.body_mut().read_to_string()? })
+    let retry_after = response.headers().get("Retry-After").and_then(|wait| wait.to_str().ok()?.parse().ok());
+    Ok(Answer { status, retry_after, body: response.body_mut().read_to_string()? })
 }

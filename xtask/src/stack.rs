@@ -175,7 +175,8 @@ impl Stack {
         let api = self.edge.operator();
         let jump = fs::read_to_string(daemon_state(&self.dir).join("identity.pub"))?;
         let keys = self.workspaces.iter().map(|workspace| host_key(&api, &workspace.id)).collect::<Result<Vec<_>>>()?;
-        known::write(&self.dir, self.daemon.port, &jump, &keys)
+        let host_ca = self.users.iter().map(|user| known_hosts(&self.api(user))).collect::<Result<String>>()?;
+        known::write(&self.dir, &host_ca, self.daemon.port, &jump, &keys)
     }
 }
 
@@ -266,6 +267,12 @@ fn start_agent(programs: &Programs, dir: &Path, edge: &str, id: &str, token: &st
 pub fn mint(api: &Api, scope: &str, subject: &str) -> Result<String> {
     let minted: Value = api.post("/api/operator/tokens", &json!({"scope": scope, "subject": subject}))?.json()?;
     Ok(minted["token"].as_str().context("the edge minted no token")?.to_owned())
+}
+
+fn known_hosts(api: &Api) -> Result<String> {
+    let answer = api.get("/api/ssh/known_hosts")?;
+    answer.ok()?;
+    Ok(answer.body)
 }
 
 fn host_key(api: &Api, id: &str) -> Result<(WorkspaceId, String)> {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     facts::{KeyFact, TokenFact},
-    limits::{BLOB_GRACE, REBUILD_LEAP, REBUILD_SETTLE, REBUILD_SHARDS},
+    limits::{BLOB_GRACE, REBUILD_LEAP, REBUILD_SHARDS},
     names,
     refusal::Refusal,
     rows::{Changes, Rows, RowsFault},
@@ -30,8 +30,8 @@ const SHARDS: usize = 512;
 /// How far it has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// KV is not believed before it has settled.
-    since: Timestamp,
+    /// KV is not believed before then.
+    settled: Timestamp,
     /// Folders that are read.
     folders: usize,
     /// KV's own word for the next page of the folder.
@@ -62,8 +62,8 @@ impl<R: Rows> Ledger<R> {
         self.rows.commit(Changes::from([(names::BORN.into(), Some(Vec::new()))]))
     }
 
-    /// There was one, whose last manifest KV has.
-    pub fn begin_rebuild(&self, manifest: &[u8], now: Timestamp) -> Result<(), RowsFault> {
+    /// There was one, whose last manifest KV has; what else KV has can be believed from `settled` on.
+    pub fn begin_rebuild(&self, manifest: &[u8], settled: Timestamp, now: Timestamp) -> Result<(), RowsFault> {
         if self.progress()?.is_some() {
             return Ok(());
         }
@@ -72,16 +72,15 @@ impl<R: Rows> Ledger<R> {
         let mut changes = Changes::new();
         changes.extend(held.shards.iter().map(|shard| (names::garbage(retired, shard.sha256), Some(Vec::new()))));
         changes.insert(names::MANIFEST.into(), Some(written(&Manifest::new(seq, now, Vec::new()))?));
-        changes.insert(names::REBUILD.into(), Some(written(&Progress::from(now))?));
+        changes.insert(names::REBUILD.into(), Some(written(&Progress::until(settled))?));
         self.rows.commit(changes)
     }
 
     /// What is to be done next; `None` where nothing is rebuilt.
     pub fn rebuild_step(&self, now: Timestamp) -> Result<Option<Step>, RowsFault> {
         let Some(progress) = self.progress()? else { return Ok(None) };
-        let settled = progress.since.after(REBUILD_SETTLE);
-        if now < settled {
-            return Ok(Some(Step::Wait(settled)));
+        if now < progress.settled {
+            return Ok(Some(Step::Wait(progress.settled)));
         }
         let folder = FOLDERS.get(progress.folders);
         Ok(Some(folder.map_or(Step::Build, |folder| Step::Read(folder, progress.cursor))))
@@ -127,9 +126,9 @@ impl<R: Rows> Ledger<R> {
     }
 }
 
-impl From<Timestamp> for Progress {
-    fn from(since: Timestamp) -> Self {
-        Self { since, folders: 0, cursor: None, shards: 0 }
+impl Progress {
+    const fn until(settled: Timestamp) -> Self {
+        Self { settled, folders: 0, cursor: None, shards: 0 }
     }
 }
 

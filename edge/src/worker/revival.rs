@@ -4,13 +4,16 @@ use super::{KV, ledger::Room, platform::now, unreachable};
 use crate::{
     api::Unreachable,
     ledger::rebuild::Step,
-    limits::{APPLY_PARALLEL, REBUILD_PAGE},
+    limits::{APPLY_PARALLEL, REBUILD_PAGE, REBUILD_SETTLE},
     names,
 };
 use ::worker::{Result, console_error, console_log, kv::KvStore};
 use drawbridge_shared::time::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
+
+/// Name of the variable that replaces [`REBUILD_SETTLE`], for a KV that is in one place only.
+const SETTLE_SECONDS: &str = "REBUILD_SETTLE_SECONDS";
 
 impl Room {
     /// Refuses to answer while this Ledger is not whole.
@@ -30,7 +33,7 @@ impl Room {
             match self.env.kv(KV)?.get(names::MANIFEST).bytes().await? {
                 Some(manifest) => {
                     console_log!("ledger: no rows here, and a manifest in KV: getting them back");
-                    self.core.begin_rebuild(&manifest, now()).map_err(failed)?;
+                    self.core.begin_rebuild(&manifest, now().after(self.settling()), now()).map_err(failed)?;
                 }
                 // Somebody else may have looked meanwhile; being born twice does no harm.
                 None => self.core.be_born().map_err(failed)?,
@@ -38,6 +41,12 @@ impl Room {
         }
         self.is_whole.set(self.core.is_born().map_err(failed)?);
         Ok(())
+    }
+
+    /// How long KV may lag behind itself.
+    fn settling(&self) -> Duration {
+        let set = self.env.var(SETTLE_SECONDS).ok().and_then(|seconds| seconds.to_string().parse().ok());
+        set.map_or(REBUILD_SETTLE, Duration::from_secs)
     }
 
     /// When the next step is due, if any.

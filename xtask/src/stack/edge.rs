@@ -73,6 +73,23 @@ impl Edge {
         self.process.stop();
     }
 
+    /// Loses what the Ledger holds, as if its Durable Object were gone; KV stays. Only while it is stopped.
+    pub fn lose_ledger(&self) -> Result<()> {
+        let state = self.dir.join("edge/state/v3/do");
+        fs::remove_dir_all(&state).with_context(|| format!("{} is not where the Ledger is kept", state.display()))
+    }
+
+    /// Limits calls by address and by token to `most` a minute, from the next start on.
+    pub fn limit(&self, most: u32) -> Result<()> {
+        let file = self.dir.join("edge/wrangler.toml");
+        let config = fs::read_to_string(&file)?;
+        let lines = config.lines().map(|line| match line.split_once("limit = ") {
+            Some((before, _)) => format!("{before}limit = {most}, period = 60 }}\n"),
+            None => format!("{line}\n"),
+        });
+        Ok(fs::write(&file, lines.collect::<String>())?)
+    }
+
     /// Starts it again on the same port, with what it stored.
     pub fn restart(&mut self) -> Result<()> {
         self.process = launch(&self.root, &self.dir, self.port)?;
@@ -88,7 +105,9 @@ impl Edge {
 /// The real configuration, with assets found from elsewhere, and with limits for all clients of one machine.
 fn local(root: &Path, config: &str) -> String {
     let assets = format!("directory = \"{}\"", root.join("edge/assets").display());
-    config.replace("directory = \"edge/assets\"", &assets).replace("limit = ", &format!("limit = {LOCAL_CALLERS}"))
+    let config = config.replace("directory = \"edge/assets\"", &assets).replace("limit = ", &format!("limit = {LOCAL_CALLERS}"));
+    // Here KV is in one place: there is nothing to wait for.
+    config + "\n[vars]\nREBUILD_SETTLE_SECONDS = \"0\"\n"
 }
 
 fn launch(root: &Path, dir: &Path, port: u16) -> Result<Process> {

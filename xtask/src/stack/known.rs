@@ -12,11 +12,12 @@ pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join("known_hosts")
 }
 
-/// The jump host at `port` with the key in `jump`, and each workspace with its agent's key.
-pub(super) fn write(dir: &Path, port: u16, jump: &str, workspaces: &[(WorkspaceId, String)]) -> Result<()> {
+/// The lines of the host CA, which are enough for OpenSSH, and for clients that know no CA the keys themselves: of the
+/// jump host at `port` the one in `jump`, of each workspace its agent's.
+pub(super) fn write(dir: &Path, host_ca: &str, port: u16, jump: &str, workspaces: &[(WorkspaceId, String)]) -> Result<()> {
     let jump = format!("[127.0.0.1]:{port},[localhost]:{port} {}\n", jump.trim());
     let lines = workspaces.iter().map(|(id, key)| format!("{} {key}\n", names(id).join(",")));
-    fs::write(path(dir), jump + &lines.collect::<String>())?;
+    fs::write(path(dir), format!("{host_ca}{jump}{}", lines.collect::<String>()))?;
     Ok(())
 }
 

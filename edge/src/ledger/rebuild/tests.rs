@@ -16,6 +16,7 @@ use ssh_key::{LineEnding, PrivateKey, private::Ed25519Keypair};
 use std::{collections::BTreeMap, time::Duration};
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+const SETTLED: Timestamp = Timestamp::from_unix(1_800_000_090);
 const PAGE: usize = 7;
 
 fn signing() -> PrivateKey {
@@ -84,9 +85,9 @@ fn it_says_the_same_again_under_a_higher_number() {
     let (before, kv) = lived(&tokens);
     let after = ledger();
     assert!(!after.is_born().unwrap());
-    after.begin_rebuild(&kv[names::MANIFEST], NOW).unwrap();
-    assert_eq!(after.rebuild_step(NOW), Ok(Some(Step::Wait(NOW.after(REBUILD_SETTLE)))));
-    let now = NOW.after(REBUILD_SETTLE);
+    after.begin_rebuild(&kv[names::MANIFEST], SETTLED, NOW).unwrap();
+    assert_eq!(after.rebuild_step(NOW), Ok(Some(Step::Wait(SETTLED))));
+    let now = SETTLED;
     let mut steps = 0;
     while let Some(step) = after.rebuild_step(now).unwrap() {
         match step {
@@ -118,9 +119,9 @@ fn it_says_the_same_again_under_a_higher_number() {
 fn a_rebuild_begins_once() {
     let (_, kv) = lived(&[Token::mint(Scope::User, &[2; 32]).hash()]);
     let after = ledger();
-    after.begin_rebuild(&kv[names::MANIFEST], NOW).unwrap();
-    after.begin_rebuild(&kv[names::MANIFEST], NOW.after(Duration::from_secs(50))).unwrap();
-    assert_eq!(after.rebuild_step(NOW), Ok(Some(Step::Wait(NOW.after(REBUILD_SETTLE)))));
-    assert!(after.begin_rebuild(b"no manifest", NOW).is_ok(), "it is under way");
-    assert!(ledger().begin_rebuild(b"no manifest", NOW).is_err());
+    after.begin_rebuild(&kv[names::MANIFEST], SETTLED, NOW).unwrap();
+    after.begin_rebuild(&kv[names::MANIFEST], SETTLED.after(Duration::from_secs(50)), NOW).unwrap();
+    assert_eq!(after.rebuild_step(NOW), Ok(Some(Step::Wait(SETTLED))));
+    assert!(after.begin_rebuild(b"no manifest", SETTLED, NOW).is_ok(), "it is under way");
+    assert!(ledger().begin_rebuild(b"no manifest", SETTLED, NOW).is_err());
 }

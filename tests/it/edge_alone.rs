@@ -1,0 +1,98 @@
+//! What only an edge of its own can show: limits that are reached, a Ledger that is lost, and the document it serves.
+
+use crate::{Run::Shared, Test};
+use anyhow::{Context, Result, ensure};
+use e2e::{SOON, Stack, within};
+use serde_json::{Value, json};
+use std::{fs, path::Path};
+use tempfile::TempDir;
+use xtask::{
+    api::Api,
+    root,
+    stack::{Edge, keygen, mint},
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("edge_alone::calls_are_limited_by_token_and_by_address", Shared(limited)),
+    ("edge_alone::a_lost_ledger_comes_back_from_kv", Shared(lost)),
+    ("edge_alone::the_document_is_served", Shared(document)),
+];
+
+fn alone() -> Result<(TempDir, Edge)> {
+    let folder = tempfile::tempdir()?;
+    let edge = Edge::alone(root(), &folder.path().join("stack"))?;
+    Ok((folder, edge))
+}
+
+fn document(world: &Stack) -> Result<()> {
+    let served = Api::new(&world.edge.url, "").get("/api/openapi.json")?;
+    let file = fs::read_to_string(root().join("edge/assets/api/openapi.json"))?;
+    ensure!(served.json::<Value>()? == serde_json::from_str::<Value>(&file)?, "another document is served");
+    Ok(())
+}
+
+/// The platform counts approximately: what must hold is that a flood ends in 429, and that it says when to come back.
+fn limited(_: &Stack) -> Result<()> {
+    let (_folder, mut edge) = alone()?;
+    let token = mint(&edge.operator(), "user", "alice")?;
+    edge.stop();
+    edge.limit(40)?;
+    edge.restart()?;
+    let api = Api::new(&edge.url, &token);
+    let calls = (0..200).map(|_| api.get("/api/ssh/keys")).collect::<Result<Vec<_>>>()?;
+    let refused = calls.iter().find(|answer| answer.status == 429).context("200 calls were let through")?;
+    ensure!(calls.first().is_some_and(|answer| answer.status == 200), "the first call is no flood");
+    let problem: Value = serde_json::from_str(&refused.body)?;
+    ensure!(problem["status"] == 429 && problem["traceId"].is_string(), "{problem}");
+    ensure!(refused.retry_after.is_some(), "it does not say when to come back");
+    let stranger = Api::new(&edge.url, "").get("/api/ssh/keys")?;
+    ensure!(stranger.status == 429, "the address is counted too: {}", stranger.status);
+    Ok(())
+}
+
+fn lost(_: &Stack) -> Result<()> {
+    let (folder, mut edge) = alone()?;
+    let (operator, token) = (edge.operator(), mint(&edge.operator(), "user", "alice")?);
+    operator.put("/api/operator/workspaces/796636", &json!({ "region": "eu" }))?.ok()?;
+    operator.put("/api/operator/workspaces/796636/members/alice", &json!({}))?.ok()?;
+    let api = Api::new(&edge.url, &token);
+    for name in ["one", "two", "three"] {
+        let key = keygen(&folder.path().join(name), name)?;
+        let line = fs::read_to_string(key.with_extension("pub"))?;
+        api.post("/api/ssh/keys", &json!({ "publicKey": line }))?.ok()?;
+    }
+    let (keys, shards) = (api.get("/api/ssh/keys")?.body, snapshot(&operator)?);
+    let kv = folder.path().join("stack/edge/state/v3/kv");
+    within(SOON, "KV has the manifest, which comes behind everything else", || holds(&kv, &shards.1))?;
+    edge.stop();
+    edge.lose_ledger()?;
+    edge.restart()?;
+    let first = api.get("/api/ssh/keys")?;
+    ensure!(first.status == 503 || first.body == keys, "{}: {}", first.status, first.body);
+    within(SOON, "the Ledger is back", || Ok(api.post("/api/ssh/keys", &json!({}))?.status == 400))?;
+    ensure!(api.get("/api/ssh/keys")?.body == keys, "other keys came back");
+    let again = snapshot(&operator)?;
+    ensure!(again.2 == shards.2 && again.0 > shards.0, "{again:?} is not {shards:?} under a higher number");
+    let mine: Value = api.get("/api/ssh/workspaces")?.json()?;
+    ensure!(mine["items"][0]["id"] == "796636", "{mine}");
+    Ok(())
+}
+
+/// Whether some file below `folder` holds exactly `text`.
+fn holds(folder: &Path, text: &str) -> Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let found = if path.is_dir() { holds(&path, text)? } else { fs::read(&path).is_ok_and(|held| held == text.as_bytes()) };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Number, text and shards of the current manifest.
+fn snapshot(operator: &Api) -> Result<(u64, String, Value)> {
+    let text = operator.get("/v1/snapshot")?.body;
+    let manifest: Value = serde_json::from_str(text.lines().next().unwrap_or_default())?;
+    Ok((manifest["seq"].as_u64().context("no number")?, text, manifest["shards"].clone()))
+}
