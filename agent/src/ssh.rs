@@ -234,7 +234,8 @@ mod tests {
     /// How often the real `ssh`'s keys are changed by a server of those limits while `length` bytes go there and back.
     async fn changes(limits: Limits, length: usize) -> usize {
         let host = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
-        let server = Server::new(host.clone(), Account::current(), Alive::default(), Open);
+        let account = Account { shell: "/bin/sh".into(), ..Account::current() };
+        let server = Server::new(host.clone(), account, Alive::default(), Open);
         let config = server::Config { limits, ..config::config(&host, Alive::default(), None) };
         server.config.current.send_replace(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -2,7 +2,7 @@
 
 use crate::harness::{Workspace, text};
 use russh::{
-    ChannelMsg, Sig,
+    ChannelMsg, Disconnect, Sig,
     client::{self, Handle},
     keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, load_secret_key},
 };
@@ -150,7 +150,7 @@ async fn sessions_are_counted_over_all_connections() {
     assert_eq!(output.status.code(), Some(255));
     let told = "open failed: resource shortage: too many sessions are open in this workspace: end some";
     assert!(text(&output.stderr).contains(told), "{}", text(&output.stderr));
-    drop(connections.pop());
+    connections.pop().unwrap().disconnect(Disconnect::ByApplication, "", "").await.unwrap();
     let mut channel = retry(&one_more).await;
     channel.exec(false, "echo again").await.unwrap();
     assert_eq!(story(&mut channel).await[0], "out again");
