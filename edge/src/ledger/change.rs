@@ -26,6 +26,7 @@ pub(super) struct Change<'a, R> {
     draft: Draft<'a, R>,
     now: Timestamp,
     touched: Touched,
+    published: Option<String>,
     revoked: Vec<TokenHash>,
 }
 
@@ -44,7 +45,7 @@ pub(super) struct Touched {
 
 impl<'a, R: Rows> Change<'a, R> {
     pub(super) fn new(rows: &'a R, now: Timestamp) -> Self {
-        Self { draft: Draft::new(rows), now, touched: Touched::default(), revoked: Vec::new() }
+        Self { draft: Draft::new(rows), now, touched: Touched::default(), published: None, revoked: Vec::new() }
     }
 
     pub(super) const fn now(&self) -> Timestamp {
@@ -145,17 +146,18 @@ impl<'a, R: Rows> Change<'a, R> {
         self.revoked.push(token);
     }
 
-    /// Publishes what was touched; returns the new manifest if there is one.
-    pub(super) fn publish(&mut self, secrets: &Secrets) -> Result<Option<String>, Refusal> {
+    /// Publishes what was touched. Whoever asks for it, the new manifest goes to all who follow.
+    pub(super) fn publish(&mut self, secrets: &Secrets) -> Result<(), Refusal> {
         let touched = std::mem::take(&mut self.touched);
-        publish::publish(self, touched, secrets)
+        self.published = publish::publish(self, touched, secrets)?.or(self.published.take());
+        Ok(())
     }
 
     /// Publishes and commits.
     pub(super) fn finish(mut self, secrets: &Secrets) -> Result<Effects, Refusal> {
-        let published = self.publish(secrets)?;
+        self.publish(secrets)?;
         self.draft.commit()?;
-        Ok(Effects { published, revoked: self.revoked })
+        Ok(Effects { published: self.published, revoked: self.revoked })
     }
 }
 
