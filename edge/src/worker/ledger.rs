@@ -24,7 +24,7 @@ use axum::{
     http::{self, StatusCode, header},
 };
 use drawbridge_shared::{backoff::Backoff, time::Timestamp, token::TokenHash};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -228,12 +228,14 @@ impl Room {
         self.arm().await;
     }
 
+    /// Fails only when all writes that it began have ended: none may land behind those of the next pass.
     async fn pass(&self) -> Result<()> {
         let kv = self.env.kv(KV)?;
         let Some(pass) = self.core.next_pass().map_err(failed)? else { return Ok(()) };
         for stage in &pass {
             let writes = stream::iter(stage).map(|write| apply(&kv, write));
-            writes.buffer_unordered(APPLY_PARALLEL).try_collect::<()>().await?;
+            let ended: Vec<_> = writes.buffer_unordered(APPLY_PARALLEL).collect().await;
+            ended.into_iter().collect::<Result<()>>()?;
         }
         self.core.applied(&pass).map_err(failed)
     }
