@@ -16,4 +16,5 @@ mod openapi;
 mod operator;
 mod outage;
 mod snapshot;
+mod staleness;
 mod world;
