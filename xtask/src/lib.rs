@@ -4,6 +4,7 @@ pub mod api;
 pub mod bench;
 pub mod build;
 pub mod dev;
+pub mod fuzz;
 pub mod interrupt;
 pub mod lint;
 pub mod openapi;

@@ -39,6 +39,7 @@ const ALONE: &[(&str, &str, &[&str])] = &[
 pub fn lint(root: &Path) -> Result<ExitCode> {
     setup::run(root)?;
     cargo(root, &["fmt", "--all", "--check"])?;
+    cargo(root, &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     cargo(root, &["clippy", "-p", "drawbridge-edge", "--lib", "--target", WASM, "--", "-D", "warnings"])?;
     ABSENT.iter().try_for_each(|(package, target, crates)| absent(root, package, *target, crates))?;

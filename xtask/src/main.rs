@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, process::ExitCode};
-use xtask::{bench, build, dev, lint, openapi, root, setup, stack, test, wasm};
+use xtask::{bench, build, dev, fuzz, lint, openapi, root, setup, stack, test, wasm};
 
 /// Build, run and check Drawbridge.
 #[derive(Parser)]
@@ -46,6 +46,8 @@ enum Command {
         #[arg(value_enum)]
         scope: TokenScope,
     },
+    /// Feed libFuzzer's inputs to every format that strangers send
+    Fuzz(fuzz::Options),
     /// Check format, lints, directions of dependency and licences
     Lint,
 }
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Test { arguments } => test::test(root, &arguments),
         Command::Bench { what, json } => bench::bench(root, what, json),
         Command::Token { scope } => print_token(scope),
+        Command::Fuzz(options) => fuzz::fuzz(root, &options),
         Command::Lint => lint::lint(root),
     };
     done.unwrap_or_else(|fault| {
