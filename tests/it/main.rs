@@ -2,11 +2,13 @@
 
 mod agents;
 mod certificates;
+mod feed;
 mod front_door;
 mod jump;
 mod keys_api;
 mod login;
 mod outage;
+mod races;
 mod revocation;
 mod secrets;
 mod session;
@@ -45,7 +47,9 @@ fn main() -> ExitCode {
         transfer::TESTS,
         jump::TESTS,
         keys_api::TESTS,
+        races::TESTS,
         snapshot::TESTS,
+        feed::TESTS,
         agents::TESTS,
         revocation::TESTS,
         outage::TESTS,
