@@ -25,7 +25,10 @@ pub struct Answer {
 impl Api {
     /// For the edge at `base` with `token`.
     pub fn new(base: &str, token: &str) -> Self {
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(20)));
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(Duration::from_secs(20)));
         Self { http: config.build().into(), base: base.into(), token: token.into() }
     }
 
@@ -54,6 +57,12 @@ impl Api {
     pub fn delete(&self, path: &str, body: &impl Serialize) -> Result<Answer> {
         let request = self.http.delete(self.url(path)).header("Authorization", self.bearer());
         answer(request.force_send_body().send_json(body), path)
+    }
+
+    /// `method path` without a body, whatever the method.
+    pub fn call(&self, method: &str, path: &str) -> Result<Answer> {
+        let request = ureq::http::Request::builder().method(method).uri(self.url(path)).header("Authorization", self.bearer());
+        answer(self.http.run(request.body(())?), path)
     }
 
     fn url(&self, path: &str) -> String {

@@ -55,7 +55,7 @@ async fn route(env: Env, parts: Parts, body: Vec<u8>) -> Result<Response> {
     if let Err(failure) = limiter::allow(&env, &parts.headers, token).await {
         return refuse(env, failure).await;
     }
-    if token.is_none() {
+    if token.is_none() || !can_forward(&parts.method) {
         return serve(Edge::before(env), parts, body).await;
     }
     if parts.uri.path().starts_with(BLOB_PATH) {
@@ -68,6 +68,11 @@ async fn route(env: Env, parts: Parts, body: Vec<u8>) -> Result<Response> {
         Ok(answer) => Ok(answer),
         Err(fault) => serve(Edge::without(env, fault), parts, body).await,
     }
+}
+
+/// The runtime's requests make a GET of every method that they do not know; no address takes one of those.
+fn can_forward(method: &http::Method) -> bool {
+    Method::from(method.as_str().to_owned()).as_ref() == method.as_str()
 }
 
 async fn serve(edge: Edge, parts: Parts, body: Vec<u8>) -> Result<Response> {
