@@ -5,6 +5,7 @@ pub mod bench;
 pub mod build;
 pub mod dev;
 pub mod fuzz;
+pub mod fuzz_api;
 pub mod interrupt;
 pub mod lint;
 pub mod openapi;

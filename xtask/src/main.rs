@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, process::ExitCode};
-use xtask::{bench, build, dev, fuzz, lint, openapi, root, setup, stack, test, wasm};
+use xtask::{bench, build, dev, fuzz, fuzz_api, lint, openapi, root, setup, stack, test, wasm};
 
 /// Build, run and check Drawbridge.
 #[derive(Parser)]
@@ -48,6 +48,8 @@ enum Command {
     },
     /// Feed libFuzzer's inputs to every format that strangers send
     Fuzz(fuzz::Options),
+    /// Call the edge as its OpenAPI document says and as it does not, with every scope's token
+    FuzzApi(fuzz_api::Options),
     /// Check format, lints, directions of dependency and licences
     Lint,
 }
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::Bench { what, json } => bench::bench(root, what, json),
         Command::Token { scope } => print_token(scope),
         Command::Fuzz(options) => fuzz::fuzz(root, &options),
+        Command::FuzzApi(options) => fuzz_api::fuzz_api(root, &options),
         Command::Lint => lint::lint(root),
     };
     done.unwrap_or_else(|fault| {
