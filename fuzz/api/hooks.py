@@ -1,5 +1,6 @@
-"""Checks that schemathesis does not have: the contract's error body, and that nothing secret comes back."""
+"""What schemathesis does not have: NDJSON, the contract's error body, and that nothing secret comes back."""
 
+import json
 import re
 
 import schemathesis
@@ -11,6 +12,15 @@ TOKEN = re.compile(r"db[ouad]_[A-Za-z0-9_-]{48}")
 
 def fail(case, response, message):
     raise Failure(operation=case.operation.label, title="The contract's error body", message=f"{message}: {response.text[:400]}")
+
+
+@schemathesis.serializer("application/x-ndjson")
+def ndjson(ctx, value):
+    """The import's body: one JSON value a line."""
+    if isinstance(value, (bytes, str)):
+        return value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
+    lines = value if isinstance(value, list) else [value]
+    return "\n".join(json.dumps(line) for line in lines).encode()
 
 
 @schemathesis.check

@@ -1,6 +1,6 @@
 //! A daemon's own keeper of snapshots, without the daemon around it: what a login would be decided by.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use drawbridge_daemon::{
     keyset::KeySet,
     snapshot::{Keeper, Snapshots, Store},
@@ -34,24 +34,23 @@ pub struct Follower {
     snapshots: Snapshots,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
-    _state: TempDir,
+    _folder: TempDir,
 }
 
 impl Follower {
     /// Starts from nothing, with a token of its own; where nothing is pushed it asks every `poll`.
     pub fn start(edge: &Edge, name: &str, poll: Duration) -> Result<Self> {
         let token = mint(&edge.operator(), "daemon", name)?.parse()?;
-        let state = tempfile::tempdir()?;
-        let folder = StateDir::open(&state.path().join("state"))?;
-        let pinned = state.path().join("trust");
+        let folder = tempfile::tempdir()?;
+        let (state, pinned) = (StateDir::open(&folder.path().join("state"))?, folder.path().join("trust"));
         fs::write(&pinned, &edge.trust_key)?;
-        let trust = Trust::open(Pinned::read(pinned).map_err(anyhow::Error::msg)?, &folder);
+        let trust = Trust::open(Pinned::read(pinned).map_err(|fault| anyhow!(fault))?, &state);
         let client = EdgeClient::new(format!("{}/", edge.url).parse()?, token)?;
-        let (keeper, snapshots) = Keeper::open(client, trust, Store::open(&folder)?, poll);
+        let (keeper, snapshots) = Keeper::open(client, trust, Store::open(&state)?, poll);
         let stop = CancellationToken::new();
         let (runtime, stopped) = (runtime()?, stop.clone());
         let thread = thread::spawn(move || runtime.block_on(keeper.run(stopped)));
-        Ok(Self { snapshots, stop, thread: Some(thread), _state: state })
+        Ok(Self { snapshots, stop, thread: Some(thread), _folder: folder })
     }
 
     /// Waits until the view is as wanted, for `bound` at most.

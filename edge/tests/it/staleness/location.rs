@@ -141,7 +141,7 @@ impl Platform for Location {
     }
 
     async fn openapi(&self) -> Result<Vec<u8>, Unreachable> {
-        Err(Unreachable("no history asks for it".into()))
+        Err(Unreachable("nobody asks for it here".into()))
     }
 
     fn now(&self) -> Timestamp {
