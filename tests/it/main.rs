@@ -3,6 +3,7 @@
 mod agents;
 mod certificates;
 mod feed;
+mod forwarding;
 mod front_door;
 mod jump;
 mod keys_api;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         certificates::TESTS,
         session::TESTS,
         transfer::TESTS,
+        forwarding::TESTS,
         jump::TESTS,
         keys_api::TESTS,
         races::TESTS,
