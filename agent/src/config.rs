@@ -1,7 +1,9 @@
 //! What the agent is told, checked all at once.
 
+mod forwarding;
+
 use crate::{
-    ssh::{Account, Accounts, Admitted, Alive, Book, EnvPolicy},
+    ssh::{Account, Accounts, Admitted, Alive, Book, EnvPolicy, ForwardPolicy},
     upstream::Upstream,
 };
 use clap::Args;
@@ -12,6 +14,7 @@ use drawbridge_shared::{
     },
     token::Scope,
 };
+use forwarding::ForwardingOptions;
 use std::time::Duration;
 
 /// Options of `drawbridge-agent run`, as given.
@@ -43,6 +46,8 @@ pub struct Raw {
     /// An sshd that serves the connections in the agent's place; keys and accounts are its business then
     #[arg(long, env = "DRAWBRIDGE_UPSTREAM", value_name = "HOST:PORT")]
     upstream: Option<String>,
+    #[command(flatten)]
+    forwarding: ForwardingOptions,
     /// How logs are written
     #[arg(long, env = "DRAWBRIDGE_LOG_FORMAT", default_value = "text", value_enum)]
     pub log_format: LogFormat,
@@ -72,6 +77,8 @@ pub enum Service {
         env: EnvPolicy,
         /// When they are given up.
         alive: Alive,
+        /// What they may have forwarded.
+        forwarding: ForwardPolicy,
     },
     /// An sshd.
     Upstream(Upstream),
@@ -97,8 +104,9 @@ impl Raw {
         let env =
             faults.note(EnvPolicy::parse(&self.accept_env).map_err(|fault| format!("--accept-env {}: {fault}", self.accept_env)));
         let alive = self.alive(faults);
+        let forwarding = self.forwarding.check(faults);
         match &self.upstream {
-            None => Some(Service::Own { accounts: accounts?, env: env?, alive: alive? }),
+            None => Some(Service::Own { accounts: accounts?, env: env?, alive: alive?, forwarding: forwarding? }),
             Some(text) => faults.note(self.upstream(text)).map(Service::Upstream),
         }
     }

@@ -67,8 +67,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFau
     let board = Board::new(enrolled.workspace.clone(), state);
     let (tasks, loops, end) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
     let inner = match config.service {
-        Kind::Own { accounts, env, alive } => {
-            let ssh = with_sftp(Server::new(key.ssh(), accounts, alive, keys.clone()).with_env(env));
+        Kind::Own { accounts, env, alive, forwarding } => {
+            let ssh = Server::new(key.ssh(), accounts, alive, keys.clone()).with_env(env).with_forwarding(forwarding);
+            let ssh = with_sftp(ssh);
             renewal.held().into_iter().for_each(|held| ssh.certify(held.clone()));
             loops.spawn(certify::run(renewal, ssh.clone(), keys.watch(), stop.clone()));
             Inner::Own(ssh)

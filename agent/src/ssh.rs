@@ -8,6 +8,7 @@ mod config;
 mod env;
 mod environment;
 mod executable;
+mod forward;
 mod group;
 mod handler;
 mod identity;
@@ -26,6 +27,7 @@ pub use account::{Account, Assumed};
 pub use accounts::{Accounts, Admitted, Book};
 pub use env::EnvPolicy;
 pub use executable::Executable;
+pub use forward::{Directions, ForwardPolicy, GatewayPorts, Unknown};
 
 use channels::Channels;
 use config::Settings;
@@ -34,6 +36,7 @@ use drawbridge_shared::{
     id::UserId,
     native::{backlog::brake::Braked, severable::Severable},
 };
+use forward::{Forwards, Resolver};
 use handler::Connection;
 use notices::Notices;
 use russh::{
@@ -68,6 +71,8 @@ pub struct Server<A> {
     /// Places for session channels, over all connections.
     sessions: Arc<Semaphore>,
     sftp: Option<Executable>,
+    forwarding: ForwardPolicy,
+    resolver: Resolver,
     authorizer: A,
 }
 
@@ -120,7 +125,17 @@ impl<A: Authorize> Server<A> {
         let config = Settings::new(host_key, alive);
         let notices = Arc::new(Notices::below(Path::new("/")));
         let sessions = Arc::new(Semaphore::new(limits::SESSIONS));
-        Self { config, accounts: Arc::new(accounts.into()), env: Arc::default(), notices, sessions, sftp: None, authorizer }
+        Self {
+            config,
+            accounts: Arc::new(accounts.into()),
+            env: Arc::default(),
+            notices,
+            sessions,
+            sftp: None,
+            forwarding: ForwardPolicy::default(),
+            resolver: Resolver::default(),
+            authorizer,
+        }
     }
 
     /// The same server with notices (`etc/motd`, `etc/nologin`, `run/motd.dynamic`) from below `root`.
@@ -143,6 +158,11 @@ impl<A: Authorize> Server<A> {
         self.config.certify(certificate);
     }
 
+    /// The same server with another policy for what is forwarded.
+    pub fn with_forwarding(self, policy: ForwardPolicy) -> Self {
+        Self { forwarding: policy, ..self }
+    }
+
     /// Serves one connection until it ends or `cancel` fires, and its programs until they are hung up.
     pub async fn serve<S>(&self, stream: S, peer: Peer, cancel: CancellationToken)
     where
@@ -159,6 +179,7 @@ impl<A: Authorize> Server<A> {
             peer,
             account: self.accounts.own().clone(),
             channels,
+            forwards: self.forwards(&tasks, &ended),
             tasks: tasks.clone(),
             verified: verified.clone(),
             denied: None,
@@ -172,6 +193,10 @@ impl<A: Authorize> Server<A> {
         ended.cancel();
         tasks.close();
         tasks.wait().await;
+    }
+
+    fn forwards(&self, tasks: &TaskTracker, ended: &CancellationToken) -> Forwards {
+        Forwards::new(self.forwarding, self.resolver.clone(), tasks.clone(), ended.clone())
     }
 
     async fn converse<S>(&self, stream: S, connection: Connection<A>, cancel: &CancellationToken)

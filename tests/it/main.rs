@@ -4,6 +4,7 @@ mod agents;
 mod certificates;
 mod edge_alone;
 mod feed;
+mod forwarding;
 mod front_door;
 mod jump;
 mod keys_api;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         certificates::TESTS,
         session::TESTS,
         transfer::TESTS,
+        forwarding::TESTS,
         jump::TESTS,
         keys_api::TESTS,
         races::TESTS,

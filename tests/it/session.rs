@@ -17,7 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("session::the_environment_is_a_logins", Shared(environment)),
     ("session::the_agents_token_is_out_of_reach", Shared(token)),
     ("session::two_sessions_share_a_connection", Shared(shared)),
-    ("session::subsystems_and_forwards_are_refused_in_words", Shared(not_served)),
+    ("session::an_unknown_subsystem_is_refused", Shared(not_served)),
 ];
 
 fn apart(world: &Stack) -> Result<()> {

@@ -26,7 +26,23 @@ pub(super) struct Channels {
     inflow: Inflow<ChannelId>,
     brake: Brake,
     open: HashMap<ChannelId, Open>,
+    forwards: HashMap<ChannelId, Forward>,
     connection: CancellationToken,
+}
+
+/// What a channel's task gets of the client's end.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    pub(super) data: Outlet,
+    /// Fires when the channel or its connection is gone; what was sent before may still be held in `data`.
+    pub(super) closed: CancellationToken,
+}
+
+/// One channel that only carries bytes. It has ended when its task has dropped the other end of `inlet`.
+#[derive(Debug)]
+struct Forward {
+    inlet: Inlet,
+    _closes: DropGuard,
 }
 
 /// One session channel. Taking it out of the table closes its task.
@@ -60,7 +76,7 @@ impl Channels {
     /// No channel; all that are opened end with `connection`.
     pub(super) fn new(connection: CancellationToken) -> Self {
         let inflow = Inflow::new(limits::INFLOW);
-        Self { brake: inflow.brake(), inflow, open: HashMap::new(), connection }
+        Self { brake: inflow.brake(), inflow, open: HashMap::new(), forwards: HashMap::new(), connection }
     }
 
     /// What holds the connection's stream back while a channel stalls.
@@ -70,15 +86,30 @@ impl Channels {
 
     /// Whether one more fits. russh does not report channels that we closed first, so they leave the table here.
     pub(super) fn has_room(&mut self) -> bool {
-        let Self { inflow, open, .. } = self;
-        open.retain(|id, channel| {
-            let stays = !channel.has_ended();
-            if !stays {
+        let Self { inflow, open, forwards, .. } = self;
+        let mut stays = |id: &ChannelId, has_ended: bool| {
+            if has_ended {
                 inflow.closed(id);
             }
-            stays
-        });
-        open.len() < limits::CHANNELS
+            !has_ended
+        };
+        open.retain(|id, channel| stays(id, channel.has_ended()));
+        forwards.retain(|id, channel| stays(id, channel.inlet.is_abandoned()));
+        open.len() + forwards.len() < limits::CHANNELS
+    }
+
+    /// Takes a channel in that only carries bytes. Its read half has to be dropped too.
+    pub(super) fn carry(&mut self, id: ChannelId) -> Inbound {
+        self.inflow.opened(id);
+        let (inlet, data) = backlog(self.inflow.meter());
+        let closed = self.connection.child_token();
+        self.forwards.insert(id, Forward { inlet, _closes: closed.clone().drop_guard() });
+        Inbound { data, closed }
+    }
+
+    /// Whether the table holds a channel of that number.
+    pub(super) fn holds(&self, id: ChannelId) -> bool {
+        self.inlet(id).is_some()
     }
 
     /// Takes a session channel in, at `place` among all connections' sessions. Its read half is dropped: russh would fill that queue and then wait for it.
@@ -99,11 +130,11 @@ impl Channels {
         self.open.get_mut(&id)
     }
 
-    /// Data arrived for the program's standard input.
+    /// Data arrived for a program's standard input, or for a socket.
     pub(super) fn received(&mut self, id: ChannelId, data: &[u8]) -> Result<(), Overrun> {
         self.inflow.received(&id, data.len())?;
-        if let Some(channel) = self.open.get(&id) {
-            channel.inlet.push(data);
+        if let Some(inlet) = self.inlet(id) {
+            inlet.push(data);
         }
         Ok(())
     }
@@ -124,8 +155,8 @@ impl Channels {
 
     /// The client sends no more on this channel.
     pub(super) fn finished(&mut self, id: ChannelId) {
-        if let Some(channel) = self.open.get(&id) {
-            channel.inlet.finish();
+        if let Some(inlet) = self.inlet(id) {
+            inlet.finish();
         }
     }
 
@@ -133,6 +164,11 @@ impl Channels {
     pub(super) fn close(&mut self, id: ChannelId) {
         self.inflow.closed(&id);
         self.open.remove(&id);
+        self.forwards.remove(&id);
+    }
+
+    fn inlet(&self, id: ChannelId) -> Option<&Inlet> {
+        self.open.get(&id).map(|channel| &channel.inlet).or_else(|| self.forwards.get(&id).map(|channel| &channel.inlet))
     }
 }
 

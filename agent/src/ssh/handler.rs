@@ -1,10 +1,13 @@
 //! russh's calls translated: nothing is decided here, and nothing waits but for the authorizer.
 
+mod forwarding;
+
 use super::{
     Authorize, Peer, Server,
     account::Account,
     auth::{self, Denial, Login},
     channels::Channels,
+    forward::{Denied, Forwards},
     group::Group,
     program::{self, Job, Process},
     pty::Terminal,
@@ -12,6 +15,7 @@ use super::{
     signal,
     sink::Sink,
 };
+use forwarding::allowed;
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Disconnect, Error, Pty, Sig,
     keys::Certificate,
@@ -32,6 +36,7 @@ pub(super) struct Connection<A> {
     /// Whom its programs run as; the agent's own until the login has named one.
     pub(super) account: Arc<Account>,
     pub(super) channels: Channels,
+    pub(super) forwards: Forwards,
     /// Owns the channels' tasks.
     pub(super) tasks: TaskTracker,
     /// Fires at the end of a login.
@@ -46,6 +51,7 @@ impl<A: Authorize> Connection<A> {
         match self.server.accounts.choose(name).await {
             Ok(account) => {
                 tracing::info!(%user, %key, %client, account = account.name, "logged in");
+                self.forwards.log_in(account.clone());
                 self.account = account;
             }
             Err(denial) => {
@@ -69,7 +75,8 @@ impl<A: Authorize> Connection<A> {
 
     fn start(&mut self, id: ChannelId, program: Program, wire: &Wire) -> Result<(), Refused> {
         let open = self.channels.get(id).ok_or(Refused::Closed)?;
-        let launch = open.session.start(program)?;
+        let mut launch = open.session.start(program)?;
+        launch.env.extend(self.forwards.variables());
         let parts = open.take_parts().ok_or(Refused::Running)?;
         let (terminal, slave) = parts.terminal.unzip();
         let process = Arc::new(Process { group: Group::new(), terminal });
@@ -174,26 +181,28 @@ impl<A: Authorize> Handler for Connection<A> {
 
     async fn channel_open_direct_tcpip(
         &mut self,
-        _channel: Channel<Msg>,
-        _host: &str,
-        _port: u32,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
         _originator: &str,
         _originator_port: u32,
         reply: ChannelOpenHandle,
         _: &mut Wire,
     ) -> Result<(), Error> {
-        refuse(reply, PROHIBITED, "this workspace does not forward TCP connections").await;
+        let errand = self.forwards.to_host(host, port);
+        self.carry(channel, errand, reply).await;
         Ok(())
     }
 
     async fn channel_open_direct_streamlocal(
         &mut self,
-        _channel: Channel<Msg>,
-        _path: &str,
+        channel: Channel<Msg>,
+        path: &str,
         reply: ChannelOpenHandle,
         _: &mut Wire,
     ) -> Result<(), Error> {
-        refuse(reply, PROHIBITED, "this workspace does not forward Unix sockets").await;
+        let errand = self.forwards.to_socket(path);
+        self.carry(channel, errand, reply).await;
         Ok(())
     }
 
@@ -223,8 +232,11 @@ impl<A: Authorize> Handler for Connection<A> {
         Ok(())
     }
 
-    async fn channel_open_confirmation(&mut self, _: ChannelId, _: u32, _: u32, _: &mut Wire) -> Result<(), Error> {
-        Ok(())
+    async fn channel_open_confirmation(&mut self, id: ChannelId, _: u32, _: u32, wire: &mut Wire) -> Result<(), Error> {
+        match self.confirm(id, wire)? {
+            Ok(()) => Ok(()),
+            Err(unasked) => wire.disconnect(Disconnect::ProtocolError, &unasked.to_string(), ""),
+        }
     }
 
     async fn data(&mut self, id: ChannelId, data: &[u8], wire: &mut Wire) -> Result<(), Error> {
@@ -311,27 +323,33 @@ impl<A: Authorize> Handler for Connection<A> {
     }
 
     async fn x11_request(&mut self, id: ChannelId, _: bool, _: &str, _: &str, _: u32, wire: &mut Wire) -> Result<(), Error> {
-        answer(wire, id, Err(Refused::NotServed))
+        allowed::<()>(wire, Err(Denied::X11))?;
+        wire.channel_failure(id)
     }
 
-    async fn agent_request(&mut self, _: ChannelId, _: &mut Wire) -> Result<bool, Error> {
-        Ok(false)
+    async fn agent_request(&mut self, _: ChannelId, wire: &mut Wire) -> Result<bool, Error> {
+        let made = self.forwards.forward_agent(&wire.handle());
+        Ok(allowed(wire, made)?.is_some())
     }
 
-    async fn tcpip_forward(&mut self, _address: &str, _port: &mut u32, _: &mut Wire) -> Result<bool, Error> {
-        Ok(false)
+    async fn tcpip_forward(&mut self, address: &str, port: &mut u32, wire: &mut Wire) -> Result<bool, Error> {
+        let bound = self.forwards.listen_on_port(address, *port, &wire.handle());
+        let bound = allowed(wire, bound)?;
+        *port = bound.map_or(*port, u32::from);
+        Ok(bound.is_some())
     }
 
-    async fn cancel_tcpip_forward(&mut self, _address: &str, _port: u32, _: &mut Wire) -> Result<bool, Error> {
-        Ok(false)
+    async fn cancel_tcpip_forward(&mut self, address: &str, port: u32, _: &mut Wire) -> Result<bool, Error> {
+        Ok(self.forwards.leave_port(address, port).await)
     }
 
-    async fn streamlocal_forward(&mut self, _path: &str, _: &mut Wire) -> Result<bool, Error> {
-        Ok(false)
+    async fn streamlocal_forward(&mut self, path: &str, wire: &mut Wire) -> Result<bool, Error> {
+        let bound = self.forwards.listen_on_socket(path, &wire.handle());
+        Ok(allowed(wire, bound)?.is_some())
     }
 
-    async fn cancel_streamlocal_forward(&mut self, _path: &str, _: &mut Wire) -> Result<bool, Error> {
-        Ok(false)
+    async fn cancel_streamlocal_forward(&mut self, path: &str, _: &mut Wire) -> Result<bool, Error> {
+        Ok(self.forwards.leave_socket(path).await)
     }
 }
 

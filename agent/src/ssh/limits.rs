@@ -59,3 +59,33 @@ pub(super) const OUTPUT_ROOM: usize = 8 * 1024;
 pub(super) const HANGUP_GRACE: Duration = Duration::from_secs(5);
 /// How often the remains of a process group are looked at in that time.
 pub(super) const HANGUP_LOOK: Duration = Duration::from_millis(100);
+
+/// Forwarded connections of one connection, both ways together, those included whose last bytes are still on their way to
+/// a slow socket after the client closed.
+pub(super) const FORWARDS: usize = CHANNELS;
+/// Of those, how many are being made at a time; the rest wait for their turn. A browser behind `-D` opens a few dozen.
+pub(super) const CONNECTING: usize = 64;
+/// Looking a name up and reaching one of its addresses; sshd leaves it to the kernel, which takes two minutes an address.
+pub(super) const CONNECT: Duration = Duration::from_secs(30);
+/// One address of several, so that the last is tried when the first swallows packets.
+pub(super) const CONNECT_TRY: Duration = Duration::from_secs(10);
+/// Addresses of one name that are tried.
+pub(super) const ADDRESSES: usize = 16;
+/// Names looked up at a time, all connections together: each holds a thread of the pool that files are read with too.
+pub(super) const LOOK_UPS: usize = 64;
+/// Bytes of a host's name or address; names in the DNS have 253.
+pub(super) const HOST_NAME: usize = 255;
+/// Bytes of a socket's path: what `sun_path` holds beside its NUL.
+pub(super) const SOCKET_PATH: usize = 107;
+/// Ports and sockets that one connection listens on.
+pub(super) const LISTENERS: usize = 64;
+/// Free ports that are tried until one is free on every address that is listened on.
+pub(super) const PORT_TRIES: usize = 8;
+/// Connections that the kernel keeps for one listening socket; sshd's number.
+pub(super) const LISTEN_BACKLOG: i32 = 128;
+/// Connections to one listening socket that wait for the client's answer; the kernel keeps the others.
+pub(super) const WAITING: usize = 32;
+/// Connections to the agent socket at a time; each is one question of an `ssh` or `git`.
+pub(super) const AGENT_CONNECTIONS: usize = 32;
+/// Between two tries to accept when the process has no descriptor left.
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(500);

@@ -52,8 +52,6 @@ pub(super) enum Refused {
     NoSuchSignal,
     #[error("the subsystem is not served")]
     NoSubsystem,
-    #[error("this kind of request is not served")]
-    NotServed,
     #[error("the terminal's name is too long or has a NUL in it")]
     BadTerm,
     #[error("more variables than a session may set")]

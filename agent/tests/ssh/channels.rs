@@ -8,7 +8,8 @@ use russh::{
 };
 use std::sync::Arc;
 
-struct Trusting;
+/// A client that trusts every server.
+pub(crate) struct Trusting;
 
 impl client::Handler for Trusting {
     type Error = russh::Error;
@@ -18,7 +19,7 @@ impl client::Handler for Trusting {
     }
 }
 
-async fn login(workspace: &Workspace) -> Handle<Trusting> {
+pub(crate) async fn login(workspace: &Workspace) -> Handle<Trusting> {
     let key = Arc::new(load_secret_key(workspace.path("member"), None).unwrap());
     let mut session = client::connect(Arc::default(), ("127.0.0.1", workspace.port()), Trusting).await.unwrap();
     let tried = session.authenticate_publickey("user", PrivateKeyWithHashAlg::new(key, None)).await.unwrap();

@@ -1,6 +1,6 @@
 //! A workspace on a loopback port, and the `ssh` of this machine with settings of its own.
 
-use drawbridge_agent::ssh::{Account, Accounts, Alive, Authorize, Executable, Peer, Server};
+use drawbridge_agent::ssh::{Account, Accounts, Alive, Authorize, Executable, ForwardPolicy, Peer, Server};
 use drawbridge_shared::{fingerprint::Fingerprint, id::UserId};
 use russh::keys::{PrivateKey, PublicKey, load_secret_key};
 use std::{
@@ -52,15 +52,24 @@ impl Workspace {
 
     /// The same with a changed account.
     pub(crate) async fn with(change: impl FnOnce(&mut Account)) -> Self {
-        Self::serving(Alive::default(), |_, mut account| {
+        Self::build(Alive::default(), ForwardPolicy::default(), |_, mut account| {
             change(&mut account);
             account.into()
         })
         .await
     }
 
+    /// The same with another policy for forwarding.
+    pub(crate) async fn forwarding(policy: ForwardPolicy) -> Self {
+        Self::build(Alive::default(), policy, |_, account| account.into()).await
+    }
+
     /// The same with accounts made of its folder and its usual account.
     pub(crate) async fn serving(alive: Alive, accounts: impl FnOnce(&Path, Account) -> Accounts) -> Self {
+        Self::build(alive, ForwardPolicy::default(), accounts).await
+    }
+
+    async fn build(alive: Alive, policy: ForwardPolicy, accounts: impl FnOnce(&Path, Account) -> Accounts) -> Self {
         let dir = TempDir::new().unwrap();
         let at = |name: &str| dir.path().join(name);
         for folder in ["home", "etc", "run"] {
@@ -76,7 +85,7 @@ impl Workspace {
         let members = Members(Arc::new(vec![Fingerprint::of(member.public_key())]));
         let agent = Executable::at(Path::new(env!("CARGO_BIN_EXE_drawbridge-agent"))).unwrap();
         let server = Server::new(host, accounts(dir.path(), account), alive, members).with_notices_below(dir.path());
-        let server = server.with_sftp(agent);
+        let server = server.with_sftp(agent).with_forwarding(policy);
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
         connections.spawn(accept(listener, server.clone(), stop.clone()));
@@ -133,6 +142,11 @@ impl Workspace {
         };
         let both = async { tokio::join!(feed, child.wait_with_output()).1 };
         timeout(PATIENCE, both).await.expect("ssh came to no end").unwrap()
+    }
+
+    /// `ssh -O <command>` to the shared connection.
+    pub(crate) async fn control(&self, command: &str, options: &[&str]) -> Output {
+        self.ssh(&["-O", command]).args(options).arg("ws").output().await.unwrap()
     }
 
     /// Stops serving, and waits until every connection has ended.

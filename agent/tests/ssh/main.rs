@@ -8,6 +8,7 @@ mod certificate;
 mod channels;
 mod copies;
 mod ending;
+mod forwarding;
 mod harness;
 mod many;
 mod notices;

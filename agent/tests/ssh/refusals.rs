@@ -40,18 +40,6 @@ async fn an_unknown_subsystem_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forwardings_are_refused_in_words() {
-    let workspace = Workspace::start().await;
-    let direct = workspace.ssh(&["-oLogLevel=INFO", "-W", "127.0.0.1:9"]).arg("ws").output().await.unwrap();
-    let told = "administratively prohibited: this workspace does not forward TCP connections";
-    assert!(text(&direct.stderr).contains(told), "{}", text(&direct.stderr));
-
-    let options = ["-R", "0:127.0.0.1:9", "-oExitOnForwardFailure=yes"];
-    let remote = workspace.run_with(&options, "true", &[]).await;
-    assert!(text(&remote.stderr).contains("remote port forwarding failed"), "{}", text(&remote.stderr));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_forwarding_leaves_the_session_alone() {
     let workspace = Workspace::start().await;
     let forward = format!("{}:/nonexistent", workspace.path("socket").display());

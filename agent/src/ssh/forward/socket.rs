@@ -1,0 +1,54 @@
+//! TCP and Unix sockets as one kind of thing: what listens, and what is connected.
+
+use super::{lane::Lane, unix::Claim};
+use std::{io, net::SocketAddr};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// A connected socket.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A listening socket; what it has on disk goes with it.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix { listener: UnixListener, _claim: Claim },
+    Agent { listener: UnixListener, _folder: TempDir },
+}
+
+impl Listener {
+    /// The next that comes.
+    pub(super) async fn accept(&self) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // As sshd; it fails only for a peer that has gone, which the first read tells.
+                let _ = stream.set_nodelay(true);
+                Ok(Socket::Tcp(stream))
+            }
+            Self::Unix { listener, .. } | Self::Agent { listener, .. } => Ok(Socket::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+impl Socket {
+    /// Whose it is, where that is an address.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Carries bytes between it and `lane` until both have ended.
+    pub(super) async fn carry(self, lane: Lane) {
+        match self {
+            Self::Tcp(stream) => lane.carry(stream.into_split()).await,
+            Self::Unix(stream) => lane.carry(stream.into_split()).await,
+        }
+    }
+}
