@@ -53,13 +53,13 @@ fn limited(_: &Stack) -> Result<()> {
 fn lost(_: &Stack) -> Result<()> {
     let (folder, mut edge) = alone()?;
     let (operator, token) = (edge.operator(), mint(&edge.operator(), "user", "alice")?);
-    operator.put("/api/operator/workspaces/796636", &json!({ "region": "eu" }))?.ok()?;
+    operator.put("/api/operator/workspaces/796636", &json!({ "region": "eu" }))?.ok().context("a workspace")?;
     operator.put("/api/operator/workspaces/796636/members/alice", &json!({}))?.ok()?;
     let api = Api::new(&edge.url, &token);
     for name in ["one", "two", "three"] {
         let key = keygen(&folder.path().join(name), name)?;
         let line = fs::read_to_string(key.with_extension("pub"))?;
-        api.post("/api/ssh/keys", &json!({ "publicKey": line }))?.ok()?;
+        api.post("/api/ssh/keys", &json!({ "publicKey": line }))?.ok().context("before the loss")?;
     }
     let (keys, shards) = (api.get("/api/ssh/keys")?.body, snapshot(&operator)?);
     let kv = folder.path().join("stack/edge/state/v3/kv");
@@ -69,11 +69,12 @@ fn lost(_: &Stack) -> Result<()> {
     edge.restart()?;
     let first = api.get("/api/ssh/keys")?;
     ensure!(first.status == 503 || first.body == keys, "{}: {}", first.status, first.body);
-    within(SOON, "the Ledger is back", || Ok(api.post("/api/ssh/keys", &json!({}))?.status == 400))?;
+    let unknown = json!({ "publicKeyFingerprint": format!("SHA256:{}", "A".repeat(43)) });
+    within(SOON, "the Ledger is back", || Ok(api.delete("/api/ssh/keys", &unknown)?.status == 404))?;
     ensure!(api.get("/api/ssh/keys")?.body == keys, "other keys came back");
     let again = snapshot(&operator)?;
     ensure!(again.2 == shards.2 && again.0 > shards.0, "{again:?} is not {shards:?} under a higher number");
-    let mine: Value = api.get("/api/ssh/workspaces")?.json()?;
+    let mine: Value = api.get("/api/ssh/workspaces")?.json().context("after the loss")?;
     ensure!(mine["items"][0]["id"] == "796636", "{mine}");
     Ok(())
 }

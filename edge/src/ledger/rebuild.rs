@@ -62,15 +62,18 @@ impl<R: Rows> Ledger<R> {
         self.rows.commit(Changes::from([(names::BORN.into(), Some(Vec::new()))]))
     }
 
-    /// There was one, whose last manifest KV has; what else KV has can be believed from `settled` on.
-    pub fn begin_rebuild(&self, manifest: &[u8], settled: Timestamp, now: Timestamp) -> Result<(), RowsFault> {
+    /// There was one: KV has facts of it, and its last `manifest` if it ever published. What KV has can be believed from
+    /// `settled` on.
+    pub fn begin_rebuild(&self, manifest: Option<&[u8]>, settled: Timestamp, now: Timestamp) -> Result<(), RowsFault> {
         if self.progress()?.is_some() {
             return Ok(());
         }
-        let held = manifest::parse(manifest)?;
-        let (retired, seq) = (now.after(BLOB_GRACE), SnapshotSeq(held.seq.0.saturating_add(REBUILD_LEAP)));
+        let held = manifest.map(manifest::parse).transpose()?;
+        let last = held.as_ref().map_or(0, |held| held.seq.0);
+        let seq = SnapshotSeq(last.saturating_add(REBUILD_LEAP));
         let mut changes = Changes::new();
-        changes.extend(held.shards.iter().map(|shard| (names::garbage(retired, shard.sha256), Some(Vec::new()))));
+        let retired = held.iter().flat_map(|held| &held.shards);
+        changes.extend(retired.map(|shard| (names::garbage(now.after(BLOB_GRACE), shard.sha256), Some(Vec::new()))));
         changes.insert(names::MANIFEST.into(), Some(written(&Manifest::new(seq, now, Vec::new()))?));
         changes.insert(names::REBUILD.into(), Some(written(&Progress::until(settled))?));
         self.rows.commit(changes)

@@ -30,13 +30,14 @@ impl Room {
     /// Whether there was a Ledger before this one. Asked once, before the first answer.
     async fn look_back(&self) -> Result<()> {
         if !self.core.is_born().map_err(failed)? && self.core.rebuild_step(now()).map_err(failed)?.is_none() {
-            match self.env.kv(KV)?.get(names::MANIFEST).bytes().await? {
-                Some(manifest) => {
-                    console_log!("ledger: no rows here, and a manifest in KV: getting them back");
-                    self.core.begin_rebuild(&manifest, now().after(self.settling()), now()).map_err(failed)?;
-                }
+            let kv = self.env.kv(KV)?;
+            if kv.list().limit(1).execute().await?.keys.is_empty() {
                 // Somebody else may have looked meanwhile; being born twice does no harm.
-                None => self.core.be_born().map_err(failed)?,
+                self.core.be_born().map_err(failed)?;
+            } else {
+                console_log!("ledger: no rows here, and some in KV: getting them back");
+                let manifest = kv.get(names::MANIFEST).bytes().await?;
+                self.core.begin_rebuild(manifest.as_deref(), now().after(self.settling()), now()).map_err(failed)?;
             }
         }
         self.is_whole.set(self.core.is_born().map_err(failed)?);

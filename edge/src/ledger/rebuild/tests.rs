@@ -85,7 +85,7 @@ fn it_says_the_same_again_under_a_higher_number() {
     let (before, kv) = lived(&tokens);
     let after = ledger();
     assert!(!after.is_born().unwrap());
-    after.begin_rebuild(&kv[names::MANIFEST], SETTLED, NOW).unwrap();
+    after.begin_rebuild(Some(&kv[names::MANIFEST]), SETTLED, NOW).unwrap();
     assert_eq!(after.rebuild_step(NOW), Ok(Some(Step::Wait(SETTLED))));
     let now = SETTLED;
     let mut steps = 0;
@@ -119,9 +119,12 @@ fn it_says_the_same_again_under_a_higher_number() {
 fn a_rebuild_begins_once() {
     let (_, kv) = lived(&[Token::mint(Scope::User, &[2; 32]).hash()]);
     let after = ledger();
-    after.begin_rebuild(&kv[names::MANIFEST], SETTLED, NOW).unwrap();
-    after.begin_rebuild(&kv[names::MANIFEST], SETTLED.after(Duration::from_secs(50)), NOW).unwrap();
+    after.begin_rebuild(Some(&kv[names::MANIFEST]), SETTLED, NOW).unwrap();
+    after.begin_rebuild(Some(&kv[names::MANIFEST]), SETTLED.after(Duration::from_secs(50)), NOW).unwrap();
     assert_eq!(after.rebuild_step(NOW), Ok(Some(Step::Wait(SETTLED))));
-    assert!(after.begin_rebuild(b"no manifest", SETTLED, NOW).is_ok(), "it is under way");
-    assert!(ledger().begin_rebuild(b"no manifest", SETTLED, NOW).is_err());
+    assert!(after.begin_rebuild(Some(b"no manifest"), SETTLED, NOW).is_ok(), "it is under way");
+    assert!(ledger().begin_rebuild(Some(b"no manifest"), SETTLED, NOW).is_err());
+    let unpublished = ledger();
+    unpublished.begin_rebuild(None, SETTLED, NOW).unwrap();
+    assert_eq!(unpublished.rebuild_step(SETTLED), Ok(Some(Step::Read(names::TOKENS, None))));
 }
