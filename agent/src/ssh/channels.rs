@@ -147,7 +147,7 @@ impl Channels {
     /// russh refilled the channel's window; returns its next target.
     pub(super) fn refilled(&mut self, id: ChannelId, target: u32) -> u32 {
         let next = self.inflow.refilled(&id, target);
-        if self.open.get(&id).is_some_and(|channel| self.inflow.is_stalled(channel.inlet.held(), target)) {
+        if self.inlet(id).is_some_and(|inlet| self.inflow.is_stalled(inlet.held(), target)) {
             self.brake.pull();
         }
         next
