@@ -28,8 +28,13 @@ pub fn all(root: &Path) -> Result<Programs> {
     ensure!(built.success(), "the build failed");
     eprintln!("building the Worker ...");
     wasm::build(root)?;
+    Ok(programs(root))
+}
+
+/// Where [`all`] leaves the programs.
+pub fn programs(root: &Path) -> Programs {
     let folder = target(root).join("debug");
-    Ok(Programs { daemon: folder.join("drawbridge-daemon"), agent: folder.join("drawbridge-agent") })
+    Programs { daemon: folder.join("drawbridge-daemon"), agent: folder.join("drawbridge-agent") }
 }
 
 /// Where cargo puts what it builds.

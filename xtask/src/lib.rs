@@ -3,6 +3,7 @@
 pub mod api;
 pub mod bench;
 pub mod build;
+pub mod conformance;
 pub mod dev;
 pub mod fuzz;
 pub mod fuzz_api;
@@ -13,6 +14,7 @@ pub mod process;
 pub mod setup;
 pub mod stack;
 pub mod test;
+pub mod tools;
 pub mod wasm;
 
 use std::path::Path;

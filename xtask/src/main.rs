@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, process::ExitCode};
-use xtask::{bench, build, dev, fuzz, fuzz_api, lint, openapi, root, setup, stack, test, wasm};
+use xtask::{bench, build, conformance, dev, fuzz, fuzz_api, lint, openapi, root, setup, stack, test, wasm};
 
 /// Build, run and check Drawbridge.
 #[derive(Parser)]
@@ -39,6 +39,12 @@ enum Command {
         /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
+    },
+    /// Run the conformance suite alone: OpenSSH's sshd and our agent under the same clients
+    Conformance {
+        /// Filters and options of the suite's runner
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
     /// Print a new token, for the secret that starts an edge
     Token {
@@ -77,6 +83,7 @@ fn main() -> ExitCode {
         Command::Dev(options) => dev::dev(root, options),
         Command::Test { arguments } => test::test(root, &arguments),
         Command::Bench { what, json } => bench::bench(root, what, json),
+        Command::Conformance { arguments } => conformance::conformance(root, &arguments),
         Command::Token { scope } => print_token(scope),
         Command::Fuzz(options) => fuzz::fuzz(root, &options),
         Command::FuzzApi(options) => fuzz_api::fuzz_api(root, &options),

@@ -67,7 +67,7 @@ fn node_packages(root: &Path) -> Result<()> {
 }
 
 /// Tells one lock file from another; guards nothing.
-fn stamp_of(lock: &[u8]) -> String {
+pub(crate) fn stamp_of(lock: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     lock.hash(&mut hasher);
     format!("{:016x}\n", hasher.finish())

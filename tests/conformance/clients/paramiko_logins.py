@@ -1,0 +1,37 @@
+"""Logins with paramiko."""
+
+import socket
+
+import paramiko
+
+PATIENCE = 40
+
+
+def play(function, scene):
+    transports = []
+    try:
+        function(scene, login(scene, transports))
+    finally:
+        for transport in reversed(transports):
+            transport.close()
+
+
+def login(scene, transports):
+    """A transport, through the jump host where there is one."""
+    server = scene.server
+    key = paramiko.Ed25519Key(filename=server["key"])
+    known = paramiko.HostKeys(server["knownHosts"])
+
+    def authenticated(wire, name):
+        transport = paramiko.Transport(wire)
+        transports.append(transport)
+        transport.banner_timeout = transport.auth_timeout = PATIENCE
+        expected = known.lookup(name)["ssh-ed25519"]
+        transport.connect(hostkey=expected, username=server["user"], pkey=key)
+        return transport
+
+    if not server["jumpPort"]:
+        return authenticated(socket.create_connection((server["host"], server["port"])), f"[{server['host']}]:{server['port']}")
+    wire = socket.create_connection(("127.0.0.1", server["jumpPort"]))
+    jump = authenticated(wire, f"[127.0.0.1]:{server['jumpPort']}")
+    return authenticated(jump.open_channel("direct-tcpip", (server["host"], 22), ("127.0.0.1", 0)), server["host"])
