@@ -20,7 +20,7 @@ def login(scene, transports):
     """A transport, through the jump host where there is one."""
     server = scene.server
     key = paramiko.Ed25519Key(filename=server["key"])
-    known = paramiko.HostKeys(server["knownHosts"])
+    known = hosts(server["knownHosts"])
 
     def authenticated(wire, name):
         transport = paramiko.Transport(wire)
@@ -35,3 +35,13 @@ def login(scene, transports):
     wire = socket.create_connection(("127.0.0.1", server["jumpPort"]))
     jump = authenticated(wire, f"[127.0.0.1]:{server['jumpPort']}")
     return authenticated(jump.open_channel("direct-tcpip", (server["host"], 22), ("127.0.0.1", 0)), server["host"])
+
+
+def hosts(path):
+    """The plain keys of a known_hosts file; paramiko stumbles over lines of an authority."""
+    known = paramiko.HostKeys()
+    with open(path) as file:
+        for entry in (paramiko.hostkeys.HostKeyEntry.from_line(line) for line in file if not line.startswith("@")):
+            for name in entry.hostnames:
+                known.add(name, entry.key.get_name(), entry.key)
+    return known

@@ -5,7 +5,7 @@ use super::{
     connection::{master, multiplexed},
 };
 use crate::{
-    run::{noise, run},
+    run::{PATIENCE, noise, run},
     scene::Scene,
     side::TARGET,
 };
@@ -46,12 +46,20 @@ fn shout(mut caller: impl Read + Write) -> std::io::Result<()> {
 
 /// What comes back for `said`.
 pub(super) fn call(port: u16, said: &[u8]) -> Result<Vec<u8>> {
-    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    let stream = connect(port)?;
     converse(stream.try_clone()?, said, || stream.shutdown(Shutdown::Write))
+}
+
+/// A connection that waits for nothing longer than the suite does.
+pub(crate) fn connect(port: u16) -> Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 pub(super) fn call_socket(path: &Path, said: &[u8]) -> Result<Vec<u8>> {
     let stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     converse(stream.try_clone()?, said, || stream.shutdown(Shutdown::Write))
 }
 
@@ -102,7 +110,7 @@ fn half_closed(scene: &Scene<'_>) -> Result<()> {
     let _master = master(scene)?;
     let port = lead_to(scene, &format!("127.0.0.1:{}", shouter()?))?;
     let said = noise(2 << 20);
-    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    let stream = connect(port)?;
     let heard = converse(stream.try_clone()?, &said, || stream.shutdown(Shutdown::Write))?;
     scene.note("heard", heard.strip_prefix(b"hello ") == Some(&said.to_ascii_uppercase()));
     Ok(())
@@ -166,7 +174,7 @@ fn dynamic(scene: &Scene<'_>) -> Result<()> {
 
 /// A connection through the SOCKS server at `port` to `address` (type and bytes, RFC 1928).
 pub(crate) fn socks(port: u16, address: &[u8], far: u16) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    let mut stream = connect(port)?;
     stream.write_all(&[5, 1, 0])?;
     let mut method = [0; 2];
     stream.read_exact(&mut method)?;
@@ -190,10 +198,15 @@ fn many(scene: &Scene<'_>) -> Result<()> {
     let port = lead_to(scene, &format!("127.0.0.1:{}", shouter()?))?;
     let calls: Vec<_> =
         (0..100).map(|n: usize| thread::spawn(move || call(port, n.to_string().repeat(500).as_bytes()))).collect();
+    let mut unheard = Vec::new();
     for (n, call) in calls.into_iter().enumerate() {
-        let heard = call.join().map_err(|_| anyhow::anyhow!("a caller panicked"))??;
-        ensure!(heard == format!("hello {}", n.to_string().repeat(500)).into_bytes(), "caller {n} heard {} bytes", heard.len());
+        match call.join().map_err(|_| anyhow::anyhow!("a caller panicked"))? {
+            Ok(heard) if heard == format!("hello {}", n.to_string().repeat(500)).into_bytes() => {}
+            Ok(heard) => unheard.push(format!("{n}: {} bytes", heard.len())),
+            Err(fault) => unheard.push(format!("{n}: {fault}")),
+        }
     }
+    ensure!(unheard.is_empty(), "not every caller heard its own: {}", unheard.join(", "));
     scene.note("a hundred callers", "each heard its own");
     Ok(())
 }

@@ -2,7 +2,10 @@
 
 use crate::{
     live::Live,
-    openssh::{Plain, forward::socks},
+    openssh::{
+        Plain,
+        forward::{connect, socks},
+    },
     run::{noise, run, until},
     scene::Scene,
     side::TARGET,
@@ -110,7 +113,7 @@ fn windows(scene: &Scene<'_>) -> Result<()> {
         let live = Live::piped(ssh.args([TARGET, "echo window-ready; cat"]))?;
         live.expect("window-ready")?;
         until("the forward is there", || TcpStream::connect(("127.0.0.1", port)).is_ok())?;
-        scene.bytes(&format!("window {n}"), &window(TcpStream::connect(("127.0.0.1", port))?, n)?);
+        scene.bytes(&format!("window {n}"), &window(connect(port)?, n)?);
         windows.push(live);
     }
     for mut live in windows {
