@@ -115,7 +115,8 @@ impl Stack {
     pub fn new_stranger(&self, id: &str) -> Result<User> {
         let token = mint(&self.edge.operator(), "user", id)?;
         let key_file = keygen(&self.dir.join("keys").join(id), &format!("{id}@demo"))?;
-        let ssh_config = files::ssh_config(&self.dir, id, self.daemon.port, &key_file, &known::path(&self.dir))?;
+        let known = [known::path(&self.dir), known::authorities(&self.dir)];
+        let ssh_config = files::ssh_config(&self.dir, id, self.daemon.port, &key_file, &known)?;
         Ok(User { id: id.into(), token, key_file, ssh_config })
     }
 

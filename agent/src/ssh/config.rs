@@ -3,12 +3,16 @@
 use super::{Alive, limits};
 use drawbridge_shared::native::ssh;
 use russh::{
-    Limits,
+    Limits, SshId,
     keys::{Certificate, PrivateKey},
     server::Config,
 };
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 use tokio::sync::watch;
+
+/// asyncssh and libssh send the arguments of SFTP's SYMLINK in OpenSSH's order, which is not the draft's, to servers whose
+/// identification has `OpenSSH` in it (OpenSSH PROTOCOL section 4.1; libssh reads a version behind it). Ours reads that order.
+const ID: &str = concat!("SSH-2.0-Drawbridge_", env!("CARGO_PKG_VERSION"), " OpenSSH_9.2-compatible");
 
 /// The settings of the next connection; those that run keep theirs. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +41,7 @@ impl Settings {
 
 pub(super) fn config(host_key: &PrivateKey, alive: Alive, certificate: Option<Certificate>) -> Config {
     Config {
+        server_id: SshId::Standard(Cow::Borrowed(ID)),
         certificates: certificate.into_iter().collect(),
         max_auth_attempts: limits::AUTH_ATTEMPTS,
         window_size: limits::INFLOW.first_window,

@@ -45,14 +45,15 @@ pub(super) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// An ssh_config that touches nothing of the user's; the first demo user's is plain `ssh_config`.
-pub(super) fn ssh_config(dir: &Path, user: &str, port: u16, key: &Path, known_hosts: &Path) -> Result<PathBuf> {
+pub(super) fn ssh_config(dir: &Path, user: &str, port: u16, key: &Path, [keys, authorities]: &[PathBuf; 2]) -> Result<PathBuf> {
     let path = dir.join(if user == "alice" { "ssh_config".into() } else { format!("ssh_config.{user}") });
     let text = format!(
         "Host {JUMP}\n  HostName 127.0.0.1\n  Port {port}\n\nHost *\n  IdentityFile \"{key}\"\n  IdentitiesOnly yes\n  \
-         IdentityAgent none\n  UserKnownHostsFile \"{known}\"\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  \
+         IdentityAgent none\n  UserKnownHostsFile \"{keys}\" \"{authorities}\"\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  \
          CheckHostIP no\n  UpdateHostKeys no\n",
         key = key.display(),
-        known = known_hosts.display(),
+        keys = keys.display(),
+        authorities = authorities.display(),
     );
     fs::write(&path, text)?;
     Ok(path)

@@ -7,18 +7,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where it is.
+/// The keys themselves, for clients that know no authorities.
 pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join("known_hosts")
 }
 
-/// The lines of the host CA, which are enough for OpenSSH, and for clients that know no CA the keys themselves: of the
-/// jump host at `port` the one in `jump`, of each workspace its agent's.
+/// The host CA, which is enough for OpenSSH. A file of its own: paramiko refuses one that has such a line.
+pub(super) fn authorities(dir: &Path) -> PathBuf {
+    dir.join("known_hosts.ca")
+}
+
+/// The jump host at `port` with the key in `jump`, and each workspace with its agent's key; and the lines of the host CA.
 pub(super) fn write(dir: &Path, host_ca: &str, port: u16, jump: &str, workspaces: &[(WorkspaceId, String)]) -> Result<()> {
     let jump = format!("[127.0.0.1]:{port},[localhost]:{port} {}\n", jump.trim());
     let lines = workspaces.iter().map(|(id, key)| format!("{} {key}\n", names(id).join(",")));
-    fs::write(path(dir), format!("{host_ca}{jump}{}", lines.collect::<String>()))?;
-    Ok(())
+    fs::write(path(dir), jump + &lines.collect::<String>())?;
+    Ok(fs::write(authorities(dir), host_ca)?)
 }
 
 /// OpenSSH looks a bare integer up as the dotted quad that it makes of it.
