@@ -83,7 +83,7 @@ fn modes(scene: &Scene<'_>) -> Result<()> {
 
 fn window(scene: &Scene<'_>) -> Result<()> {
     // Shells lose a SIGWINCH that comes while they handle one.
-    let script = "echo ready; while :; do new=$(stty size); [ \"$new\" = \"$old\" ] || echo \"$new\"; old=$new; sleep 0.05; done";
+    let script = "old=$(stty size); echo ready; while :; do new=$(stty size); [ \"$new\" = \"$old\" ] || echo \"$new\"; old=$new; sleep 0.05; done";
     let live = Live::seated(scene.ssh(&["-tt"]).arg(script), 24, 80)?;
     live.expect("ready")?;
     for (rows, columns) in [(40, 120), (1, 1), (500, 500)] {
