@@ -90,13 +90,13 @@ fn compare(name: &str, case: &dyn Case) -> Result<()> {
 
 /// What came of `case` at `side`: its facts, or only why it broke.
 fn outcome(world: &World, side: &Side, case: &dyn Case) -> Facts {
-    let played = Scene::new(world, side).and_then(|scene| {
+    let played = Scene::new(world, side).map(|scene| {
         let played = case.play(&scene);
         let mut facts = scene.facts().clone();
         if let Err(fault) = played {
             facts.note(differences::FAILED, format!("{fault:#}"));
         }
-        Ok(facts)
+        facts
     });
     played.unwrap_or_else(|fault| {
         let mut facts = Facts::default();
