@@ -36,12 +36,16 @@ pub(super) struct Inbound {
     pub(super) data: Outlet,
     /// Fires when the channel or its connection is gone; what was sent before may still be held in `data`.
     pub(super) closed: CancellationToken,
+    /// For the table: kept until both directions have ended, however early one of them does.
+    pub(super) carried: Arc<()>,
 }
 
-/// One channel that only carries bytes. It has ended when its task has dropped the other end of `inlet`.
+/// One channel that only carries bytes. It has ended when nobody carries it any more: that the client's direction has
+/// ended, and its back-log is gone, is only half of it.
 #[derive(Debug)]
 struct Forward {
     inlet: Inlet,
+    carried: Weak<()>,
     _closes: DropGuard,
 }
 
@@ -94,7 +98,7 @@ impl Channels {
             !has_ended
         };
         open.retain(|id, channel| stays(id, channel.has_ended()));
-        forwards.retain(|id, channel| stays(id, channel.inlet.is_abandoned()));
+        forwards.retain(|id, channel| stays(id, channel.carried.strong_count() == 0));
         open.len() + forwards.len() < limits::CHANNELS
     }
 
@@ -102,9 +106,10 @@ impl Channels {
     pub(super) fn carry(&mut self, id: ChannelId) -> Inbound {
         self.inflow.opened(id);
         let (inlet, data) = backlog(self.inflow.meter());
-        let closed = self.connection.child_token();
-        self.forwards.insert(id, Forward { inlet, _closes: closed.clone().drop_guard() });
-        Inbound { data, closed }
+        let (closed, carried) = (self.connection.child_token(), Arc::new(()));
+        let forward = Forward { inlet, carried: Arc::downgrade(&carried), _closes: closed.clone().drop_guard() };
+        self.forwards.insert(id, forward);
+        Inbound { data, closed, carried }
     }
 
     /// Whether the table holds a channel of that number.

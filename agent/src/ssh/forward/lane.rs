@@ -43,12 +43,13 @@ impl Lane {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let Self { inbound: Inbound { data, closed }, outbound } = self;
+        let Self { inbound: Inbound { data, closed, carried }, outbound } = self;
         cross(data, &outbound, &closed, reader, writer).await;
         if !closed.is_cancelled() {
             // Fails only when the connection has ended.
             let _ = outbound.close().await;
         }
+        drop(carried);
     }
 }
 
