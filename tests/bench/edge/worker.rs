@@ -53,6 +53,8 @@ const DELETES: usize = 240;
 const BATCH: usize = 20;
 /// Lines of one import.
 const LINES: usize = 1000;
+/// How often an import is sent again.
+const IMPORT_TRIES: usize = 10;
 /// A new view is there within this time, or the run has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -89,12 +91,26 @@ fn fill(edge: &Edge) -> Result<Vec<Key>> {
         (0..WORKSPACES).map(|n| json!({"type": "workspace", "workspace": (700_000 + n).to_string(), "region": "eu"}));
     let lines: Vec<_> = key_lines.chain(workspaces).map(|line| line.to_string() + "\n").collect();
     for some in lines.chunks(LINES) {
-        let report: Value = edge.operator().post_lines("/api/operator/import", &some.concat())?.json()?;
-        ensure!(report["failed"].as_array().is_some_and(Vec::is_empty), "not imported: {report}");
+        import(edge, &some.concat())?;
     }
     // Of many users: each token has a rate of its own.
     let chosen = keys.iter().enumerate().take(HOT_KEYS).step_by(HOT_KEYS / DELETES).take(DELETES);
     chosen.map(|(n, (fingerprint, _))| key(edge, n, *fingerprint)).collect()
+}
+
+/// An import may be sent again, and a Worker that was just built is restarted once more by the tool that runs it.
+fn import(edge: &Edge, lines: &str) -> Result<()> {
+    let mut answer = edge.operator().post_lines("/api/operator/import", lines)?;
+    for _ in 0..IMPORT_TRIES {
+        if answer.status != 503 {
+            break;
+        }
+        thread::sleep(Duration::from_secs(1));
+        answer = edge.operator().post_lines("/api/operator/import", lines)?;
+    }
+    let report: Value = answer.json()?;
+    ensure!(report["failed"].as_array().is_some_and(Vec::is_empty), "not imported: {report}");
+    Ok(())
 }
 
 fn key(edge: &Edge, n: usize, fingerprint: Fingerprint) -> Result<Key> {
