@@ -103,11 +103,12 @@ impl KeySet {
     }
 
     /// The users whose key this is.
-    pub fn users(&self, fingerprint: &Fingerprint, now: Timestamp) -> Vec<UserHash> {
-        match self.content(Family::Keys, key_shard::shard_of(fingerprint)) {
-            Some(Content::Keys(shard)) => shard.users(fingerprint, now).collect(),
-            _ => Vec::new(),
-        }
+    pub fn users<'a>(&'a self, fingerprint: &Fingerprint, now: Timestamp) -> impl Iterator<Item = UserHash> + use<'a> {
+        let shard = match self.content(Family::Keys, key_shard::shard_of(fingerprint)) {
+            Some(Content::Keys(shard)) => Some(shard.users(fingerprint, now)),
+            _ => None,
+        };
+        shard.into_iter().flatten()
     }
 
     /// Which of `users` is a member of that workspace.
@@ -215,8 +216,8 @@ pub(crate) mod tests {
         let manifest = Manifest::new(SnapshotSeq(2), NOW, vec![kept, changed.reference]);
         assert_eq!(old.missing(&manifest), [changed.reference]);
         let new = old.next(manifest, vec![changed]).unwrap();
-        assert_eq!(new.users(&fingerprint(1), NOW).len(), 1);
-        assert_eq!(new.users(&fingerprint(2), NOW), [UserHash::of(&"carol".parse().unwrap())]);
+        assert_eq!(new.users(&fingerprint(1), NOW).count(), 1);
+        assert_eq!(new.users(&fingerprint(2), NOW).collect::<Vec<_>>(), [UserHash::of(&"carol".parse().unwrap())]);
     }
 
     #[test]

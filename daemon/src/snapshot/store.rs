@@ -209,7 +209,7 @@ pub(super) mod tests {
         disk.store().save(&unsaved(&disk.edge, 7, &[1, 2, 3], &[1, 2, 3])).unwrap();
         let view = disk.load().unwrap();
         assert_eq!(view.seq(), SnapshotSeq(7));
-        assert!([1, 2, 3].iter().all(|byte| view.users(&fingerprint(*byte), NOW).len() == 1));
+        assert!([1, 2, 3].iter().all(|byte| view.users(&fingerprint(*byte), NOW).count() == 1));
     }
 
     #[test]

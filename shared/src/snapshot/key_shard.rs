@@ -58,7 +58,7 @@ impl<B: AsRef<[u8]>> KeyShard<B> {
     }
 
     /// The users whose key this is at `now`: usually one, sometimes several, often none.
-    pub fn users(&self, fingerprint: &Fingerprint, now: Timestamp) -> impl Iterator<Item = UserHash> + '_ {
+    pub fn users<'a>(&'a self, fingerprint: &Fingerprint, now: Timestamp) -> impl Iterator<Item = UserHash> + use<'a, B> {
         let wanted = fingerprint.0;
         let rows = self.rows();
         let start = start_of(rows, &wanted);
