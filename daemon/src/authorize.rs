@@ -27,7 +27,7 @@ impl Gate<'_> {
 
     /// Whether this key is anybody's, however old the news: what keeps a connection that lives.
     pub fn holds(&self, key: &Fingerprint) -> bool {
-        !self.keys.users(key, self.now).is_empty()
+        self.keys.users(key, self.now).next().is_some()
     }
 
     /// The member of `workspace` whose key this is: of all users of the key, any one that is a member.
@@ -40,7 +40,7 @@ impl Gate<'_> {
 
     /// The same however old the news: what keeps a bridge that lives.
     pub fn member(&self, key: &Fingerprint, workspace: &WorkspaceId) -> Result<UserId, Denial> {
-        let users = self.keys.users(key, self.now);
+        let users: Vec<_> = self.keys.users(key, self.now).collect();
         self.keys.member(workspace, &users).ok_or_else(|| Denial::NoAccess(workspace.clone()))
     }
 }

@@ -18,11 +18,7 @@ use drawbridge_shared::{
     },
     time::Timestamp,
 };
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use workspaces::Workspaces;
 
 /// The content of one shard.
@@ -44,7 +40,8 @@ pub struct Shard {
 #[derive(Debug, Default)]
 pub struct KeySet {
     manifest: Option<Manifest>,
-    shards: BTreeMap<(Family, u8), Arc<Shard>>,
+    /// By [`slot`]; shorter than it could be where nothing is.
+    shards: Vec<Option<Arc<Shard>>>,
 }
 
 impl Shard {
@@ -65,11 +62,12 @@ impl KeySet {
     /// The view that `manifest` describes, of `fresh` shards and those of this view that it still names.
     pub fn next(&self, manifest: Manifest, fresh: Vec<Shard>) -> Result<Self, SnapshotFault> {
         let mut fresh: HashMap<_, _> = fresh.into_iter().map(|shard| (place(&shard.reference), Arc::new(shard))).collect();
-        let mut shards = BTreeMap::new();
+        let mut shards = vec![None; SLOTS];
         for reference in &manifest.shards {
-            let at = place(reference);
-            let shard = fresh.remove(&at).or_else(|| self.held(reference)).filter(|shard| shard.reference == *reference);
-            shards.insert(at, shard.ok_or(SnapshotFault::WrongShard(reference.sha256))?);
+            let shard = fresh.remove(&place(reference)).or_else(|| self.held(reference));
+            let shard = shard.filter(|shard| shard.reference == *reference).ok_or(SnapshotFault::WrongShard(reference.sha256))?;
+            let slot = shards.get_mut(slot(reference.family, reference.id)).ok_or(SnapshotFault::Shards)?;
+            *slot = Some(shard);
         }
         Ok(Self { manifest: Some(manifest), shards })
     }
@@ -96,7 +94,7 @@ impl KeySet {
 
     /// The names of all its shards.
     pub fn references(&self) -> impl Iterator<Item = &ShardRef> {
-        self.shards.values().map(|shard| &shard.reference)
+        self.shards.iter().flatten().map(|shard| &shard.reference)
     }
 
     /// Whether it may still decide at `now`: not before the first publish, not `grace` after its end.
@@ -105,11 +103,12 @@ impl KeySet {
     }
 
     /// The users whose key this is.
-    pub fn users(&self, fingerprint: &Fingerprint, now: Timestamp) -> Vec<UserHash> {
-        match self.content(Family::Keys, key_shard::shard_of(fingerprint)) {
-            Some(Content::Keys(shard)) => shard.users(fingerprint, now).collect(),
-            _ => Vec::new(),
-        }
+    pub fn users<'a>(&'a self, fingerprint: &Fingerprint, now: Timestamp) -> impl Iterator<Item = UserHash> + use<'a> {
+        let shard = match self.content(Family::Keys, key_shard::shard_of(fingerprint)) {
+            Some(Content::Keys(shard)) => Some(shard.users(fingerprint, now)),
+            _ => None,
+        };
+        shard.into_iter().flatten()
     }
 
     /// Which of `users` is a member of that workspace.
@@ -138,16 +137,32 @@ impl KeySet {
     }
 
     fn held(&self, reference: &ShardRef) -> Option<Arc<Shard>> {
-        self.shards.get(&place(reference)).filter(|shard| shard.reference == *reference).cloned()
+        self.shard(reference.family, reference.id).filter(|shard| shard.reference == *reference).cloned()
     }
 
     fn content(&self, family: Family, id: u8) -> Option<&Content> {
-        self.shards.get(&(family, id)).map(|shard| &shard.content)
+        self.shard(family, id).map(|shard| &shard.content)
+    }
+
+    fn shard(&self, family: Family, id: u8) -> Option<&Arc<Shard>> {
+        self.shards.get(slot(family, id))?.as_ref()
     }
 }
 
 const fn place(reference: &ShardRef) -> (Family, u8) {
     (reference.family, reference.id)
+}
+
+/// Two families of 256 shards, and the directory.
+const SLOTS: usize = 2 * 256 + 1;
+
+/// Where a shard stands; a directory with another number than 0 stands nowhere.
+const fn slot(family: Family, id: u8) -> usize {
+    match family {
+        Family::Keys => id as usize,
+        Family::Workspaces => 256 + id as usize,
+        Family::Daemons => 512 + id as usize,
+    }
 }
 
 #[cfg(test)]
@@ -201,8 +216,8 @@ pub(crate) mod tests {
         let manifest = Manifest::new(SnapshotSeq(2), NOW, vec![kept, changed.reference]);
         assert_eq!(old.missing(&manifest), [changed.reference]);
         let new = old.next(manifest, vec![changed]).unwrap();
-        assert_eq!(new.users(&fingerprint(1), NOW).len(), 1);
-        assert_eq!(new.users(&fingerprint(2), NOW), [UserHash::of(&"carol".parse().unwrap())]);
+        assert_eq!(new.users(&fingerprint(1), NOW).count(), 1);
+        assert_eq!(new.users(&fingerprint(2), NOW).collect::<Vec<_>>(), [UserHash::of(&"carol".parse().unwrap())]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What differs between two views, and whose agents have something new to know.
 
-use super::{Content, KeySet};
+use super::{Content, KeySet, SLOTS};
 use drawbridge_shared::{id::WorkspaceId, snapshot::key_shard::UserHash};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 /// What a new view changes.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,12 +24,13 @@ pub enum Concerned {
 impl KeySet {
     /// What differs between this view and the `next` one: only shards that were replaced are compared.
     pub fn touched(&self, next: &Self) -> Touched {
-        let places: BTreeSet<_> = self.shards.keys().chain(next.shards.keys()).collect();
         let mut touched = Touched::default();
-        for at in places {
-            match (self.shards.get(at), next.shards.get(at)) {
+        for at in 0..SLOTS {
+            let shard = |view: &'_ Self| view.shards.get(at).cloned().flatten();
+            match (shard(self), shard(next)) {
+                (None, None) => {}
                 (Some(old), Some(new)) if old.reference == new.reference => {}
-                (old, new) => touched.note(old.map(|shard| &shard.content), new.map(|shard| &shard.content)),
+                (old, new) => touched.note(old.as_ref().map(|shard| &shard.content), new.as_ref().map(|shard| &shard.content)),
             }
         }
         touched
@@ -41,7 +42,7 @@ impl KeySet {
             return Concerned::All;
         }
         let mut these: HashSet<_> = touched.workspaces.into_iter().collect();
-        for shard in self.shards.values() {
+        for shard in self.shards.iter().flatten() {
             if let Content::Workspaces(workspaces) = &shard.content {
                 these.extend(workspaces.of_users(&touched.users));
             }

@@ -14,7 +14,9 @@ use drawbridge_shared::{
 };
 use std::{
     collections::{HashMap, HashSet},
-    fs, panic, thread,
+    fs,
+    num::NonZero,
+    panic, thread,
     time::Duration,
 };
 
@@ -81,7 +83,9 @@ impl Store {
         let Some(text) = self.folder.read(MANIFEST, MAX_MANIFEST as u64)? else { return Ok(KeySet::default()) };
         let text = String::from_utf8_lossy(&text);
         let manifest = Manifest::verify(&text, trust, now, SnapshotSeq(0), Duration::MAX)?;
-        let shards = in_parallel(&manifest.shards, |reference| self.shard(*reference))?;
+        // What hashes needs a core; more threads would only take memory.
+        let cores = thread::available_parallelism().map_or(1, NonZero::get).min(DISK_THREADS);
+        let shards = in_parallel(cores, &manifest.shards, |reference| self.shard(*reference))?;
         let view = KeySet::default().next(manifest, shards)?;
         self.held = view.references().map(|reference| reference.sha256).collect();
         self.sweep();
@@ -91,7 +95,7 @@ impl Store {
     /// Shards first, so that a manifest on disk always finds its own; what it does not name goes last.
     pub(super) fn save(&mut self, unsaved: &Unsaved) -> Result<(), StateFault> {
         let fresh: Vec<_> = unsaved.shards.iter().filter(|(hash, _)| !self.held.contains(hash)).collect();
-        in_parallel(&fresh, |(hash, bytes)| self.folder.write(&hash.to_string(), bytes))?;
+        in_parallel(DISK_THREADS, &fresh, |(hash, bytes)| self.folder.write(&hash.to_string(), bytes))?;
         self.held.extend(fresh.into_iter().map(|(hash, _)| *hash));
         self.folder.sync()?;
         self.folder.write(MANIFEST, unsaved.manifest.as_bytes())?;
@@ -130,9 +134,13 @@ impl Store {
     }
 }
 
-/// What `work` makes of all `items`, on a few threads: reading, hashing and syncing overlap.
-fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], work: impl Fn(&T) -> Result<R, E> + Sync) -> Result<Vec<R>, E> {
-    let portion = items.len().div_ceil(DISK_THREADS).max(1);
+/// What `work` makes of all `items`, on a few threads.
+fn in_parallel<T: Sync, R: Send, E: Send>(
+    threads: usize,
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
+    let portion = items.len().div_ceil(threads).max(1);
     let done = thread::scope(|scope| {
         let threads: Vec<_> = items.chunks(portion).map(|some| scope.spawn(|| some.iter().map(&work).collect())).collect();
         let join = |thread: thread::ScopedJoinHandle<'_, Result<Vec<R>, E>>| {
@@ -201,7 +209,7 @@ pub(super) mod tests {
         disk.store().save(&unsaved(&disk.edge, 7, &[1, 2, 3], &[1, 2, 3])).unwrap();
         let view = disk.load().unwrap();
         assert_eq!(view.seq(), SnapshotSeq(7));
-        assert!([1, 2, 3].iter().all(|byte| view.users(&fingerprint(*byte), NOW).len() == 1));
+        assert!([1, 2, 3].iter().all(|byte| view.users(&fingerprint(*byte), NOW).count() == 1));
     }
 
     #[test]

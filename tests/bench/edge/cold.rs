@@ -86,9 +86,12 @@ fn child(folder: &Path, edge: &str) -> Result<Told> {
 impl Cold {
     /// Starts as a daemon does, and tells how long that took.
     pub(crate) fn run(&self) -> Result<()> {
-        let (begun, before) = (Instant::now(), resident()?);
-        let told = Runtime::new()?.block_on(async {
-            let (keeper, snapshots) = self.keeper()?;
+        let (begun, runtime) = (Instant::now(), Runtime::new()?);
+        let edge = EdgeClient::new(self.edge.parse()?, Token::mint(Scope::Daemon, &[1; 32]))?;
+        // Every daemon has a runtime and a client, however few keys it knows.
+        let before = resident()?;
+        let told = runtime.block_on(async {
+            let (keeper, snapshots) = self.keeper(edge)?;
             let (mut views, stop) = (snapshots.watch(), CancellationToken::new());
             let runs = async {
                 views.wait_for(|view| view.issued_at().is_some()).await?;
@@ -104,10 +107,9 @@ impl Cold {
         Ok(())
     }
 
-    fn keeper(&self) -> Result<(Keeper, drawbridge_daemon::snapshot::Snapshots)> {
+    fn keeper(&self, edge: EdgeClient) -> Result<(Keeper, drawbridge_daemon::snapshot::Snapshots)> {
         let state = StateDir::open(&self.folder.join("state"))?;
         let trust = Trust::open(Pinned::read(self.folder.join("trust")).map_err(anyhow::Error::msg)?, &state);
-        let edge = EdgeClient::new(self.edge.parse()?, Token::mint(Scope::Daemon, &[1; 32]))?;
         Ok(Keeper::open(edge, trust, Store::open(&state)?, Duration::from_secs(1)))
     }
 }

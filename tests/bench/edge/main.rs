@@ -34,6 +34,8 @@ fn main() -> ExitCode {
 
 fn measure() -> Result<()> {
     let mut figures = native()?;
+    // What follows may fail; this took a while.
+    figures.iter().for_each(|figure| eprintln!("{figure}"));
     figures.extend(worker::measure(xtask::root())?);
     let report = Report::new(figures)?;
     report.write(&xtask::root().join("bench/results/edge.json"))?;
