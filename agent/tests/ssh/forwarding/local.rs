@@ -57,6 +57,29 @@ async fn each_direction_ends_by_itself() {
     assert!(rest(&mut far).await == noise(MIB));
 }
 
+/// A table that is swept at every open must not forget a channel of which only one direction has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_comes_after_others_have_come_and_gone() {
+    let workspace = Workspace::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (_ssh, path) = local(&workspace, &format!("127.0.0.1:{}", listener.local_addr().unwrap().port())).await;
+    let mut first = connect(&path).await;
+    let (mut far, _) = listener.accept().await.unwrap();
+    first.write_all(b"question").await.unwrap();
+    first.shutdown().await.unwrap();
+    assert_eq!(rest(&mut far).await, b"question");
+    for _ in 0..3 {
+        let mut other = connect(&path).await;
+        let (mut end, _) = listener.accept().await.unwrap();
+        end.write_all(b"other").await.unwrap();
+        drop(end);
+        assert_eq!(rest(&mut other).await, b"other");
+    }
+    far.write_all(b"answer").await.unwrap();
+    drop(far);
+    assert_eq!(rest(&mut first).await, b"answer");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_closes_the_channel() {
     let workspace = Workspace::start().await;
