@@ -18,7 +18,7 @@ use crate::{
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
-    native::{clock, identity::Identity, severable::Severable, ssh},
+    native::{backlog::brake::Braked, clock, identity::Identity, severable::Severable, ssh},
 };
 use russh::{
     Disconnect,
@@ -194,7 +194,7 @@ async fn session(hall: Arc<Hall>, config: Arc<Config>, socket: TcpStream, peer: 
     let end = hall.end.clone();
     let (prove, proven) = oneshot::channel();
     let visitor = Visitor::new(hall.clone(), peer, cut.child_token(), prove);
-    let stream = BufReader::with_capacity(READ_BUFFER, Severable::new(socket, cut));
+    let stream = BufReader::with_capacity(READ_BUFFER, Braked::new(Severable::new(socket, cut), visitor.brake()));
     let login = time::timeout(LOGIN_DEADLINE, login(server::run_stream(config, stream, visitor), proven));
     let session = tokio::select! {
         () = end.cancelled() => return,

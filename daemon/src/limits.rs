@@ -25,9 +25,10 @@ pub(crate) const READ_BUFFER: usize = 32 * 1024;
 pub(crate) const CHUNK: usize = 128 * 1024;
 
 /// What one outer connection may hold on its way in. Inner SSH connections bring windows of their own (2 MiB a channel
-/// with OpenSSH), so that only a client that is no SSH client reaches the mark.
+/// with OpenSSH), so that only a client that is no SSH client reaches the mark. Between `low` and `high` is room for what
+/// the other channels have in flight, or they would choke themselves for good.
 pub(crate) const INFLOW: Bounds =
-    Bounds { first_window: 2 << 20, window: 8 << 20, granted: 64 << 20, high: 32 << 20, low: 16 << 20 };
+    Bounds { first_window: 2 << 20, window: 8 << 20, granted: 64 << 20, high: 48 << 20, low: 40 << 20 };
 
 /// An agent shows who it is within this time from its first packet.
 pub(crate) const TUNNEL_HANDSHAKE: Duration = Duration::from_secs(10);

@@ -25,6 +25,7 @@ fn main() -> std::io::Result<()> {
     write("key_shard", key_shards())?;
     write("manifest", texts(manifests()))?;
     write("open_header", open_headers())?;
+    write("sftp", sftp())?;
     write("target", texts(targets()))?;
     write("token", texts(tokens()))?;
     write("workspace_shard", workspace_shards())
@@ -51,6 +52,29 @@ fn frames() -> Vec<Vec<u8>> {
     let wire: Vec<_> = frames.iter().map(Frame::encode).collect();
     let alone = wire.iter().map(|bytes| bytes[LENGTH..].to_vec());
     alone.chain([wire.concat(), b"\xff\xff\xff\xff\x06".to_vec()]).collect()
+}
+
+/// INIT, then OPEN, READ, WRITE, READDIR, SETSTAT with attributes, RENAME, SYMLINK and an extension
+/// (draft-ietf-secsh-filexfer-02 sections 4 to 6).
+fn sftp() -> Vec<Vec<u8>> {
+    let text = |text: &str| [&(text.len() as u32).to_be_bytes()[..], text.as_bytes()].concat();
+    let request = |kind: u8, parts: &[&[u8]]| [&[kind, 0, 0, 0, 7], &parts.concat()[..]].concat();
+    let (offset, length, handle) = (8_u64.to_be_bytes(), 32_768_u32.to_be_bytes(), text("\0\0\0\u{1}"));
+    let attributes = [&15_u32.to_be_bytes()[..], &8_u64.to_be_bytes(), &[0; 16], &[0, 0, 1, 0xa4]].concat();
+    vec![
+        vec![1, 0, 0, 0, 3],
+        request(3, &[&text("/tmp/file"), &[0, 0, 0, 0x1a], &[0; 4]]),
+        request(5, &[&handle, &offset, &length]),
+        request(6, &[&handle, &offset, &text("data")]),
+        request(12, &[&handle]),
+        request(9, &[&text("/tmp/file"), &attributes]),
+        request(18, &[&text("from"), &text("to")]),
+        request(20, &[&text("target"), &text("link")]),
+        request(200, &[&text("posix-rename@openssh.com"), &text("from"), &text("to")]),
+        request(200, &[&text("limits@openssh.com")]),
+        // A path that is longer than the message.
+        request(3, &[&[0, 0, 0xff, 0xff], b"/tmp"]),
+    ]
 }
 
 fn key_lines() -> Vec<String> {

@@ -11,7 +11,7 @@ use crate::{
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     native::{
-        backlog::{self, Inlet, inflow::Inflow},
+        backlog::{self, Inlet, brake::Brake, inflow::Inflow},
         ssh::is_sha1,
     },
 };
@@ -35,6 +35,7 @@ pub(super) struct Visitor {
     refreshed: bool,
     proven: Option<oneshot::Sender<Fingerprint>>,
     cut: CancellationToken,
+    brake: Brake,
     inflow: Inflow<ChannelId>,
     inlets: HashMap<ChannelId, Inlet>,
 }
@@ -43,7 +44,9 @@ impl Visitor {
     /// `cut` ends its bridges; it tells `proven` whose signature was verified.
     pub(super) fn new(hall: Arc<Hall>, peer: SocketAddr, cut: CancellationToken, proven: oneshot::Sender<Fingerprint>) -> Self {
         let trace_id = format!("{:016x}", rand::rng().random::<u64>());
+        let inflow = Inflow::new(INFLOW);
         Self {
+            brake: inflow.brake(),
             hall,
             peer,
             trace_id,
@@ -51,9 +54,14 @@ impl Visitor {
             refreshed: false,
             proven: Some(proven),
             cut,
-            inflow: Inflow::new(INFLOW),
+            inflow,
             inlets: HashMap::new(),
         }
+    }
+
+    /// What holds the connection's stream back while a channel stalls.
+    pub(super) fn brake(&self) -> Brake {
+        self.brake.clone()
     }
 
     /// Whether `key` may log in. One that is news to this daemon is looked up once more, once a connection.
@@ -211,7 +219,11 @@ impl Handler for Visitor {
     }
 
     fn adjust_window(&mut self, channel: ChannelId, current: u32) -> u32 {
-        self.inflow.refilled(&channel, current)
+        let next = self.inflow.refilled(&channel, current);
+        if self.inlets.get(&channel).is_some_and(|inlet| self.inflow.is_stalled(inlet.held(), current)) {
+            self.brake.pull();
+        }
+        next
     }
 
     async fn data(&mut self, channel: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Error> {
