@@ -45,12 +45,18 @@ pub(super) fn reason(fault: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-/// What is executed: no shell for SFTP, whose start-up files might write into the protocol.
+/// What is executed: no shell for SFTP, whose start-up files might write into the protocol. But where the shell is there
+/// to keep its account from running programs, it has its say, as under sshd, which starts `sftp-server` through it.
 pub(super) fn file(account: &Account, program: &Program) -> PathBuf {
     match program {
-        Program::Shell | Program::Command(_) => account.shell.clone(),
-        Program::Sftp(agent) => agent.path(),
+        Program::Sftp(agent) if !keeps_out(&account.shell) => agent.path(),
+        _ => account.shell.clone(),
     }
+}
+
+/// Whether a shell runs none of the programs that it is asked for, or only its own.
+fn keeps_out(shell: &Path) -> bool {
+    ["nologin", "false", "git-shell"].iter().any(|name| shell.ends_with(name))
 }
 
 /// `-bash` for a login shell, `bash -c <command>` for a command.
@@ -64,6 +70,9 @@ fn arguments(command: &mut Command, shell: &Path, program: &Program) {
         }
         Program::Command(line) => {
             command.arg0(name).arg("-c").arg(OsStr::from_bytes(line));
+        }
+        Program::Sftp(_) if keeps_out(shell) => {
+            command.arg0(name).arg("-c").arg([Executable::NAME, Executable::SFTP].join(" "));
         }
         Program::Sftp(_) => {
             command.arg0(Executable::NAME).arg(Executable::SFTP);
@@ -180,6 +189,19 @@ mod tests {
         let env = env.iter().map(|&(name, value)| (name.to_owned(), value.into())).collect();
         let child = spawn(&account("/"), &launch, env, None).unwrap();
         String::from_utf8(child.wait_with_output().await.unwrap().stdout).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_shell_that_keeps_out_keeps_sftp_out() {
+        let held = Executable::at(Path::new("/bin/echo")).unwrap();
+        let sftp = |shell: &str| {
+            let account = Account { shell: shell.into(), ..account("/") };
+            let launch = Launch { program: Program::Sftp(held.clone()), term: None, env: vec![] };
+            spawn(&account, &launch, vec![], None).unwrap().wait_with_output()
+        };
+        assert_eq!(sftp("/bin/sh").await.unwrap().stdout, b"sftp-server\n");
+        let refused = sftp("/usr/sbin/nologin").await.unwrap();
+        assert!(!refused.status.success() && !refused.stdout.starts_with(b"sftp-server"), "{refused:?}");
     }
 
     #[tokio::test]
