@@ -48,12 +48,24 @@ impl Facts {
         let status = outcome.status.map_or_else(|| "a signal".into(), |status| status.to_string());
         self.note(&joined(name, "status"), status);
         self.bytes(&joined(name, "stdout"), &outcome.out);
-        self.note(&joined(name, "stderr"), outcome.err.replace("\r\n", "\n"));
+        self.note(
+            &joined(name, "stderr"),
+            outcome.err.replace("\r\n", "\n").split_inclusive('\n').map(unnumbered).collect::<String>(),
+        );
     }
 
     /// All of them.
     pub(crate) fn noted(&self) -> &BTreeMap<String, String> {
         &self.noted
+    }
+}
+
+/// `channel 2: open failed`: the client counts its channels, and which number is free is chance.
+fn unnumbered(line: &str) -> String {
+    let number = line.strip_prefix("channel ").and_then(|rest| rest.split_once(": "));
+    match number.filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit())) {
+        Some((_, words)) => format!("channel <n>: {words}"),
+        None => line.to_owned(),
     }
 }
 
