@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use drawbridge_shared::{api::MintedToken, token::Token};
+use drawbridge_shared::{api::MintedToken, snapshot::Manifest, token::Token};
 use serde::Serialize;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -47,7 +47,7 @@ pub(super) fn answer(outcome: Outcome, secret: Option<&Token>) -> Result<Respons
         Outcome::Enrolled(enrolled) => json(StatusCode::OK, &enrolled),
         Outcome::HostCertificate(certificate) => json(StatusCode::OK, &certificate),
         Outcome::Document { text, etag } => Ok(document(text, &etag)),
-        Outcome::Manifest { text, seq } => Ok(document(text, &format!("\"{seq}\""))),
+        Outcome::Manifest { text, seq } => Ok(document(text, &Manifest::etag(seq))),
         Outcome::Unchanged { etag } => Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), &etag)),
         Outcome::Blob(bytes) => Ok(written(BYTES, FOR_EVER, bytes)),
         Outcome::Imported(_) => Err(Failure::internal("the Ledger answered another question")),

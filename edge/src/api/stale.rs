@@ -65,7 +65,7 @@ async fn manifest<P: Platform>(
     let bytes = platform.kv_get(names::MANIFEST).await?.ok_or_else(|| fault.clone())?;
     let text = String::from_utf8(bytes).map_err(|_| fault.clone())?;
     let manifest: Manifest = serde_json::from_slice(text.lines().next().unwrap_or_default().as_bytes()).map_err(|_| fault)?;
-    let etag = format!("\"{}\"", manifest.seq);
+    let etag = Manifest::etag(manifest.seq);
     let unchanged = etag::matches(held, &etag);
     Ok(if unchanged { Outcome::Unchanged { etag } } else { Outcome::Manifest { text, seq: manifest.seq } })
 }

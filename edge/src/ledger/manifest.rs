@@ -28,7 +28,7 @@ pub(super) fn execute<R: Rows>(
 
 fn read<R: Rows>(change: &mut Change<'_, R>, secrets: &Secrets, held: Option<&str>) -> Result<Outcome, Refusal> {
     let seq = fresh(change, secrets)?.seq;
-    let etag = format!("\"{seq}\"");
+    let etag = Manifest::etag(seq);
     if etag::matches(held, &etag) {
         return Ok(Outcome::Unchanged { etag });
     }
