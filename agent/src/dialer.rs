@@ -20,6 +20,7 @@ use drawbridge_shared::{
     tunnel::{
         VERSION,
         frame::{Frame, Reason},
+        instance::Instance,
         proof::Binding,
     },
 };
@@ -34,6 +35,8 @@ use tracing::{debug, info, warn};
 pub(crate) struct Dialer {
     /// The workspace.
     pub workspace: WorkspaceId,
+    /// This process.
+    pub instance: Instance,
     /// Its key.
     pub key: Identity,
     /// What runs over the tunnel.
@@ -160,7 +163,8 @@ impl Dialer {
         let mut control = tunnel.open().await.map_err(QuicFault::from)?;
         let (reader, writer) = &mut control;
         let agent = concat!("drawbridge-agent ", env!("CARGO_PKG_VERSION")).into();
-        let hello = Frame::Hello { version: VERSION, workspace: self.workspace.clone(), agent };
+        let hello =
+            Frame::Hello { version: VERSION, workspace: self.workspace.clone(), instance: self.instance, accepts: true, agent };
         control::write(writer, &hello).await.map_err(ControlFault::from)?;
         let nonce = match control::read(reader).await? {
             Frame::Challenge { nonce } => nonce,

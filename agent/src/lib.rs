@@ -23,9 +23,11 @@ use drawbridge_shared::native::{
     state_dir::{StateDir, StateFault},
     trust::Trust,
 };
+use drawbridge_shared::tunnel::instance::Instance;
 use enrol::EnrolFault;
 use keys::{Keeper, Keys, Pace};
 use limits::STOP_GRACE;
+use rand::RngExt;
 use serve::{Inner, Service};
 use ssh::{Executable, Server};
 use status::Board;
@@ -78,7 +80,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFau
         Kind::Upstream(upstream) => Inner::Upstream(upstream),
     };
     let service = Service::new(inner, keys.clone(), tasks.clone(), end.clone());
-    let dialer = Dialer { workspace: enrolled.workspace, key, service, board: board.clone() };
+    let dialer =
+        Dialer { workspace: enrolled.workspace, instance: Instance(rand::rng().random()), key, service, board: board.clone() };
     loops.spawn(keeper.run(stop.clone()));
     loops.spawn(fleet::run(dialer, keys.watch(), stop.clone()));
     stop.cancelled().await;

@@ -3,7 +3,10 @@
 use crate::limits::CONTROL_QUEUE;
 use drawbridge_shared::{
     native::tunnel::{Stream, Tunnel},
-    tunnel::frame::{Frame, Reason},
+    tunnel::{
+        frame::{Frame, Reason},
+        instance::Instance,
+    },
 };
 use std::io;
 use tokio::sync::mpsc;
@@ -12,14 +15,20 @@ use tokio::sync::mpsc;
 #[derive(Clone, Debug)]
 pub struct Link {
     tunnel: Tunnel,
+    instance: Instance,
     frames: mpsc::Sender<Frame>,
 }
 
 impl Link {
-    /// Over `tunnel`; what is said comes out of the receiver, for the control stream.
-    pub fn new(tunnel: Tunnel) -> (Self, mpsc::Receiver<Frame>) {
+    /// Over `tunnel` to the agent process `instance`; what is said comes out of the receiver, for the control stream.
+    pub fn new(tunnel: Tunnel, instance: Instance) -> (Self, mpsc::Receiver<Frame>) {
         let (frames, queue) = mpsc::channel(CONTROL_QUEUE);
-        (Self { tunnel, frames }, queue)
+        (Self { tunnel, instance, frames }, queue)
+    }
+
+    /// The agent process at the other end.
+    pub const fn instance(&self) -> Instance {
+        self.instance
     }
 
     /// Opens a stream for one inner connection.

@@ -100,9 +100,10 @@ impl Listener {
     }
 
     async fn serve(&self, tunnel: Tunnel, mut control: Stream, welcomed: Welcomed) {
-        let Welcomed { workspace, agent } = welcomed;
-        let (link, frames) = Link::new(tunnel.clone());
-        let registered = self.registry.register(&workspace, link);
+        let Welcomed { seat, agent } = welcomed;
+        let workspace = seat.workspace.clone();
+        let (link, frames) = Link::new(tunnel.clone(), seat.instance);
+        let registered = self.registry.register(seat, link);
         for old in registered.evicted {
             old.dismiss(Reason::Superseded, "newer tunnels of this workspace took over");
         }

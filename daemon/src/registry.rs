@@ -1,15 +1,33 @@
 //! Which tunnels lead to which workspace: sync methods only, and leaving happens by dropping a guard.
 
 use crate::limits::MAX_TUNNELS_PER_WORKSPACE;
-use drawbridge_shared::id::WorkspaceId;
+use drawbridge_shared::{id::WorkspaceId, tunnel::instance::Instance};
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tokio::sync::watch;
 
 /// Tunnels by workspace; `T` is cheap to clone and knows nothing of SSH.
 #[derive(Debug)]
-pub struct Registry<T>(Arc<Mutex<Table<T>>>);
+pub struct Registry<T>(Arc<Shared<T>>);
+
+#[derive(Debug)]
+struct Shared<T> {
+    table: Mutex<Table<T>>,
+    newest: watch::Sender<u64>,
+}
+
+/// Whose a tunnel is, as its agent proved it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// The agent's process.
+    pub instance: Instance,
+    /// Whether new streams may go there.
+    pub accepts: bool,
+}
 
 #[derive(Debug)]
 struct Table<T> {
@@ -21,6 +39,8 @@ struct Table<T> {
 #[derive(Debug)]
 struct Entry<T> {
     generation: u64,
+    instance: Instance,
+    accepts: bool,
     tunnel: T,
 }
 
@@ -43,30 +63,49 @@ pub struct Registered<T> {
 
 impl<T> Default for Registry<T> {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Table { workspaces: HashMap::new(), generation: 0, tunnels: 0 })))
+        let table = Mutex::new(Table { workspaces: HashMap::new(), generation: 0, tunnels: 0 });
+        Self(Arc::new(Shared { table, newest: watch::Sender::new(0) }))
     }
 }
 
 impl<T: Clone> Registry<T> {
-    /// Makes `tunnel` the active one of `workspace`; older ones stand by.
-    pub fn register(&self, workspace: &WorkspaceId, tunnel: T) -> Registered<T> {
+    /// Makes `tunnel` the newest of its workspace; older ones stand by.
+    pub fn register(&self, seat: Seat, tunnel: T) -> Registered<T> {
+        let Seat { workspace, instance, accepts } = seat;
         let mut table = self.lock();
         table.generation += 1;
         table.tunnels += 1;
         let generation = table.generation;
         let entries = table.workspaces.entry(workspace.clone()).or_default();
-        entries.push_back(Entry { generation, tunnel });
+        entries.push_back(Entry { generation, instance, accepts, tunnel });
         let surplus = entries.len().saturating_sub(MAX_TUNNELS_PER_WORKSPACE);
         let evicted: Vec<T> = entries.drain(..surplus).map(|entry| entry.tunnel).collect();
         table.tunnels -= evicted.len();
         drop(table);
-        let registration = Registration { registry: self.clone(), workspace: workspace.clone(), generation };
+        self.0.newest.send_replace(generation);
+        let registration = Registration { registry: self.clone(), workspace, generation };
         Registered { registration, evicted }
     }
 
-    /// The newest tunnel of `workspace`.
+    /// The newest tunnel of `workspace` that takes new streams.
     pub fn active(&self, workspace: &WorkspaceId) -> Option<T> {
-        self.lock().workspaces.get(workspace)?.back().map(|entry| entry.tunnel.clone())
+        self.last(workspace, |entry| entry.accepts)
+    }
+
+    /// The newest tunnel to one agent process of `workspace`: where its streams go on.
+    pub fn newest(&self, workspace: &WorkspaceId, instance: Instance) -> Option<T> {
+        self.last(workspace, |entry| entry.instance == instance)
+    }
+
+    /// Changes with every registration, to its generation.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.0.newest.subscribe()
+    }
+
+    fn last(&self, workspace: &WorkspaceId, fits: impl Fn(&Entry<T>) -> bool) -> Option<T> {
+        let table = self.lock();
+        let entry = table.workspaces.get(workspace)?.iter().rev().find(|entry| fits(entry))?;
+        Some(entry.tunnel.clone())
     }
 
     /// All tunnels of `workspace`.
@@ -95,7 +134,7 @@ impl<T: Clone> Registry<T> {
 
 impl<T> Registry<T> {
     fn lock(&self) -> MutexGuard<'_, Table<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,11 +177,27 @@ mod tests {
         "796636".parse().unwrap()
     }
 
+    fn seat() -> Seat {
+        Seat { workspace: workspace(), instance: Instance([1; 16]), accepts: true }
+    }
+
+    #[test]
+    fn an_old_process_goes_on_and_takes_nothing_new() {
+        let registry = Registry::default();
+        let mut watch = registry.watch();
+        let _new = registry.register(Seat { instance: Instance([2; 16]), ..seat() }, "new").registration;
+        let _old = registry.register(Seat { accepts: false, ..seat() }, "old").registration;
+        assert_eq!(registry.active(&workspace()), Some("new"));
+        assert_eq!(registry.newest(&workspace(), Instance([1; 16])), Some("old"));
+        assert_eq!(registry.newest(&workspace(), Instance([3; 16])), None);
+        assert_eq!(*watch.borrow_and_update(), 2);
+    }
+
     #[test]
     fn the_newest_is_active_and_the_older_stands_by() {
         let registry = Registry::default();
-        let first = registry.register(&workspace(), "first").registration;
-        let second = registry.register(&workspace(), "second").registration;
+        let first = registry.register(seat(), "first").registration;
+        let second = registry.register(seat(), "second").registration;
         assert_eq!(registry.active(&workspace()), Some("second"));
         assert_eq!(registry.of(&workspace()), ["first", "second"]);
         drop(second);
@@ -155,8 +210,8 @@ mod tests {
     #[test]
     fn a_stale_guard_never_removes_its_successor() {
         let registry = Registry::default();
-        let first = registry.register(&workspace(), "first").registration;
-        let _second = registry.register(&workspace(), "second").registration;
+        let first = registry.register(seat(), "first").registration;
+        let _second = registry.register(seat(), "second").registration;
         drop(first);
         assert_eq!(registry.active(&workspace()), Some("second"));
     }
@@ -164,9 +219,9 @@ mod tests {
     #[test]
     fn a_workspace_has_a_bounded_number_of_tunnels() {
         let registry = Registry::default();
-        let places: Vec<_> = (0..MAX_TUNNELS_PER_WORKSPACE).map(|n| registry.register(&workspace(), n)).collect();
+        let places: Vec<_> = (0..MAX_TUNNELS_PER_WORKSPACE).map(|n| registry.register(seat(), n)).collect();
         assert!(places.iter().all(|place| place.evicted.is_empty()));
-        let last = registry.register(&workspace(), 99);
+        let last = registry.register(seat(), 99);
         assert_eq!(last.evicted, [0]);
         assert_eq!(registry.tunnels(), MAX_TUNNELS_PER_WORKSPACE);
         drop(places);

@@ -13,6 +13,7 @@ use drawbridge_shared::{
     token::{Scope, Token, TokenHash},
     tunnel::{
         frame::{Frame, LENGTH, Reason},
+        instance::Instance,
         open::Open,
     },
 };
@@ -40,7 +41,13 @@ fn write(target: &str, seeds: Vec<Vec<u8>>) -> std::io::Result<()> {
 /// Each frame alone, without its length; then a whole conversation; then one that lies about its length.
 fn frames() -> Vec<Vec<u8>> {
     let frames = [
-        Frame::Hello { version: 1, workspace: "796636".parse().unwrap(), agent: "0.1.0".into() },
+        Frame::Hello {
+            version: 1,
+            workspace: "796636".parse().unwrap(),
+            instance: Instance([7; 16]),
+            accepts: true,
+            agent: "0.1.0".into(),
+        },
         Frame::Challenge { nonce: [0x2a; 32] },
         Frame::Proof { signature: "-----BEGIN SSH SIGNATURE-----\nAAAA\n".into() },
         Frame::Welcome { generation: 258 },

@@ -5,7 +5,7 @@
 //! stream*, and speaks first:
 //!
 //! ```text
-//! agent  -> daemon   Hello      version, workspace, agent version
+//! agent  -> daemon   Hello      version, workspace, instance, accepts, agent version
 //! daemon -> agent    Challenge  32 random bytes
 //! agent  -> daemon   Proof      SSHSIG by the workspace key, see `proof`
 //! daemon -> agent    Welcome    generation          or   Refuse  reason, words, milliseconds to wait
@@ -21,6 +21,7 @@
 //! connection is a reset.
 
 pub mod frame;
+pub mod instance;
 pub mod open;
 pub mod proof;
 

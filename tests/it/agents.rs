@@ -17,6 +17,7 @@ use drawbridge_shared::{
     tunnel::{
         VERSION,
         frame::{Frame, Reason},
+        instance::Instance,
         proof::Binding,
     },
 };
@@ -50,7 +51,13 @@ fn answer_to(world: &Stack, workspace: &str, sign: impl Fn(&Binding<'_>) -> Stri
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let tunnel: Tunnel = quic::dial(address, identity).await?;
         let (mut reader, mut writer) = tunnel.open().await?;
-        let hello = Frame::Hello { version: VERSION, workspace: workspace.clone(), agent: "test".into() };
+        let hello = Frame::Hello {
+            version: VERSION,
+            workspace: workspace.clone(),
+            instance: Instance([7; 16]),
+            accepts: true,
+            agent: "test".into(),
+        };
         control::write(&mut writer, &hello).await?;
         let Frame::Challenge { nonce } = control::read(&mut reader).await? else { bail!("no challenge") };
         let exporter = tunnel.exporter()?;

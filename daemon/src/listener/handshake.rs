@@ -1,6 +1,6 @@
 //! The daemon's side of the handshake: an agent proves that it holds the key that the snapshot names for its workspace.
 
-use crate::{limits::RETRY_AFTER, snapshot::Snapshots};
+use crate::{limits::RETRY_AFTER, registry::Seat, snapshot::Snapshots};
 use drawbridge_shared::{
     id::WorkspaceId,
     native::{
@@ -18,7 +18,7 @@ use rand::RngExt;
 
 /// An agent that proved itself.
 pub(super) struct Welcomed {
-    pub(super) workspace: WorkspaceId,
+    pub(super) seat: Seat,
     /// Its build, as it says.
     pub(super) agent: String,
 }
@@ -44,7 +44,9 @@ pub(super) async fn run(
     identity: PublicIdentity,
     snapshots: &Snapshots,
 ) -> Result<Welcomed, Refusal> {
-    let Frame::Hello { version, workspace, agent } = control::read(reader).await? else { return Err(out_of_turn()) };
+    let Frame::Hello { version, workspace, instance, accepts, agent } = control::read(reader).await? else {
+        return Err(out_of_turn());
+    };
     if version != VERSION {
         let words = "this daemon speaks version 1 of the tunnel protocol: upgrade whichever is older";
         return Err(Refusal::Words { workspace, reason: Reason::Version, words });
@@ -55,7 +57,7 @@ pub(super) async fn run(
     let exporter = tunnel.exporter()?;
     let binding = Binding { nonce: &nonce, daemon: &identity.0, workspace: &workspace, exporter: &exporter };
     if proven(&binding, &signature, snapshots).await {
-        Ok(Welcomed { workspace, agent })
+        Ok(Welcomed { seat: Seat { workspace, instance, accepts }, agent })
     } else {
         let words = "no such workspace with this key: enrol the agent, or have an operator reset the workspace's agent key";
         Err(Refusal::Words { workspace, reason: Reason::NotRegistered, words })

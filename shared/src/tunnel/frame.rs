@@ -1,6 +1,9 @@
 //! Frames of the control stream: encode and decode, bounded before they are read.
 
-use super::{MAX_FRAME, MAX_TEXT, NONCE};
+use super::{
+    MAX_FRAME, MAX_TEXT, NONCE,
+    instance::{INSTANCE, Instance},
+};
 use crate::id::{SnapshotSeq, WorkspaceId};
 use ssh_key::encoding::{Decode, Encode, Reader};
 use std::time::Duration;
@@ -17,6 +20,10 @@ pub enum Frame {
         version: u32,
         /// The workspace that it serves.
         workspace: WorkspaceId,
+        /// The agent's process.
+        instance: Instance,
+        /// Whether it takes new streams; an old process only goes on with those it has.
+        accepts: bool,
         /// Its build, for logs.
         agent: String,
     },
@@ -179,9 +186,11 @@ impl Frame {
 
     fn encode_fields(&self, body: &mut Vec<u8>) -> Result<(), ssh_key::encoding::Error> {
         match self {
-            Self::Hello { version, workspace, agent } => {
+            Self::Hello { version, workspace, instance, accepts, agent } => {
                 version.encode(body)?;
                 workspace.as_str().encode(body)?;
+                instance.0.encode(body)?;
+                u8::from(*accepts).encode(body)?;
                 clipped(agent).encode(body)
             }
             Self::Challenge { nonce } => nonce.encode(body),
@@ -203,7 +212,13 @@ impl Frame {
 
     fn decode_fields(kind: u8, fields: &mut &[u8]) -> Result<Self, FrameFault> {
         Ok(match kind {
-            1 => Self::Hello { version: u32::decode(fields)?, workspace: workspace(fields)?, agent: text(fields)? },
+            1 => Self::Hello {
+                version: u32::decode(fields)?,
+                workspace: workspace(fields)?,
+                instance: Instance(<[u8; INSTANCE]>::decode(fields)?),
+                accepts: yes_or_no(fields)?,
+                agent: text(fields)?,
+            },
             2 => Self::Challenge { nonce: <[u8; NONCE]>::decode(fields)? },
             3 => Self::Proof { signature: String::decode(fields)? },
             4 => Self::Welcome { generation: u64::decode(fields)? },
@@ -218,6 +233,15 @@ impl Frame {
 
 fn workspace(fields: &mut &[u8]) -> Result<WorkspaceId, FrameFault> {
     text(fields)?.parse().map_err(|_| FrameFault::Malformed)
+}
+
+/// RFC 4251 section 5 takes any other byte for a yes; here a frame has one spelling.
+fn yes_or_no(fields: &mut &[u8]) -> Result<bool, FrameFault> {
+    match u8::decode(fields)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(FrameFault::Malformed),
+    }
 }
 
 fn reason(fields: &mut &[u8]) -> Result<Reason, FrameFault> {
@@ -235,8 +259,14 @@ mod tests {
     fn golden() -> Vec<(Frame, &'static [u8])> {
         vec![
             (
-                Frame::Hello { version: 1, workspace: "796636".parse().unwrap(), agent: "x".into() },
-                b"\x00\x00\x00\x14\x01\x00\x00\x00\x01\x00\x00\x00\x06796636\x00\x00\x00\x01x",
+                Frame::Hello {
+                    version: 1,
+                    workspace: "796636".parse().unwrap(),
+                    instance: Instance([0x2b; 16]),
+                    accepts: true,
+                    agent: "x".into(),
+                },
+                b"\x00\x00\x00\x25\x01\x00\x00\x00\x01\x00\x00\x00\x06796636++++++++++++++++\x01\x00\x00\x00\x01x",
             ),
             (Frame::Challenge { nonce: [0x2a; 32] }, b"\x00\x00\x00\x21\x02********************************"),
             (Frame::Proof { signature: "s".into() }, b"\x00\x00\x00\x06\x03\x00\x00\x00\x01s"),

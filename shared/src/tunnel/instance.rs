@@ -1,0 +1,23 @@
+//! Which agent process a tunnel belongs to: streams go on over another tunnel of the same process, never over another's.
+
+use std::fmt;
+
+/// Bytes in an instance.
+pub const INSTANCE: usize = 16;
+
+/// One agent process, named by chance at its start; all its tunnels show the same.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Instance(pub [u8; INSTANCE]);
+
+impl fmt::Display for Instance {
+    /// The first four bytes, for logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Instance({self})")
+    }
+}
