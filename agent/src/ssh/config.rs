@@ -3,7 +3,7 @@
 use super::{Alive, limits};
 use drawbridge_shared::native::ssh;
 use russh::{
-    Limits, SshId,
+    SshId,
     keys::{Certificate, PrivateKey},
     server::Config,
 };
@@ -50,7 +50,6 @@ pub(super) fn config(host_key: &PrivateKey, alive: Alive, certificate: Option<Ce
         event_buffer_size: limits::OUTBOUND_MESSAGES,
         keepalive_interval: alive.interval,
         keepalive_max: alive.unanswered,
-        limits: Limits::new(limits::REKEY_BYTES, limits::REKEY_BYTES, limits::REKEY_TIME),
         ..ssh::config(host_key.clone())
     }
 }

@@ -12,10 +12,6 @@ pub(super) const NAME_SERVICE: Duration = Duration::from_secs(5);
 /// Rejected tries of one connection. sshd's 6 locks out agents that hold many keys, and a probe costs one look-up in memory.
 pub(super) const AUTH_ATTEMPTS: usize = 24;
 
-/// Bytes in one direction after which keys are changed; RFC 4253 section 9 proposes a gibibyte.
-pub(super) const REKEY_BYTES: usize = 1 << 30;
-/// Time after which keys are changed; RFC 4253 section 9 proposes an hour.
-pub(super) const REKEY_TIME: Duration = Duration::from_secs(60 * 60);
 /// How long a client may take to close its side after our disconnect message.
 pub(super) const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
 

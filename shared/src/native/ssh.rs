@@ -1,7 +1,7 @@
 //! russh as both SSH servers start it, its defaults changed on purpose (FACTS of russh 0.65 stand in ARCHITECTURE.md).
 
 use russh::{
-    MethodKind, Preferred, SshId, cipher, compression, kex,
+    Limits, MethodKind, Preferred, SshId, cipher, compression, kex,
     keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey},
     mac,
     server::Config,
@@ -47,6 +47,15 @@ const KEYS: &[Algorithm] = &[
     Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
 ];
 
+/// Bytes in one direction after which we change keys unasked: OpenSSH's own bound for ciphers with blocks of 16 bytes, 2^32
+/// of them (RFC 4344 section 3.2), and far below 2^32 packets, after which nonces would come again.
+///
+/// Stock clients change keys earlier, at a gibibyte or an hour (RFC 4253 section 9), and should: russh 0.65 ends a
+/// connection on which more than two first windows arrive between its own KEXINIT and the client's, and our windows grow.
+const REKEY_BYTES: usize = 1 << 36;
+/// No time after which we change keys unasked, as sshd (`RekeyLimit default none`).
+const REKEY_TIME: Duration = Duration::MAX;
+
 /// Public key only, no wait before a refusal (a key cannot be guessed), no compression, no end for idle sessions.
 /// Bounds are the caller's.
 pub fn config(host_key: PrivateKey) -> Config {
@@ -65,6 +74,7 @@ pub fn config(host_key: PrivateKey) -> Config {
         auth_rejection_time: Duration::ZERO,
         auth_rejection_time_initial: Some(Duration::ZERO),
         inactivity_timeout: None,
+        limits: Limits { rekey_write_limit: REKEY_BYTES, rekey_read_limit: REKEY_BYTES, rekey_time_limit: REKEY_TIME },
         nodelay: true,
         ..Config::default()
     }
