@@ -3,6 +3,7 @@
 pub mod client;
 pub mod follower;
 pub mod pty;
+pub mod relay;
 
 pub use client::{Outcome, Session};
 pub use xtask::stack::{Stack, User};

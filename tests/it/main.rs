@@ -17,6 +17,7 @@ mod session;
 mod slow_readers;
 mod snapshot;
 mod transfer;
+mod tunnels;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::process::ExitCode;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         edge_alone::TESTS,
         front_door::TESTS,
         slow_readers::TESTS,
+        tunnels::TESTS,
     ];
     let trials = tests.into_iter().flatten().map(trial).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

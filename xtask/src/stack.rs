@@ -1,11 +1,15 @@
 //! The whole system on one machine: the Worker under workerd, one daemon, an agent for each demo workspace.
 
+mod daemon;
 mod edge;
 mod files;
 mod known;
+mod region;
 
+pub use daemon::Daemon;
 pub use edge::{Edge, operator_token};
 pub use files::keygen;
+pub use region::Region;
 
 use crate::{api::Api, build::Programs, interrupt, process::Process};
 use anyhow::{Context, Result};
@@ -43,15 +47,6 @@ pub struct Stack {
     pub workspaces: Vec<Workspace>,
 }
 
-/// The running daemon.
-#[derive(Debug)]
-pub struct Daemon {
-    /// Its process.
-    pub process: Process,
-    /// Its SSH port on 127.0.0.1.
-    pub port: u16,
-}
-
 /// A demo user with a registered key.
 #[derive(Clone, Debug)]
 pub struct User {
@@ -86,7 +81,8 @@ impl Stack {
         files::fresh(dir)?;
         let edge = Edge::start(root, dir)?;
         let api = edge.operator();
-        let daemon = start_daemon(&programs, dir, &edge, &api)?;
+        let daemon = Daemon::start(&programs, dir, &edge, "local-1", &daemon_state(dir), &[])?;
+        daemon.register(&api, "local-1", REGION, vec![daemon.tunnel])?;
         let workspaces = DEMO.iter().map(|(user, id)| workspace(&programs, dir, &edge, &api, user, id));
         let mut workspaces = workspaces.collect::<Result<Vec<_>>>()?;
         for workspace in &mut workspaces {
@@ -135,7 +131,7 @@ impl Stack {
         let (dir, programs, url) = (self.dir.clone(), self.programs.clone(), self.edge.url.clone());
         let workspace = self.workspace(id)?;
         workspace.agent.kill();
-        workspace.agent = start_agent(&programs, &dir, &url, id, &workspace.token, &workspace.state_dir)?;
+        workspace.agent = start_agent(&programs, &dir, &url, id, &workspace.token, &workspace.state_dir, &[])?;
         workspace.connected()
     }
 
@@ -222,44 +218,26 @@ fn daemon_state(dir: &Path) -> PathBuf {
     dir.join("daemon")
 }
 
-fn start_daemon(programs: &Programs, dir: &Path, edge: &Edge, api: &Api) -> Result<Daemon> {
-    let state = daemon_state(dir);
-    let identity = files::output(Command::new(&programs.daemon).arg("identity").arg("--state-dir").arg(&state))?;
-    let token = mint(api, "daemon", "local-1")?;
-    let mut command = Command::new(&programs.daemon);
-    command.args(["run", "--edge", &edge.url, "--listen-ssh", "127.0.0.1:0", "--listen-tunnel", "127.0.0.1:0"]);
-    command.args(["--poll-seconds", "1", "--drain-seconds", "2", "--domain", "local.drawbridge.test"]);
-    command.arg("--trust").arg(files::trust(dir)).arg("--state-dir").arg(&state).env("DRAWBRIDGE_TOKEN", token);
-    let mut process = Process::start("the daemon", &mut command, &files::log(dir, "daemon"), Signal::TERM)?;
-    let listening = process.until("listening", READY, || listening(&state))?;
-    let (ssh, tunnel) = (port(&listening["ssh"])?, port(&listening["tunnel"])?);
-    api.put(&format!("/api/operator/regions/{REGION}"), &json!({"hosts": ["127.0.0.1"], "port": ssh}))?.ok()?;
-    let body = json!({"identity": identity.trim(), "region": REGION, "addresses": [format!("127.0.0.1:{tunnel}")]});
-    api.put("/api/operator/daemons/local-1", &body)?.ok()?;
-    Ok(Daemon { process, port: ssh })
-}
-
-fn listening(state: &Path) -> Option<Value> {
-    serde_json::from_str(&fs::read_to_string(state.join("listening.json")).ok()?).ok()
-}
-
-fn port(address: &Value) -> Result<u16> {
-    let address: std::net::SocketAddr = address.as_str().unwrap_or_default().parse()?;
-    Ok(address.port())
-}
-
 fn workspace(programs: &Programs, dir: &Path, edge: &Edge, api: &Api, member: &str, id: &str) -> Result<Workspace> {
     api.put(&format!("/api/operator/workspaces/{id}"), &json!({"region": REGION}))?.ok()?;
     api.put(&format!("/api/operator/workspaces/{id}/members/{member}"), &json!({}))?.ok()?;
     let token = mint(api, "agent", id)?;
     let state_dir = dir.join("agents").join(id);
-    let agent = start_agent(programs, dir, &edge.url, id, &token, &state_dir)?;
+    let agent = start_agent(programs, dir, &edge.url, id, &token, &state_dir, &[])?;
     Ok(Workspace { id: id.into(), members: vec![member.into()], token, state_dir, agent })
 }
 
-fn start_agent(programs: &Programs, dir: &Path, edge: &str, id: &str, token: &str, state: &Path) -> Result<Process> {
+fn start_agent(
+    programs: &Programs,
+    dir: &Path,
+    edge: &str,
+    id: &str,
+    token: &str,
+    state: &Path,
+    options: &[&str],
+) -> Result<Process> {
     let mut command = Command::new(&programs.agent);
-    command.args(["run", "--edge", edge, "--poll-seconds", "1"]);
+    command.args(["run", "--edge", edge, "--poll-seconds", "1"]).args(options);
     command.arg("--trust").arg(files::trust(dir)).arg("--state-dir").arg(state).env("DRAWBRIDGE_TOKEN", token);
     Process::start(&format!("the agent of {id}"), &mut command, &files::log(dir, &format!("agent-{id}")), Signal::TERM)
 }

@@ -1,0 +1,61 @@
+//! Tunnels over a bad network: each test has a region of its own, whose agents reach its daemon through a relay.
+
+use crate::{Run::Shared, Test};
+use anyhow::{Context, Result, ensure};
+use e2e::{Session, Stack, User, relay::Relay};
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::Stdio,
+    time::Duration,
+};
+use xtask::stack::{Region, Workspace};
+
+pub(crate) const TESTS: &[Test] = &[("tunnels::a_session_lives_on_when_the_agents_address_changes", Shared(rebinding))];
+
+/// A region with one workspace behind a relay, and its user.
+pub(crate) struct Place {
+    /// Who may enter.
+    pub(crate) user: User,
+    /// The workspace, whose agent calls through the relay.
+    pub(crate) workspace: Workspace,
+    /// Its jump host.
+    pub(crate) region: Region,
+    /// What is between the two.
+    pub(crate) relay: Relay,
+}
+
+impl Place {
+    /// One called `name`, whose agent is started with `options`.
+    pub(crate) fn new(world: &Stack, name: &str, options: &[&str]) -> Result<Self> {
+        let mut relay = None;
+        let region = world.region(name, &[], |daemon| Ok(vec![relay.insert(Relay::start(daemon)?).address()]))?;
+        let relay = relay.context("no relay")?;
+        let user = world.new_user(&format!("{name}-user"))?;
+        let workspace = world.workspace_in(&region, &format!("{name}-place"), &[&user.id], options)?;
+        let user = world.user_in(&region, &user, &[&workspace])?;
+        Ok(Self { user, workspace, region, relay })
+    }
+
+    /// What to log in to.
+    pub(crate) fn target(&self) -> String {
+        format!("user@{}", self.workspace.id)
+    }
+}
+
+fn rebinding(world: &Stack) -> Result<()> {
+    let place = Place::new(world, "rebinding", &[])?;
+    ensure!(place.region.daemon.tunnel != place.relay.address(), "no relay is in between");
+    place.relay.delay(Duration::from_millis(5));
+    let mut ssh = place.user.quiet_ssh();
+    let mut child = ssh.arg(place.target()).arg("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let (mut input, output) = (child.stdin.take().context("no input")?, child.stdout.take().context("no output")?);
+    let mut lines = BufReader::new(output).lines();
+    for n in 0..5 {
+        writeln!(input, "{n}")?;
+        ensure!(lines.next().context("it ended")?? == n.to_string());
+        place.relay.rebind();
+    }
+    drop(input);
+    ensure!(child.wait()?.success());
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! One more region beside the demo's: a daemon of its own, whose way from the agents a test may route as it likes.
+
+use super::{Stack, User, Workspace, daemon::Daemon, files, host_key, known, mint, start_agent};
+use anyhow::Result;
+use serde_json::json;
+use std::{fs, net::SocketAddr, path::PathBuf};
+
+/// A region with one daemon. Dropping it stops that; its workspaces are their holders'.
+#[derive(Debug)]
+pub struct Region {
+    /// Its name, which is its daemon's too.
+    pub name: String,
+    /// Its jump host.
+    pub daemon: Daemon,
+    dir: PathBuf,
+}
+
+impl Stack {
+    /// A region called `name`, its daemon started with `options` beside the usual ones. `route` says under which addresses
+    /// agents are to look for the one where the daemon listens for them.
+    pub fn region(
+        &self,
+        name: &str,
+        options: &[&str],
+        route: impl FnOnce(SocketAddr) -> Result<Vec<SocketAddr>>,
+    ) -> Result<Region> {
+        let dir = self.dir.join("regions").join(name);
+        fs::create_dir_all(&dir)?;
+        let daemon = Daemon::start(&self.programs, &self.dir, &self.edge, name, &dir.join("daemon"), options)?;
+        daemon.register(&self.edge.operator(), name, name, route(daemon.tunnel)?)?;
+        Ok(Region { name: name.into(), daemon, dir })
+    }
+
+    /// A workspace called `id` in `region` with `members`, its agent started with `options` beside the usual ones and connected.
+    pub fn workspace_in(&self, region: &Region, id: &str, members: &[&str], options: &[&str]) -> Result<Workspace> {
+        let api = self.edge.operator();
+        api.put(&format!("/api/operator/workspaces/{id}"), &json!({"region": region.name}))?.ok()?;
+        for member in members {
+            api.put(&format!("/api/operator/workspaces/{id}/members/{member}"), &json!({}))?.ok()?;
+        }
+        let token = mint(&api, "agent", id)?;
+        let state_dir = self.dir.join("agents").join(id);
+        let agent = start_agent(&self.programs, &self.dir, &self.edge.url, id, &token, &state_dir, options)?;
+        let members = members.iter().map(|member| (*member).to_owned()).collect();
+        let mut workspace = Workspace { id: id.into(), members, token, state_dir, agent };
+        workspace.connected()?;
+        Ok(workspace)
+    }
+
+    /// `user` as one who calls `region`'s jump host, and knows its key and those of `workspaces`.
+    pub fn user_in(&self, region: &Region, user: &User, workspaces: &[&Workspace]) -> Result<User> {
+        let api = self.edge.operator();
+        let keys = workspaces.iter().map(|workspace| host_key(&api, &workspace.id)).collect::<Result<Vec<_>>>()?;
+        let jump = fs::read_to_string(region.dir.join("daemon/identity.pub"))?;
+        known::write(&region.dir, "", region.daemon.port, &jump, &keys)?;
+        let known = [known::path(&region.dir), known::authorities(&region.dir)];
+        let ssh_config = files::ssh_config(&region.dir, &user.id, region.daemon.port, &user.key_file, &known)?;
+        Ok(User { ssh_config, ..user.clone() })
+    }
+}
