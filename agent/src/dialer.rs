@@ -160,7 +160,7 @@ impl Dialer {
 
     /// Hello, Proof, and what the daemon makes of it.
     async fn greet(&self, tunnel: &Tunnel, daemon: PublicIdentity) -> Result<Stream, DialFault> {
-        let mut control = tunnel.open().await.map_err(QuicFault::from)?;
+        let mut control = tunnel.open().await.map_err(ControlFault::from)?;
         let (reader, writer) = &mut control;
         let agent = concat!("drawbridge-agent ", env!("CARGO_PKG_VERSION")).into();
         let hello =

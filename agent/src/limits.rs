@@ -14,6 +14,8 @@ pub(crate) const DIAL_RETRY: (Duration, Duration) = (Duration::from_millis(250),
 pub(crate) const SUPERSEDED_PAUSE: Duration = Duration::from_secs(30);
 /// A daemon that opens a stream says within this time what for.
 pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// A goodbye may take this long to leave; the daemon also sees the tunnel end.
+pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Inner connections at a time, over all tunnels.
 pub(crate) const MAX_CONNECTIONS: usize = 512;
 /// Connections at a time that are only told why they are not served.

@@ -3,13 +3,14 @@
 use crate::{
     farewell::farewell,
     keys::Keys,
-    limits::{MAX_CONNECTIONS, MAX_FAREWELLS, OPEN_TIMEOUT},
+    limits::{GOODBYE_TIMEOUT, MAX_CONNECTIONS, MAX_FAREWELLS, OPEN_TIMEOUT},
     ssh::{Peer, Server},
     upstream::Upstream,
 };
 use drawbridge_shared::{
     native::{
-        control::{self, ControlFault, Frames},
+        control::{self, ControlFault},
+        talk::Talk,
         tunnel::{Stream, Tunnel},
     },
     tunnel::frame::{Frame, Reason},
@@ -62,8 +63,8 @@ impl Service {
 
     /// Serves `tunnel` until it ends, the daemon dismisses it, or `stop`. Dismissed, its connections live on to their
     /// own end, and the tunnel with them.
-    pub(crate) async fn run(&self, tunnel: Tunnel, (reader, mut writer): Stream, stop: &CancellationToken) -> Parting {
-        let mut frames = Frames::new(reader);
+    pub(crate) async fn run(&self, tunnel: Tunnel, control: Stream, stop: &CancellationToken) -> Parting {
+        let mut talk = Talk::new(&tunnel, control);
         let connections = TaskTracker::new();
         loop {
             tokio::select! {
@@ -71,20 +72,19 @@ impl Service {
                     Ok(stream) => self.take(stream, &connections),
                     Err(fault) => return Parting::Broke(fault.to_string()),
                 },
-                heard = frames.next() => match self.heed(heard) {
+                heard = talk.next() => match self.heed(heard) {
                     None => {}
                     Some(parting) => {
-                        writer.finish();
-                        self.see_off(tunnel, connections);
+                        self.see_off(tunnel, talk, connections);
                         return parting;
                     }
                 },
                 () = stop.cancelled() => {
                     let goodbye = Frame::Goodbye { reason: Reason::Stopping, words: "the agent stops".into() };
                     // Best effort: the daemon also sees the tunnel close.
-                    let _ = control::write(&mut writer, &goodbye).await;
-                    writer.finish();
-                    self.see_off(tunnel, connections);
+                    let _ = talk.say(&goodbye);
+                    let _ = talk.finish(GOODBYE_TIMEOUT).await;
+                    self.see_off(tunnel, talk, connections);
                     return Parting::Broke("the agent stops".into());
                 }
             }
@@ -141,11 +141,14 @@ impl Service {
     }
 
     /// Keeps `tunnel` until its last connection has ended.
-    fn see_off(&self, tunnel: Tunnel, connections: TaskTracker) {
+    fn see_off(&self, tunnel: Tunnel, mut talk: Talk, connections: TaskTracker) {
         connections.close();
         self.tasks.spawn(async move {
+            // What the daemon still says changes nothing; that it still gives signs of life does.
+            let dead = async { while talk.next().await.is_ok() {} };
             tokio::select! {
                 () = connections.wait() => tunnel.close("all connections have ended"),
+                () = dead => tunnel.close("the control stream broke"),
                 _ = tunnel.closed() => {}
             }
         });

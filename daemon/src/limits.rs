@@ -32,8 +32,10 @@ pub(crate) const INFLOW: Bounds =
 
 /// An agent shows who it is within this time from its first packet.
 pub(crate) const TUNNEL_HANDSHAKE: Duration = Duration::from_secs(10);
-/// Tunnels in their handshake.
+/// Tunnels in their handshake, over each transport; over WebSocket, sockets of tunnels that are in count among them.
 pub(crate) const MAX_TUNNEL_HANDSHAKES: usize = 512;
+/// After a socket could not be accepted; each try costs a line in the log.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Tunnels of one daemon: quinn takes about 30 kB an idle one.
 pub(crate) const MAX_TUNNELS: usize = 50_000;
 /// Tunnels of one workspace: the active one, a standby, and those of an agent that died without a word.

@@ -15,6 +15,7 @@ use drawbridge_shared::{
         frame::{Frame, LENGTH, Reason},
         instance::Instance,
         open::Open,
+        ticket::Ticket,
     },
 };
 use std::{fs, path::Path, time::Duration};
@@ -55,6 +56,9 @@ fn frames() -> Vec<Vec<u8>> {
         Frame::Drain,
         Frame::KeysChanged { seq: SnapshotSeq(5) },
         Frame::Goodbye { reason: Reason::Stopping, words: "bye \u{fc}".into() },
+        Frame::Ping,
+        Frame::Pong,
+        Frame::Dial { ticket: Ticket([0x2c; 32]) },
     ];
     let wire: Vec<_> = frames.iter().map(Frame::encode).collect();
     let alone = wire.iter().map(|bytes| bytes[LENGTH..].to_vec());

@@ -20,6 +20,12 @@ pub enum ControlFault {
     /// The right frame at the wrong time.
     #[error("the peer sent a frame out of turn")]
     OutOfTurn,
+    /// No sign of life, though one was asked for.
+    #[error("the peer gives no sign of life")]
+    Silent,
+    /// It takes none of what is said.
+    #[error("the peer does not read the control stream")]
+    Stuck,
 }
 
 /// Reads one control frame.
