@@ -6,6 +6,14 @@ use std::time::Duration;
 pub(crate) const MAX_DAEMONS: usize = 3;
 /// A daemon answers the first packet within this time, or the next address is tried.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// What one transport has over the other before that starts beside it: a healthy QUIC handshake across an ocean fits.
+pub(crate) const TRANSPORT_HEAD_START: Duration = Duration::from_millis(300);
+/// The same between two addresses of one name (RFC 8305 section 5).
+pub(crate) const ADDRESS_HEAD_START: Duration = Duration::from_millis(250);
+/// Between tries of QUIC while WebSocket serves: from, doubling, to.
+pub(crate) const QUIC_PROBES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+/// A tunnel that another took over from still takes the streams that were on their way; longer than a daemon opens one.
+pub(crate) const RETIRED: Duration = Duration::from_secs(6);
 /// From an open tunnel to Welcome; the daemon may ask the edge meanwhile.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between tries, with full jitter: from, and to.

@@ -3,7 +3,7 @@
 use crate::{
     farewell::farewell,
     keys::Keys,
-    limits::{GOODBYE_TIMEOUT, MAX_CONNECTIONS, MAX_FAREWELLS, OPEN_TIMEOUT},
+    limits::{GOODBYE_TIMEOUT, MAX_CONNECTIONS, MAX_FAREWELLS, OPEN_TIMEOUT, RETIRED},
     ssh::{Peer, Server},
     upstream::Upstream,
 };
@@ -15,7 +15,7 @@ use drawbridge_shared::{
     },
     tunnel::frame::{Frame, Reason},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
@@ -63,7 +63,13 @@ impl Service {
 
     /// Serves `tunnel` until it ends, the daemon dismisses it, or `stop`. Dismissed, its connections live on to their
     /// own end, and the tunnel with them.
-    pub(crate) async fn run(&self, tunnel: Tunnel, control: Stream, stop: &CancellationToken) -> Parting {
+    pub(crate) async fn run(
+        &self,
+        tunnel: Tunnel,
+        control: Stream,
+        stop: &CancellationToken,
+        retire: &CancellationToken,
+    ) -> Parting {
         let mut talk = Talk::new(&tunnel, control);
         let connections = TaskTracker::new();
         loop {
@@ -75,16 +81,20 @@ impl Service {
                 heard = talk.next() => match self.heed(heard) {
                     None => {}
                     Some(parting) => {
-                        self.see_off(tunnel, talk, connections);
+                        self.see_off(tunnel, talk, connections, Duration::ZERO);
                         return parting;
                     }
                 },
+                () = retire.cancelled() => {
+                    self.see_off(tunnel, talk, connections, RETIRED);
+                    return Parting::Broke("another tunnel took over".into());
+                }
                 () = stop.cancelled() => {
                     let goodbye = Frame::Goodbye { reason: Reason::Stopping, words: "the agent stops".into() };
                     // Best effort: the daemon also sees the tunnel close.
                     let _ = talk.say(&goodbye);
                     let _ = talk.finish(GOODBYE_TIMEOUT).await;
-                    self.see_off(tunnel, talk, connections);
+                    self.see_off(tunnel, talk, connections, Duration::ZERO);
                     return Parting::Broke("the agent stops".into());
                 }
             }
@@ -140,17 +150,28 @@ impl Service {
         }
     }
 
-    /// Keeps `tunnel` until its last connection has ended.
-    fn see_off(&self, tunnel: Tunnel, mut talk: Talk, connections: TaskTracker) {
+    /// Keeps `tunnel` until its last connection has ended, and for `least`.
+    fn see_off(&self, tunnel: Tunnel, mut talk: Talk, connections: TaskTracker, least: Duration) {
         connections.close();
+        let service = self.clone();
         self.tasks.spawn(async move {
+            let done = async {
+                time::sleep(least).await;
+                connections.wait().await;
+            };
+            let late = async {
+                while let Ok(stream) = tunnel.accept().await {
+                    service.take(stream, &connections);
+                }
+            };
             // What the daemon still says changes nothing; that it still gives signs of life does.
             let dead = async { while talk.next().await.is_ok() {} };
-            tokio::select! {
-                () = connections.wait() => tunnel.close("all connections have ended"),
-                () = dead => tunnel.close("the control stream broke"),
-                _ = tunnel.closed() => {}
-            }
+            let words = tokio::select! {
+                () = done => "all connections have ended",
+                () = late => "the tunnel ended",
+                () = dead => "the control stream broke",
+            };
+            tunnel.close(words);
         });
     }
 }

@@ -43,8 +43,16 @@ pub enum TunnelStatus {
         transport: String,
         /// Where the daemon is.
         address: String,
+        /// The proxy in between, without its credentials.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proxy: Option<String>,
         /// Since when.
         since: Timestamp,
+        /// Why it is this transport.
+        why: String,
+        /// When QUIC is tried again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quic_again: Option<Timestamp>,
     },
     /// Down, and tried again.
     #[serde(rename_all = "camelCase")]
@@ -100,7 +108,12 @@ impl fmt::Display for Status {
 impl fmt::Display for TunnelStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connected { transport, address, since } => write!(f, "connected to {address} over {transport} since {since}"),
+            Self::Connected { transport, address, proxy, since, why, quic_again } => {
+                write!(f, "connected to {address} over {transport}")?;
+                proxy.iter().try_for_each(|proxy| write!(f, " through proxy {proxy}"))?;
+                write!(f, " since {since}: {why}")?;
+                quic_again.iter().try_for_each(|at| write!(f, "; QUIC is tried again at {at}"))
+            }
             Self::Disconnected { reason, since } => write!(f, "disconnected since {since}: {reason}"),
         }
     }

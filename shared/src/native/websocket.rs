@@ -5,6 +5,7 @@ mod carrier;
 mod door;
 mod life;
 mod pool;
+mod proxies;
 mod request;
 mod shelf;
 mod socket;
@@ -13,6 +14,7 @@ mod way;
 
 pub(super) use carrier::Carrier;
 pub use door::{Door, Knock};
+pub use proxies::{Proxies, ProxyFault};
 pub(super) use socket::{Reader, Writer};
 pub use way::{Proxy, Way};
 
