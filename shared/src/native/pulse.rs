@@ -20,6 +20,8 @@ struct Pace {
 const BUSY: Pace = Pace { beat: Duration::from_secs(1), patience: Duration::from_secs(3) };
 /// Without any: hasty NATs forget a flow after 30 s.
 const IDLE: Pace = Pace { beat: Duration::from_secs(20), patience: Duration::from_secs(10) };
+/// Part of its patience after which an end tries another way to the other, once: a NAT may have forgotten this one.
+const REROUTE: u32 = 3;
 /// While an answer is awaited, anything that arrives is a sign of life: it is looked for this often.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -27,8 +29,16 @@ const LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Pulse {
     heard: Instant,
-    /// Since when, and how much had arrived by then.
-    asked: Option<(Instant, u64)>,
+    asked: Option<Asked>,
+}
+
+/// A question that is open.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    since: Instant,
+    /// How much had arrived by then.
+    received: u64,
+    rerouted: bool,
 }
 
 /// What is to be done.
@@ -38,6 +48,8 @@ pub enum Beat {
     Wait(Instant),
     /// Ask for a sign of life.
     Ask,
+    /// It is late: try another way.
+    Reroute,
     /// It does not come any more.
     Dead,
 }
@@ -58,14 +70,18 @@ impl Pulse {
     /// stuck behind it.
     pub fn beat(&mut self, now: Instant, busy: bool, received: u64) -> Beat {
         let pace = if busy { BUSY } else { IDLE };
-        if self.asked.is_some_and(|(_, before)| before != received) {
+        if self.asked.is_some_and(|asked| asked.received != received) {
             self.heard(now);
         }
-        match self.asked {
-            Some((since, _)) if now >= since + pace.patience => Beat::Dead,
-            Some((since, _)) => Beat::Wait((now + LOOK).min(since + pace.patience)),
+        match &mut self.asked {
+            Some(asked) if now >= asked.since + pace.patience => Beat::Dead,
+            Some(asked) if !asked.rerouted && now >= asked.since + pace.patience / REROUTE => {
+                asked.rerouted = true;
+                Beat::Reroute
+            }
+            Some(asked) => Beat::Wait((now + LOOK).min(asked.since + pace.patience)),
             None if now >= self.heard + pace.beat => {
-                self.asked = Some((now, received));
+                self.asked = Some(Asked { since: now, received, rerouted: false });
                 Beat::Ask
             }
             None => Beat::Wait(self.heard + pace.beat),
@@ -81,7 +97,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// Runs a pulse as its loop does until it asks or gives up; `received` by time since the beginning.
+    /// Runs a pulse as its loop does until it wants something; `received` by time since the beginning.
     fn run(
         pulse: &mut Pulse,
         begin: Instant,
@@ -105,7 +121,8 @@ mod tests {
         let begin = Instant::now();
         let mut pulse = Pulse::new(begin);
         assert_eq!(run(&mut pulse, begin, begin, true, |_| 0), (ms(1000), Beat::Ask));
-        assert_eq!(run(&mut pulse, begin, begin + ms(1000), true, |_| 0), (ms(4000), Beat::Dead));
+        assert_eq!(run(&mut pulse, begin, begin + ms(1000), true, |_| 0), (ms(2000), Beat::Reroute));
+        assert_eq!(run(&mut pulse, begin, begin + ms(2000), true, |_| 0), (ms(4000), Beat::Dead));
     }
 
     #[test]
@@ -116,7 +133,9 @@ mod tests {
         run(&mut pulse, begin, begin, true, received);
         let (asked, beat) = run(&mut pulse, begin, begin + ms(1000), true, received);
         assert_eq!(beat, Beat::Ask);
-        let (dead, beat) = run(&mut pulse, begin, begin + asked, true, received);
+        let (rerouted, beat) = run(&mut pulse, begin, begin + asked, true, received);
+        assert_eq!(beat, Beat::Reroute);
+        let (dead, beat) = run(&mut pulse, begin, begin + rerouted, true, received);
         assert_eq!(beat, Beat::Dead);
         assert!(dead - ms(1001) <= ms(5000), "{dead:?}");
     }
@@ -140,7 +159,9 @@ mod tests {
         assert_eq!(run(&mut pulse, begin, begin, false, |_| 0), (ms(20_000), Beat::Ask));
         pulse.heard(begin + ms(20_100));
         assert_eq!(run(&mut pulse, begin, begin + ms(20_100), false, |_| 0), (ms(40_100), Beat::Ask));
-        assert_eq!(run(&mut pulse, begin, begin + ms(40_100), false, |_| 0), (ms(50_100), Beat::Dead));
+        let (rerouted, beat) = run(&mut pulse, begin, begin + ms(40_100), false, |_| 0);
+        assert_eq!(beat, Beat::Reroute);
+        assert_eq!(run(&mut pulse, begin, begin + rerouted, false, |_| 0), (ms(50_100), Beat::Dead));
     }
 
     #[test]
@@ -150,6 +171,7 @@ mod tests {
         let later = begin + ms(15_000);
         assert_eq!(pulse.beat(later, false, 0), Beat::Wait(begin + ms(20_000)));
         assert_eq!(pulse.beat(later, true, 0), Beat::Ask);
-        assert_eq!(run(&mut pulse, begin, later, true, |_| 0), (ms(18_000), Beat::Dead));
+        assert_eq!(run(&mut pulse, begin, later, true, |_| 0), (ms(16_000), Beat::Reroute));
+        assert_eq!(run(&mut pulse, begin, begin + ms(16_000), true, |_| 0), (ms(18_000), Beat::Dead));
     }
 }

@@ -114,7 +114,7 @@ impl Knock {
 
     /// Lets it in, as far as TLS goes.
     pub async fn admit(self) -> Result<Tunnel, quinn::ConnectionError> {
-        self.0.await.map(|connection| Tunnel::accepted(Carrier::new(connection)))
+        self.0.await.map(|connection| Tunnel::accepted(Carrier::accepted(connection)))
     }
 }
 
@@ -123,7 +123,7 @@ pub async fn dial(address: SocketAddr, expected: PublicIdentity) -> Result<Tunne
     let socket = UdpSocket::bind(any_port(address))?;
     let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?;
     let connecting = endpoint.connect_with(client(expected)?, address, SERVER_NAME)?;
-    Ok(Tunnel::dialled(Carrier::new(connecting.await?)))
+    Ok(Tunnel::dialled(Carrier::dialled(connecting.await?, endpoint)))
 }
 
 const fn any_port(towards: SocketAddr) -> SocketAddr {

@@ -62,6 +62,10 @@ impl Talk {
             let wake = match self.beat() {
                 Beat::Wait(until) => until,
                 Beat::Dead => return Err(ControlFault::Silent),
+                Beat::Reroute => {
+                    self.tunnel.reroute();
+                    continue;
+                }
                 Beat::Ask => {
                     self.say(&Frame::Ping)?;
                     continue;

@@ -169,6 +169,13 @@ impl Tunnel {
         }
     }
 
+    /// Tries another way to the other side, where there may be one.
+    pub(super) fn reroute(&self) {
+        if let Carrier::Quic(carrier) = &self.carrier {
+            carrier.reroute();
+        }
+    }
+
     /// The next ticket that the agent is to hear of. Never, where a tunnel needs none.
     pub(super) async fn asked(&self) -> Ticket {
         match &self.carrier {

@@ -1,59 +1,79 @@
 //! A tunnel over one QUIC connection: its streams are QUIC's.
 
+use super::any_port;
 use crate::tunnel::{CODE_BROKEN, EXPORTER, EXPORTER_LABEL};
 use bytes::Bytes;
-use quinn::{Connection, RecvStream, SendStream, VarInt};
+use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
 use std::{
     io,
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     pin::Pin,
     task::{Context, Poll},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tracing::debug;
 
 /// Signs of life go before all other streams' bytes.
 const URGENT: i32 = 1;
 
 /// The connection; cheap to clone.
 #[derive(Clone, Debug)]
-pub(in crate::native) struct Carrier(Connection);
+pub(in crate::native) struct Carrier {
+    connection: Connection,
+    /// The agent's own socket, which serves this tunnel alone.
+    endpoint: Option<Endpoint>,
+}
 
 impl Carrier {
-    pub(super) const fn new(connection: Connection) -> Self {
-        Self(connection)
+    /// The agent's end.
+    pub(super) const fn dialled(connection: Connection, endpoint: Endpoint) -> Self {
+        Self { connection, endpoint: Some(endpoint) }
+    }
+
+    /// The daemon's end.
+    pub(super) const fn accepted(connection: Connection) -> Self {
+        Self { connection, endpoint: None }
+    }
+
+    /// Goes on from another port: a NAT that has forgotten the old one takes it for a new flow, and the daemon validates
+    /// the address as that of an agent that moved (RFC 9000 section 9).
+    pub(in crate::native) fn reroute(&self) {
+        let Some(endpoint) = &self.endpoint else { return };
+        let rebound = UdpSocket::bind(any_port(self.peer())).and_then(|socket| endpoint.rebind(socket));
+        debug!(peer = %self.peer(), ?rebound, "no sign of life: trying another port");
     }
 
     pub(in crate::native) async fn open(&self) -> io::Result<(Reader, Writer)> {
-        let (send, recv) = self.0.open_bi().await?;
+        let (send, recv) = self.connection.open_bi().await?;
         Ok((Reader(recv), Writer::new(send)))
     }
 
     pub(in crate::native) async fn accept(&self) -> io::Result<(Reader, Writer)> {
-        let (send, recv) = self.0.accept_bi().await?;
+        let (send, recv) = self.connection.accept_bi().await?;
         Ok((Reader(recv), Writer::new(send)))
     }
 
     pub(in crate::native) fn exporter(&self) -> io::Result<[u8; EXPORTER]> {
         let mut material = [0; EXPORTER];
-        let exported = self.0.export_keying_material(&mut material, EXPORTER_LABEL, &[]);
+        let exported = self.connection.export_keying_material(&mut material, EXPORTER_LABEL, &[]);
         exported.map(|()| material).map_err(|_| io::Error::other("TLS exports no keying material"))
     }
 
     pub(in crate::native) fn peer(&self) -> SocketAddr {
-        self.0.remote_address()
+        self.connection.remote_address()
     }
 
     pub(in crate::native) async fn closed(&self) -> io::Error {
-        self.0.closed().await.into()
+        self.connection.closed().await.into()
     }
 
     pub(in crate::native) fn close(&self, code: u32, words: &str) {
-        self.0.close(code.into(), words.as_bytes());
+        self.connection.close(code.into(), words.as_bytes());
     }
 
     /// Grows with every packet that arrives.
     pub(in crate::native) fn received(&self) -> u64 {
-        self.0.stats().udp_rx.datagrams
+        self.connection.stats().udp_rx.datagrams
     }
 }
 

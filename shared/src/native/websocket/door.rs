@@ -1,5 +1,8 @@
 //! The daemon's TCP door: TLS, one HTTP request, and a WebSocket for those who ask for the right one.
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     CONTROL_READ_BUFFER, Carrier, READ_BUFFER, WebSocketFault, Wire, config,
     pool::Holders,
