@@ -149,4 +149,33 @@ mod tests {
         board.post(|status| status.pid = u32::MAX);
         assert_eq!(read(&path).unwrap(), None);
     }
+
+    #[test]
+    fn a_tunnel_says_what_carries_it_and_why() {
+        let direct = TunnelStatus::Connected {
+            transport: "quic".into(),
+            address: "192.0.2.1:443".into(),
+            proxy: None,
+            since: Timestamp::from_unix(0),
+            why: "it got through".into(),
+            quic_again: None,
+        };
+        assert_eq!(direct.to_string(), "connected to 192.0.2.1:443 over quic since 1970-01-01T00:00:00Z: it got through");
+        let proxied = TunnelStatus::Connected {
+            transport: "websocket".into(),
+            address: "eu.example.com:443".into(),
+            proxy: Some("proxy:3128".into()),
+            since: Timestamp::from_unix(0),
+            why: "no answer over quic for 300 ms".into(),
+            quic_again: Some(Timestamp::from_unix(41)),
+        };
+        assert_eq!(
+            proxied.to_string(),
+            "connected to eu.example.com:443 over websocket through proxy proxy:3128 since 1970-01-01T00:00:00Z: \
+             no answer over quic for 300 ms; QUIC is tried again at 1970-01-01T00:00:41Z"
+        );
+        let json = serde_json::to_value(&proxied).unwrap();
+        assert_eq!((&json["quicAgain"], &json["state"]), (&"1970-01-01T00:00:41Z".into(), &"connected".into()));
+        assert!(serde_json::to_value(&direct).unwrap().get("proxy").is_none());
+    }
 }

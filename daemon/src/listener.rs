@@ -155,7 +155,7 @@ impl Listener {
             }
             Err(Refusal::Words { workspace, reason, words }) => {
                 warn!(%workspace, peer = %tunnel.peer(), ?reason, "an agent is refused");
-                handshake::refuse(&tunnel, control, reason, words).await;
+                handshake::refuse(control, reason, words).await;
                 Err(ControlFault::OutOfTurn)
             }
         }

@@ -16,13 +16,16 @@ use crate::{
 use bytes::BytesMut;
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::Instant,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 use tokio_util::task::TaskTracker;
+
+/// A TLS connection begins with a record of this type (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
 
 /// Where agents come in over TCP; cheap to clone.
 #[derive(Clone)]
@@ -75,6 +78,10 @@ impl Knock {
     /// Lets it in, as far as TLS and HTTP go: `None` for the data socket of a tunnel that is in. Has no bound of its own.
     pub async fn admit(self) -> Result<Option<Tunnel>, WebSocketFault> {
         tune(&self.stream).map_err(WebSocketFault::Way)?;
+        let mut first = [0];
+        if self.stream.peek(&mut first).await.map_err(WebSocketFault::Way)? == 0 || first != [TLS_HANDSHAKE] {
+            return plain(self.stream).await;
+        }
         let mut stream = self.door.tls.accept(self.stream).await.map_err(WebSocketFault::Tls)?;
         let (asked, rest) = request::read(&mut stream).await?;
         match asked {
@@ -83,15 +90,8 @@ impl Knock {
                 let carrier = Carrier::accepted(wire, &self.door.tunnels, self.door.holders)?;
                 Ok(Some(Tunnel::accepted(carrier)))
             }
-            Asked::Stream(ticket, answer) => {
-                self.door.deliver(&ticket, stream, &answer, rest).await?;
-                Ok(None)
-            }
-            Asked::Other(answer, words) => {
-                stream.write_all(answer.as_bytes()).await.map_err(WebSocketFault::Way)?;
-                stream.shutdown().await.map_err(WebSocketFault::Way)?;
-                Err(WebSocketFault::Request(words))
-            }
+            Asked::Stream(ticket, answer) => self.door.deliver(&ticket, stream, &answer, rest).await,
+            Asked::Other(answer, words) => refuse(stream, answer, words).await,
         }
     }
 }
@@ -100,18 +100,34 @@ impl Door {
     async fn deliver(
         &self,
         ticket: &Ticket,
-        mut stream: TlsStream<TcpStream>,
+        stream: TlsStream<TcpStream>,
         answer: &[u8],
         rest: BytesMut,
-    ) -> Result<(), WebSocketFault> {
+    ) -> Result<Option<Tunnel>, WebSocketFault> {
         if let Some(pool) = self.holders.redeem(ticket, Instant::now()).and_then(|pool| pool.upgrade()) {
             pool.arrived(upgrade(stream, answer, rest, READ_BUFFER).await?);
-            return Ok(());
+            return Ok(None);
         }
-        stream.write_all(request::NO_TICKET.as_bytes()).await.map_err(WebSocketFault::Way)?;
-        stream.shutdown().await.map_err(WebSocketFault::Way)?;
-        Err(WebSocketFault::Request("its ticket is not good, or not any more"))
+        refuse(stream, request::NO_TICKET, "its ticket is not good, or not any more").await
     }
+}
+
+/// Health checks and browsers that speak no TLS get an answer too, and nothing else.
+async fn plain(mut stream: TcpStream) -> Result<Option<Tunnel>, WebSocketFault> {
+    match request::read(&mut stream).await? {
+        (Asked::Other(answer, words), _) => refuse(stream, answer, words).await,
+        _ => refuse(stream, request::BAD, "no TLS").await,
+    }
+}
+
+async fn refuse(
+    mut stream: impl AsyncWrite + Unpin,
+    answer: &str,
+    words: &'static str,
+) -> Result<Option<Tunnel>, WebSocketFault> {
+    stream.write_all(answer.as_bytes()).await.map_err(WebSocketFault::Way)?;
+    stream.shutdown().await.map_err(WebSocketFault::Way)?;
+    Err(WebSocketFault::Request(words))
 }
 
 async fn upgrade(mut stream: TlsStream<TcpStream>, answer: &[u8], rest: BytesMut, buffer: usize) -> Result<Wire, WebSocketFault> {

@@ -29,7 +29,8 @@ const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-
     This is a drawbridge daemon's door for agents; there is no page here.";
 const UPGRADE: &str =
     "HTTP/1.1 426 Upgrade Required\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n";
-const BAD: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+/// For what is none of HTTP's, or not in TLS.
+pub(super) const BAD: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// Reads one request; what came behind it is handed on.
 pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<(Asked, BytesMut), WebSocketFault> {
