@@ -60,8 +60,6 @@ const PROBE_AFTER: Duration = Duration::from_secs(20);
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// Unanswered probes before a socket is broken.
 const PROBES: u32 = 3;
-/// Unacknowledged bytes break a socket after this long.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 
 /// No tunnel or socket came about.
 #[derive(Debug, thiserror::Error)]
@@ -115,8 +113,7 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
     sockopt::set_tcp_keepidle(stream, PROBE_AFTER)?;
     sockopt::set_tcp_keepintvl(stream, PROBE_EVERY)?;
     sockopt::set_tcp_keepcnt(stream, PROBES)?;
-    #[cfg(target_os = "linux")]
-    sockopt::set_tcp_user_timeout(stream, UNACKNOWLEDGED.as_millis() as u32)?;
+    // No TCP_USER_TIMEOUT: Linux counts a closed window for it, and a reader may stand still for hours.
     Ok(())
 }
 

@@ -62,8 +62,10 @@ impl Pool {
 
     /// A socket came, on one of this pool's tickets.
     pub(super) fn arrived(&self, wire: Wire) {
-        // One too many is closed again.
-        drop(self.ready.put(wire));
+        // Those who waited may have given up: what nobody needs is closed again.
+        if self.ready.len() < self.wanted() {
+            drop(self.ready.put(wire));
+        }
     }
 
     /// Has as many sockets on their way as are waited for, and the spare.
@@ -71,8 +73,7 @@ impl Pool {
         let now = Instant::now();
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         out.retain(|issued| issued.open(now));
-        let wanted = self.waiting.load(Ordering::Relaxed) + SPARES;
-        for _ in (out.len() + self.ready.len())..wanted.min(MAX_DIALS) {
+        for _ in (out.len() + self.ready.len())..self.wanted().min(MAX_DIALS) {
             let ticket = Ticket(rand::rng().random());
             let issued = self.holders.issue(&ticket, Arc::downgrade(self), now + TICKET_LIFE);
             if self.unsaid.put(ticket).is_err() {
@@ -80,6 +81,10 @@ impl Pool {
             }
             out.push(issued);
         }
+    }
+
+    fn wanted(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed) + SPARES
     }
 }
 
