@@ -18,7 +18,7 @@ pub struct Raw {
     /// Where users connect by SSH
     #[arg(long, env = "DRAWBRIDGE_LISTEN_SSH", default_value = "[::]:22", value_name = "ADDR:PORT")]
     listen_ssh: String,
-    /// Where agents connect by QUIC (UDP)
+    /// Where agents connect: QUIC on UDP and WebSocket on TCP, on one port
     #[arg(long, env = "DRAWBRIDGE_LISTEN_TUNNEL", default_value = "[::]:443", value_name = "ADDR:PORT")]
     listen_tunnel: String,
     /// Domain that may stand behind a workspace's name, as in 796636.eu.example.com; may be repeated

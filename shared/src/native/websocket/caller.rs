@@ -97,3 +97,28 @@ async fn first(wire: &mut Wire) -> Option<Bytes> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::{identity::Identity, websocket::Door};
+    use rustls::HandshakeKind;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsStream;
+
+    #[tokio::test]
+    async fn later_sockets_resume_the_first_ones_session() {
+        let identity = Identity::from_seed(&[5; 32]);
+        let door = Door::new(TcpListener::bind("127.0.0.1:0").await.unwrap(), &identity).unwrap();
+        let way = Way::Straight(door.local_addr().unwrap());
+        let takes = async || door.accept().await.unwrap().admit().await.unwrap();
+        let (called, _tunnel) = tokio::join!(Caller::call(way, identity.public()), takes());
+        let (caller, first) = called.unwrap();
+        let (second, _tunnel) = tokio::join!(caller.dial(None), takes());
+        let kinds = [first, second.unwrap()].map(|wire| match wire.get_ref() {
+            TlsStream::Client(stream) => stream.get_ref().1.handshake_kind(),
+            TlsStream::Server(_) => None,
+        });
+        assert_eq!(kinds, [Some(HandshakeKind::Full), Some(HandshakeKind::Resumed)]);
+    }
+}
