@@ -10,6 +10,7 @@ pub mod log;
 pub mod options;
 pub mod quic;
 pub mod refresh;
+pub mod resume;
 pub mod severable;
 pub mod ssh;
 pub mod state_dir;

@@ -29,6 +29,11 @@ impl Incoming {
         self.received
     }
 
+    /// Whether there are bytes, or an end.
+    pub(super) const fn is_readable(&self) -> bool {
+        self.end.is_some() || self.taken < self.received
+    }
+
     /// Bytes that wait for the application.
     pub(super) const fn held(&self) -> usize {
         (self.received - self.taken) as usize

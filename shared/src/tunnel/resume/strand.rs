@@ -95,6 +95,11 @@ impl Strand {
         }
     }
 
+    /// Whether reading says anything else than [`Read::Nothing`].
+    pub const fn is_readable(&self) -> bool {
+        self.incoming.is_readable()
+    }
+
     /// Bytes that wait for the application to read them.
     pub const fn unread(&self) -> usize {
         self.incoming.held()
