@@ -95,14 +95,14 @@ impl Dialer {
     async fn serve(
         &self,
         daemon: &DaemonEntry,
-        reached: (Tunnel, Stream, SocketAddr),
+        reached: (Tunnel, Stream, SocketAddr, PublicIdentity),
         stop: &CancellationToken,
     ) -> (String, Duration) {
-        let (tunnel, control, address) = reached;
+        let (tunnel, control, address, identity) = reached;
         let connected = TunnelStatus::Connected { transport: "quic".into(), address: address.to_string(), since: clock::now() };
         self.report(daemon, connected);
         info!(daemon = %daemon.id, %address, "tunnel up");
-        match self.service.run(tunnel, control, stop).await {
+        match self.service.run(identity, tunnel, control, stop).await {
             Parting::Dismissed { reason, words } => (format!("the daemon said goodbye: {words}"), pause(reason)),
             Parting::Broke(fault) => (fault, Duration::ZERO),
         }
@@ -121,7 +121,7 @@ impl Dialer {
     }
 
     /// The first of the daemon's addresses that welcomes us.
-    async fn reach(&self, daemon: &DaemonEntry) -> Result<(Tunnel, Stream, SocketAddr), DialFault> {
+    async fn reach(&self, daemon: &DaemonEntry) -> Result<(Tunnel, Stream, SocketAddr, PublicIdentity), DialFault> {
         let identity = PublicIdentity::from_line(&daemon.identity).map_err(|_| DialFault::Identity)?;
         let mut last = DialFault::Nowhere;
         for name in &daemon.addresses {
@@ -135,7 +135,7 @@ impl Dialer {
             };
             for address in addresses {
                 match self.call(address, identity).await {
-                    Ok((tunnel, control)) => return Ok((tunnel, control, address)),
+                    Ok((tunnel, control)) => return Ok((tunnel, control, address, identity)),
                     Err(fault) => {
                         debug!(daemon = %daemon.id, %address, %fault, "not here");
                         last = fault;

@@ -116,6 +116,8 @@ impl Listener {
         };
         drop(registered.registration);
         info!(%workspace, generation, %reason, "agent gone");
+        // Whoever says goodbye still serves its streams to their end, and closes then.
+        part(&tunnel).await;
     }
 }
 
@@ -144,10 +146,7 @@ async fn part(tunnel: &Tunnel) -> String {
 
 fn ended(tunnel: &Tunnel, heard: Result<Frame, ControlFault>) -> String {
     match heard {
-        Ok(Frame::Goodbye { words, .. }) => {
-            tunnel.close("goodbye");
-            format!("it said goodbye: {words}")
-        }
+        Ok(Frame::Goodbye { words, .. }) => format!("it said goodbye: {words}"),
         Ok(_) => {
             tunnel.misbehaved("a frame out of turn");
             "it sent a frame out of turn".into()

@@ -6,6 +6,8 @@ mod driver;
 pub use budget::Budget;
 pub use driver::{Driver, Leg, LegWriter, Outcome};
 
+pub use crate::tunnel::resume::Violation;
+
 use crate::tunnel::resume::strand::{Read, Strand};
 use bytes::Bytes;
 use std::{
@@ -107,12 +109,7 @@ impl State {
         self.failed.as_ref().map(|words| io::Error::new(io::ErrorKind::ConnectionAborted, words.to_string()))
     }
 
-    fn poll_write(
-        &mut self,
-        cx: &Context<'_>,
-        budget: &Budget,
-        write: impl FnOnce(&mut Strand, usize),
-    ) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, cx: &Context<'_>, budget: &Budget, write: impl FnOnce(&mut Strand, usize)) -> Poll<io::Result<()>> {
         if let Some(fault) = self.fault() {
             return Poll::Ready(Err(fault));
         }

@@ -118,7 +118,8 @@ async fn a_full_budget_leaves_everybody_a_little() {
     let budget = Budget::new(1);
     let mut near = end(&budget);
     let piece = Bytes::from(vec![0; FLOOR / 2]);
-    (near.writer.send(piece.clone()).await.unwrap(), near.writer.send(piece.clone()).await.unwrap());
+    near.writer.send(piece.clone()).await.unwrap();
+    near.writer.send(piece.clone()).await.unwrap();
     assert!(futures_util::poll!(std::pin::pin!(near.writer.send(piece.clone()))).is_pending());
     let mut far = end(&budget);
     let read = async {
