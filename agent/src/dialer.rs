@@ -119,7 +119,7 @@ impl Dialer {
             info!(daemon = %daemon.id, address = %found.address, %transport, why = %found.why, "tunnel up");
             let returns = transport == Transport::WebSocket && self.routes.choice == Choice::Auto;
             let retire = CancellationToken::new();
-            let serving = self.service.run(found.tunnel.clone(), control, stop, &retire);
+            let serving = self.service.run(identity, found.tunnel.clone(), control, stop, &retire);
             tokio::pin!(serving);
             let better = tokio::select! {
                 parting = &mut serving => return outcome(parting),

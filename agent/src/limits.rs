@@ -24,6 +24,17 @@ pub(crate) const SUPERSEDED_PAUSE: Duration = Duration::from_secs(30);
 pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A goodbye may take this long to leave; the daemon also sees the tunnel end.
 pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Streams at a time that have not said what for: all connections may come back at once after an outage.
+pub(crate) const MAX_OPENINGS: usize = 1024;
+/// Connections that are served, told why not, or wait for a daemon to hear how they ended.
+pub(crate) const MAX_STRANDS: usize = 1024;
+/// Longest time that a connection waits for its daemon to come back, whatever the daemon says.
+pub(crate) const MAX_PATIENCE: Duration = Duration::from_secs(60 * 60);
+/// Bytes that connections keep for their daemons, and for those that do not read, all together: beyond it each has 256 KiB
+/// a direction.
+pub(crate) const MAX_BUFFERED: usize = 64 << 20;
+/// A connection that gives up its place does so within this time.
+pub(crate) const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Inner connections at a time, over all tunnels.
 pub(crate) const MAX_CONNECTIONS: usize = 512;
 /// Connections at a time that are only told why they are not served.

@@ -120,7 +120,7 @@ impl Daemon {
         let (keeper, snapshots) = Keeper::open(edge.clone(), trust, Store::open(&state)?, config.poll);
         let registry = Registry::default();
         let listener = Listener::new(ports.clone(), identity.public(), snapshots.clone(), registry.clone());
-        let hall = Hall::new(snapshots.clone(), registry.clone(), config.domains, config.grace, &tokens);
+        let hall = Hall::new(snapshots.clone(), registry.clone(), config.domains, (config.grace, config.resume), &tokens);
         let used = hall.used.clone();
         let renewal = Renewal::open(edge.clone(), certify::PATH, identity.public(), state.clone());
         let face = Face::new(identity, renewal.held().cloned());

@@ -172,18 +172,21 @@ impl Listener {
         let generation = registered.registration.generation();
         info!(%workspace, generation, peer = %tunnel.peer(), transport = %tunnel.transport(), %agent, "agent connected");
         let welcome = Frame::Welcome { generation };
-        let reason = match control::write(&mut control.1, &welcome).await {
-            Ok(()) => converse(&tunnel, control, frames).await,
+        let welcomed = control::write(&mut control.1, &welcome).await;
+        let mut talk = Talk::new(&tunnel, control);
+        let reason = match welcomed {
+            Ok(()) => converse(&tunnel, &mut talk, frames).await,
             Err(fault) => fault.to_string(),
         };
         drop(registered.registration);
         info!(%workspace, generation, %reason, "agent gone");
+        // Whoever says goodbye still serves its streams to their end, and closes then.
+        part(&tunnel, &mut talk).await;
     }
 }
 
 /// The control stream after Welcome, until the tunnel ends. Returns why it ended.
-async fn converse(tunnel: &Tunnel, control: Stream, mut ours: mpsc::Receiver<Frame>) -> String {
-    let mut talk = Talk::new(tunnel, control);
+async fn converse(tunnel: &Tunnel, talk: &mut Talk, mut ours: mpsc::Receiver<Frame>) -> String {
     loop {
         tokio::select! {
             fault = tunnel.closed() => return fault.to_string(),
@@ -202,7 +205,7 @@ async fn converse(tunnel: &Tunnel, control: Stream, mut ours: mpsc::Receiver<Fra
 }
 
 /// After our goodbye the agent serves its streams to their end and closes; its silence closes for it.
-async fn part(tunnel: &Tunnel, mut talk: Talk) -> String {
+async fn part(tunnel: &Tunnel, talk: &mut Talk) -> String {
     tokio::select! {
         fault = tunnel.closed() => fault.to_string(),
         heard = talk.next() => ended(tunnel, heard),
@@ -217,10 +220,7 @@ async fn pause(fault: &io::Error) {
 
 fn ended(tunnel: &Tunnel, heard: Result<Frame, ControlFault>) -> String {
     match heard {
-        Ok(Frame::Goodbye { words, .. }) => {
-            tunnel.close("goodbye");
-            format!("it said goodbye: {words}")
-        }
+        Ok(Frame::Goodbye { words, .. }) => format!("it said goodbye: {words}"),
         Ok(_) => {
             tunnel.misbehaved("a frame out of turn");
             "it sent a frame out of turn".into()

@@ -11,6 +11,7 @@ pub mod options;
 pub mod pulse;
 pub mod quic;
 pub mod refresh;
+pub mod resume;
 pub mod severable;
 pub mod ssh;
 pub mod state_dir;

@@ -17,9 +17,8 @@
 //! A frame is `uint32 length, byte type, fields`; fields are those of RFC 4251 section 5; the length counts type and
 //! fields, and is at most [`MAX_FRAME`]. A frame with bytes left over, of an unknown type or out of turn ends the tunnel.
 //!
-//! Then the daemon opens one bidirectional stream for each inner SSH connection. It starts with one `Open` frame; all
-//! bytes behind it are the connection's. The end of one direction is the stream's own end (QUIC FIN), a broken
-//! connection is a reset.
+//! Then the daemon opens one bidirectional stream for each inner SSH connection. It starts with one `Open` frame, and
+//! carries records: see `resume`, by which a connection outlives its stream, and its tunnel.
 //!
 //! Over WebSocket each stream is a WebSocket of its own. The control stream's is asked for as `GET /v1/tunnel`. For any
 //! other the daemon sends `Dial` with a random *ticket*, and the agent asks for `GET /v1/stream` with the header
@@ -32,6 +31,7 @@ pub mod frame;
 pub mod instance;
 pub mod open;
 pub mod proof;
+pub mod resume;
 pub mod ticket;
 
 /// The version that this build speaks.
