@@ -11,6 +11,7 @@ mod keys_api;
 mod login;
 mod outage;
 mod races;
+mod resume;
 mod revocation;
 mod secrets;
 mod session;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         edge_alone::TESTS,
         front_door::TESTS,
         slow_readers::TESTS,
+        resume::TESTS,
     ];
     let trials = tests.into_iter().flatten().map(trial).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

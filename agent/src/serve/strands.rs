@@ -215,7 +215,8 @@ mod tests {
         let strands = Strands::<()>::default();
         let [one, two, three] = [1, 2, 3].map(|n| strands.enter(DAEMON, ticket(n)).unwrap());
         assert!(!strands.evict());
-        (two.wait(), one.wait());
+        two.wait();
+        one.wait();
         assert!(strands.evict() && two.mailbox.evicted.is_cancelled());
         assert!(strands.evict() && one.mailbox.evicted.is_cancelled());
         assert!(!strands.evict() && !three.mailbox.evicted.is_cancelled());
