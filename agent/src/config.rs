@@ -1,8 +1,10 @@
 //! What the agent is told, checked all at once.
 
 mod forwarding;
+mod routes;
 
 use crate::{
+    dialer::Routes,
     ssh::{Account, Accounts, Admitted, Alive, Book, EnvPolicy, ForwardPolicy},
     upstream::Upstream,
 };
@@ -15,6 +17,7 @@ use drawbridge_shared::{
     token::Scope,
 };
 use forwarding::ForwardingOptions;
+use routes::RouteOptions;
 use std::time::Duration;
 
 /// Options of `drawbridge-agent run`, as given.
@@ -48,6 +51,8 @@ pub struct Raw {
     upstream: Option<String>,
     #[command(flatten)]
     forwarding: ForwardingOptions,
+    #[command(flatten)]
+    routes: RouteOptions,
     /// How logs are written
     #[arg(long, env = "DRAWBRIDGE_LOG_FORMAT", default_value = "text", value_enum)]
     pub log_format: LogFormat,
@@ -64,6 +69,8 @@ pub struct Config {
     pub grace: Duration,
     /// Who serves connections.
     pub service: Service,
+    /// How daemons are reached.
+    pub routes: Routes,
 }
 
 /// What serves inner connections.
@@ -96,7 +103,8 @@ impl Raw {
         let edge = self.edge.check(token, Scope::Agent, faults);
         let poll = faults.note(seconds("--poll-seconds", &self.poll_seconds, 1..=3600));
         let grace = faults.note(seconds("--grace-seconds", &self.grace_seconds, 0..=30 * 86_400));
-        Some(Config { edge: edge?, poll: poll?, grace: grace?, service: service? })
+        let routes = self.routes.check(faults);
+        Some(Config { edge: edge?, poll: poll?, grace: grace?, service: service?, routes: routes? })
     }
 
     fn service(&self, own: &Account, faults: &mut Faults) -> Option<Service> {

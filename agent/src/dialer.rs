@@ -1,7 +1,14 @@
-//! Keeps a tunnel to one daemon: dials its addresses in turn, proves itself, serves, and tries again.
+//! Keeps a tunnel to one daemon: calls it, proves itself, serves, goes back to QUIC when it can, and tries again.
+
+mod greet;
+mod probes;
+mod race;
+mod reach;
+
+pub use reach::{Choice, Routes};
 
 use crate::{
-    limits::{DIAL_RETRY, DIAL_TIMEOUT, HANDSHAKE_TIMEOUT, SUPERSEDED_PAUSE},
+    limits::{DIAL_RETRY, HANDSHAKE_TIMEOUT, SUPERSEDED_PAUSE},
     serve::{Parting, Service},
     status::{Board, TunnelStatus},
 };
@@ -10,23 +17,20 @@ use drawbridge_shared::{
     id::WorkspaceId,
     native::{
         clock,
-        control::{self, ControlFault},
+        control::ControlFault,
         identity::{Identity, PublicIdentity},
-        quic::{self, QuicFault},
-        tunnel::{Stream, Tunnel},
+        tunnel::{Stream, Transport},
     },
     signed::CannotSign,
     snapshot::directory::DaemonEntry,
-    tunnel::{
-        VERSION,
-        frame::{Frame, Reason},
-        instance::Instance,
-        proof::Binding,
-    },
+    time::Timestamp,
+    tunnel::{frame::Reason, instance::Instance},
 };
+use probes::Probes;
 use rand::RngExt;
-use std::{io, net::SocketAddr, time::Duration};
-use tokio::{net, time};
+use reach::{Found, NoRoute};
+use std::{collections::HashMap, time::Duration};
+use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -43,6 +47,8 @@ pub(crate) struct Dialer {
     pub service: Service,
     /// Where it reports.
     pub board: Board,
+    /// How it gets out.
+    pub routes: Routes,
 }
 
 /// Why a tunnel did not come about.
@@ -50,12 +56,8 @@ pub(crate) struct Dialer {
 enum DialFault {
     #[error("the directory names no usable identity for this daemon")]
     Identity,
-    #[error("{0} cannot be resolved: {1}")]
-    Name(String, io::Error),
     #[error(transparent)]
-    Quic(#[from] QuicFault),
-    #[error("no answer within {} s", DIAL_TIMEOUT.as_secs())]
-    Silent,
+    Route(#[from] NoRoute),
     #[error("no welcome within {} s", HANDSHAKE_TIMEOUT.as_secs())]
     Slow,
     #[error(transparent)]
@@ -68,18 +70,28 @@ enum DialFault {
     Nowhere,
 }
 
+/// A tunnel that is registered.
+struct Reached<'a> {
+    found: Found,
+    control: Stream,
+    /// Under which of the daemon's names.
+    name: &'a str,
+    identity: PublicIdentity,
+}
+
 impl Dialer {
     /// Keeps a tunnel to `daemon` until `stop`.
     pub(crate) async fn run(self, daemon: DaemonEntry, stop: CancellationToken) {
         let mut backoff = Backoff::new(DIAL_RETRY.0, DIAL_RETRY.1);
+        let mut worked = HashMap::new();
         while !stop.is_cancelled() {
             let begun = time::Instant::now();
             let reached = tokio::select! {
                 () = stop.cancelled() => break,
-                reached = self.reach(&daemon) => reached,
+                reached = self.reach(&daemon, &worked) => reached,
             };
             let (reason, least) = match reached {
-                Ok(reached) => self.serve(&daemon, reached, &stop).await,
+                Ok(reached) => self.serve(&daemon, reached, &mut worked, &stop).await,
                 Err(DialFault::Refused { reason, words, retry_after }) => {
                     (format!("refused: {words}"), retry_after + pause(reason))
                 }
@@ -91,20 +103,63 @@ impl Dialer {
         self.board.post(|status| drop(status.tunnels.remove(&daemon.id)));
     }
 
-    /// One tunnel to its end. Returns why it ended and what to wait at least.
-    async fn serve(
+    /// One tunnel to its end, or several that relieve each other. Returns why the last one ended and what to wait at least.
+    async fn serve<'a>(
         &self,
         daemon: &DaemonEntry,
-        reached: (Tunnel, Stream, SocketAddr),
+        mut reached: Reached<'a>,
+        worked: &mut HashMap<&'a str, Transport>,
         stop: &CancellationToken,
     ) -> (String, Duration) {
-        let (tunnel, control, address) = reached;
-        let connected = TunnelStatus::Connected { transport: "quic".into(), address: address.to_string(), since: clock::now() };
-        self.report(daemon, connected);
-        info!(daemon = %daemon.id, %address, "tunnel up");
-        match self.service.run(tunnel, control, stop).await {
-            Parting::Dismissed { reason, words } => (format!("the daemon said goodbye: {words}"), pause(reason)),
-            Parting::Broke(fault) => (fault, Duration::ZERO),
+        loop {
+            let Reached { found, control, name, identity } = reached;
+            let transport = found.tunnel.transport();
+            let since = clock::now();
+            worked.insert(name, transport);
+            info!(daemon = %daemon.id, address = %found.address, %transport, why = %found.why, "tunnel up");
+            let returns = transport == Transport::WebSocket && self.routes.choice == Choice::Auto;
+            let retire = CancellationToken::new();
+            let serving = self.service.run(identity, found.tunnel.clone(), control, stop, &retire);
+            tokio::pin!(serving);
+            let better = tokio::select! {
+                parting = &mut serving => return outcome(parting),
+                better = self.better(daemon, (&found, since), name, identity), if returns => better,
+                never = self.only(daemon, (&found, since)), if !returns => match never {},
+            };
+            // The new one is registered: the old one serves what it has to its end.
+            retire.cancel();
+            serving.await;
+            reached = better;
+        }
+    }
+
+    /// Reports a tunnel that nothing is better than.
+    async fn only(&self, daemon: &DaemonEntry, found: (&Found, Timestamp)) -> std::convert::Infallible {
+        self.connected(daemon, found, None);
+        std::future::pending().await
+    }
+
+    /// Waits until the daemon is reached over QUIC too.
+    async fn better<'a>(
+        &self,
+        daemon: &DaemonEntry,
+        found: (&Found, Timestamp),
+        name: &'a str,
+        identity: PublicIdentity,
+    ) -> Reached<'a> {
+        let mut probes = Probes::default();
+        loop {
+            let wait = probes.next(rand::rng().random());
+            self.connected(daemon, found, Some(clock::now().after(wait)));
+            time::sleep(wait).await;
+            let probed = async {
+                let found = self.routes.probe(name, identity).await?;
+                self.welcomed(found, name, identity).await
+            };
+            match probed.await {
+                Ok(reached) => return reached,
+                Err(fault) => debug!(daemon = %daemon.id, %fault, "QUIC still does not get through"),
+            }
         }
     }
 
@@ -120,64 +175,41 @@ impl Dialer {
         }
     }
 
-    /// The first of the daemon's addresses that welcomes us.
-    async fn reach(&self, daemon: &DaemonEntry) -> Result<(Tunnel, Stream, SocketAddr), DialFault> {
+    /// The first of the daemon's names under which it welcomes us.
+    async fn reach<'a>(&self, daemon: &'a DaemonEntry, worked: &HashMap<&str, Transport>) -> Result<Reached<'a>, DialFault> {
         let identity = PublicIdentity::from_line(&daemon.identity).map_err(|_| DialFault::Identity)?;
         let mut last = DialFault::Nowhere;
         for name in &daemon.addresses {
-            let addresses = net::lookup_host(name).await.map_err(|fault| DialFault::Name(name.clone(), fault));
-            let addresses = match addresses {
-                Ok(addresses) => addresses,
-                Err(fault) => {
-                    last = fault;
-                    continue;
-                }
+            let called = async {
+                let found = self.routes.call(name, identity, worked.get(name.as_str()).copied()).await?;
+                self.welcomed(found, name, identity).await
             };
-            for address in addresses {
-                match self.call(address, identity).await {
-                    Ok((tunnel, control)) => return Ok((tunnel, control, address)),
-                    Err(fault) => {
-                        debug!(daemon = %daemon.id, %address, %fault, "not here");
-                        last = fault;
-                    }
+            match called.await {
+                Ok(reached) => return Ok(reached),
+                Err(fault) => {
+                    debug!(daemon = %daemon.id, name, %fault, "not here");
+                    last = fault;
                 }
             }
         }
         Err(last)
     }
 
-    async fn call(&self, address: SocketAddr, identity: PublicIdentity) -> Result<(Tunnel, Stream), DialFault> {
-        let tunnel = time::timeout(DIAL_TIMEOUT, quic::dial(address, identity)).await.map_err(|_| DialFault::Silent)??;
-        let greeted = time::timeout(HANDSHAKE_TIMEOUT, self.greet(&tunnel, identity)).await;
-        match greeted.map_err(|_| DialFault::Slow).and_then(|greeted| greeted) {
-            Ok(control) => Ok((tunnel, control)),
+    async fn welcomed<'a>(&self, found: Found, name: &'a str, identity: PublicIdentity) -> Result<Reached<'a>, DialFault> {
+        let greeted = time::timeout(HANDSHAKE_TIMEOUT, self.greet(&found.tunnel, identity)).await;
+        match greeted.unwrap_or(Err(DialFault::Slow)) {
+            Ok(control) => Ok(Reached { found, control, name, identity }),
             Err(fault) => {
-                tunnel.close("the handshake ended");
+                found.tunnel.close("the handshake ended");
                 Err(fault)
             }
         }
     }
 
-    /// Hello, Proof, and what the daemon makes of it.
-    async fn greet(&self, tunnel: &Tunnel, daemon: PublicIdentity) -> Result<Stream, DialFault> {
-        let mut control = tunnel.open().await.map_err(QuicFault::from)?;
-        let (reader, writer) = &mut control;
-        let agent = concat!("drawbridge-agent ", env!("CARGO_PKG_VERSION")).into();
-        let hello =
-            Frame::Hello { version: VERSION, workspace: self.workspace.clone(), instance: self.instance, accepts: true, agent };
-        control::write(writer, &hello).await.map_err(ControlFault::from)?;
-        let nonce = match control::read(reader).await? {
-            Frame::Challenge { nonce } => nonce,
-            other => return Err(refusal(other)),
-        };
-        let exporter = tunnel.exporter().map_err(ControlFault::from)?;
-        let binding = Binding { nonce: &nonce, daemon: &daemon.0, workspace: &self.workspace, exporter: &exporter };
-        let proof = Frame::Proof { signature: binding.sign(&self.key.ssh())? };
-        control::write(writer, &proof).await.map_err(ControlFault::from)?;
-        match control::read(reader).await? {
-            Frame::Welcome { .. } => Ok(control),
-            other => Err(refusal(other)),
-        }
+    fn connected(&self, daemon: &DaemonEntry, (found, since): (&Found, Timestamp), quic_again: Option<Timestamp>) {
+        let Found { tunnel, address, proxy, why } = found;
+        let (transport, address, proxy, why) = (tunnel.transport().to_string(), address.clone(), proxy.clone(), why.clone());
+        self.report(daemon, TunnelStatus::Connected { transport, address, proxy, since, why, quic_again });
     }
 
     fn report(&self, daemon: &DaemonEntry, tunnel: TunnelStatus) {
@@ -185,10 +217,10 @@ impl Dialer {
     }
 }
 
-fn refusal(frame: Frame) -> DialFault {
-    match frame {
-        Frame::Refuse { reason, words, retry_after } => DialFault::Refused { reason, words, retry_after },
-        _ => ControlFault::OutOfTurn.into(),
+fn outcome(parting: Parting) -> (String, Duration) {
+    match parting {
+        Parting::Dismissed { reason, words } => (format!("the daemon said goodbye: {words}"), pause(reason)),
+        Parting::Broke(fault) => (fault, Duration::ZERO),
     }
 }
 

@@ -8,7 +8,7 @@ pub mod ssh;
 pub mod status;
 
 mod certify;
-mod dialer;
+pub mod dialer;
 mod farewell;
 mod fleet;
 mod limits;
@@ -80,8 +80,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFau
         Kind::Upstream(upstream) => Inner::Upstream(upstream),
     };
     let service = Service::new(inner, keys.clone(), tasks.clone(), end.clone());
-    let dialer =
-        Dialer { workspace: enrolled.workspace, instance: Instance(rand::rng().random()), key, service, board: board.clone() };
+    let dialer = Dialer {
+        workspace: enrolled.workspace,
+        instance: Instance(rand::rng().random()),
+        key,
+        service,
+        board: board.clone(),
+        routes: config.routes,
+    };
     loops.spawn(keeper.run(stop.clone()));
     loops.spawn(fleet::run(dialer, keys.watch(), stop.clone()));
     stop.cancelled().await;

@@ -6,6 +6,14 @@ use std::time::Duration;
 pub(crate) const MAX_DAEMONS: usize = 3;
 /// A daemon answers the first packet within this time, or the next address is tried.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// What one transport has over the other before that starts beside it: a healthy QUIC handshake across an ocean fits.
+pub(crate) const TRANSPORT_HEAD_START: Duration = Duration::from_millis(300);
+/// The same between two addresses of one name (RFC 8305 section 5).
+pub(crate) const ADDRESS_HEAD_START: Duration = Duration::from_millis(250);
+/// Between tries of QUIC while WebSocket serves: from, doubling, to.
+pub(crate) const QUIC_PROBES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+/// A tunnel that another took over from still takes the streams that were on their way; longer than a daemon opens one.
+pub(crate) const RETIRED: Duration = Duration::from_secs(6);
 /// From an open tunnel to Welcome; the daemon may ask the edge meanwhile.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between tries, with full jitter: from, and to.
@@ -14,6 +22,19 @@ pub(crate) const DIAL_RETRY: (Duration, Duration) = (Duration::from_millis(250),
 pub(crate) const SUPERSEDED_PAUSE: Duration = Duration::from_secs(30);
 /// A daemon that opens a stream says within this time what for.
 pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// A goodbye may take this long to leave; the daemon also sees the tunnel end.
+pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Streams at a time that have not said what for: all connections may come back at once after an outage.
+pub(crate) const MAX_OPENINGS: usize = 1024;
+/// Connections that are served, told why not, or wait for a daemon to hear how they ended.
+pub(crate) const MAX_STRANDS: usize = 1024;
+/// Longest time that a connection waits for its daemon to come back, whatever the daemon says.
+pub(crate) const MAX_PATIENCE: Duration = Duration::from_secs(60 * 60);
+/// Bytes that connections keep for their daemons, and for those that do not read, all together: beyond it each has 256 KiB
+/// a direction.
+pub(crate) const MAX_BUFFERED: usize = 64 << 20;
+/// A connection that gives up its place does so within this time.
+pub(crate) const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Inner connections at a time, over all tunnels.
 pub(crate) const MAX_CONNECTIONS: usize = 512;
 /// Connections at a time that are only told why they are not served.

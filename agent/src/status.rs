@@ -43,8 +43,16 @@ pub enum TunnelStatus {
         transport: String,
         /// Where the daemon is.
         address: String,
+        /// The proxy in between, without its credentials.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proxy: Option<String>,
         /// Since when.
         since: Timestamp,
+        /// Why it is this transport.
+        why: String,
+        /// When QUIC is tried again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quic_again: Option<Timestamp>,
     },
     /// Down, and tried again.
     #[serde(rename_all = "camelCase")]
@@ -100,7 +108,12 @@ impl fmt::Display for Status {
 impl fmt::Display for TunnelStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connected { transport, address, since } => write!(f, "connected to {address} over {transport} since {since}"),
+            Self::Connected { transport, address, proxy, since, why, quic_again } => {
+                write!(f, "connected to {address} over {transport}")?;
+                proxy.iter().try_for_each(|proxy| write!(f, " through proxy {proxy}"))?;
+                write!(f, " since {since}: {why}")?;
+                quic_again.iter().try_for_each(|at| write!(f, "; QUIC is tried again at {at}"))
+            }
             Self::Disconnected { reason, since } => write!(f, "disconnected since {since}: {reason}"),
         }
     }
@@ -135,5 +148,34 @@ mod tests {
         assert!(text.ends_with("eu-1: disconnected since 1970-01-01T00:00:00Z: no answer"), "{text}");
         board.post(|status| status.pid = u32::MAX);
         assert_eq!(read(&path).unwrap(), None);
+    }
+
+    #[test]
+    fn a_tunnel_says_what_carries_it_and_why() {
+        let direct = TunnelStatus::Connected {
+            transport: "quic".into(),
+            address: "192.0.2.1:443".into(),
+            proxy: None,
+            since: Timestamp::from_unix(0),
+            why: "it got through".into(),
+            quic_again: None,
+        };
+        assert_eq!(direct.to_string(), "connected to 192.0.2.1:443 over quic since 1970-01-01T00:00:00Z: it got through");
+        let proxied = TunnelStatus::Connected {
+            transport: "websocket".into(),
+            address: "eu.example.com:443".into(),
+            proxy: Some("proxy:3128".into()),
+            since: Timestamp::from_unix(0),
+            why: "no answer over quic for 300 ms".into(),
+            quic_again: Some(Timestamp::from_unix(41)),
+        };
+        assert_eq!(
+            proxied.to_string(),
+            "connected to eu.example.com:443 over websocket through proxy proxy:3128 since 1970-01-01T00:00:00Z: \
+             no answer over quic for 300 ms; QUIC is tried again at 1970-01-01T00:00:41Z"
+        );
+        let json = serde_json::to_value(&proxied).unwrap();
+        assert_eq!((&json["quicAgain"], &json["state"]), (&"1970-01-01T00:00:41Z".into(), &"connected".into()));
+        assert!(serde_json::to_value(&direct).unwrap().get("proxy").is_none());
     }
 }

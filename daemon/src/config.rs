@@ -18,7 +18,7 @@ pub struct Raw {
     /// Where users connect by SSH
     #[arg(long, env = "DRAWBRIDGE_LISTEN_SSH", default_value = "[::]:22", value_name = "ADDR:PORT")]
     listen_ssh: String,
-    /// Where agents connect by QUIC (UDP)
+    /// Where agents connect: QUIC on UDP and WebSocket on TCP, on one port
     #[arg(long, env = "DRAWBRIDGE_LISTEN_TUNNEL", default_value = "[::]:443", value_name = "ADDR:PORT")]
     listen_tunnel: String,
     /// Domain that may stand behind a workspace's name, as in 796636.eu.example.com; may be repeated
@@ -33,6 +33,9 @@ pub struct Raw {
     /// Seconds that live sessions get after SIGTERM; a second SIGTERM ends them at once
     #[arg(long, env = "DRAWBRIDGE_DRAIN_SECONDS", default_value = "60", value_name = "SECONDS")]
     drain_seconds: String,
+    /// Seconds that a connection waits for its agent to come back when its tunnel is gone; 0 ends it at once
+    #[arg(long, env = "DRAWBRIDGE_RESUME_SECONDS", default_value = "300", value_name = "SECONDS")]
+    resume_seconds: String,
     /// How logs are written
     #[arg(long, env = "DRAWBRIDGE_LOG_FORMAT", default_value = "text", value_enum)]
     pub log_format: LogFormat,
@@ -55,6 +58,8 @@ pub struct Config {
     pub grace: Duration,
     /// For live sessions at the end.
     pub drain: Duration,
+    /// For an agent to come back.
+    pub resume: Duration,
 }
 
 impl Raw {
@@ -72,6 +77,7 @@ impl Raw {
         let poll = faults.note(seconds("--poll-seconds", &self.poll_seconds, 1..=3600));
         let grace = faults.note(seconds("--grace-seconds", &self.grace_seconds, 0..=30 * 86_400));
         let drain = faults.note(seconds("--drain-seconds", &self.drain_seconds, 0..=86_400));
+        let resume = faults.note(seconds("--resume-seconds", &self.resume_seconds, 0..=3600));
         Some(Config {
             edge: edge?,
             listen_ssh: listen_ssh?,
@@ -80,6 +86,7 @@ impl Raw {
             poll: poll?,
             grace: grace?,
             drain: drain?,
+            resume: resume?,
         })
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Hall {
     pub domains: Vec<String>,
     /// Past a snapshot's end.
     pub grace: Duration,
+    /// How long a connection waits for another tunnel when its own is gone.
+    pub patience: Duration,
     /// Fires when no new channel is to be opened.
     pub stop: CancellationToken,
     /// Owns all sessions and bridges.
@@ -86,11 +88,11 @@ impl Hall {
         snapshots: Snapshots,
         registry: Registry<Link>,
         domains: Vec<String>,
-        grace: Duration,
+        (grace, patience): (Duration, Duration),
         tokens: &Tokens,
     ) -> Self {
         let Tokens { stop, end } = tokens.clone();
-        Self { snapshots, registry, used: Used::default(), domains, grace, stop, tasks: TaskTracker::new(), end }
+        Self { snapshots, registry, used: Used::default(), domains, grace, patience, stop, tasks: TaskTracker::new(), end }
     }
 }
 

@@ -21,7 +21,6 @@ use drawbridge_shared::native::{
     edge_client::{EdgeClient, EdgeFault},
     host_certificate::Renewal,
     identity::PublicIdentity,
-    quic::{Acceptor, QuicFault},
     state_dir::{StateDir, StateFault},
     trust::Trust,
 };
@@ -29,7 +28,8 @@ use drawbridge_shared::tunnel::frame::Reason;
 use jump::{Face, Hall, Jump};
 use limits::FAREWELL;
 use link::Link;
-use listener::Listener;
+pub use listener::PortsFault;
+use listener::{Listener, Ports};
 use registry::Registry;
 use serde::Serialize;
 use snapshot::{Keeper, Snapshots, Store};
@@ -53,7 +53,7 @@ pub struct Daemon {
     jump: Jump,
     door: TcpListener,
     listener: Listener,
-    acceptor: Acceptor,
+    ports: Ports,
     keeper: Keeper,
     snapshots: Snapshots,
     registry: Registry<Link>,
@@ -68,7 +68,7 @@ pub struct Daemon {
 pub struct Listening {
     /// Users, by SSH.
     pub ssh: SocketAddr,
-    /// Agents, by QUIC.
+    /// Agents, by QUIC (UDP) and WebSocket (TCP).
     pub tunnel: SocketAddr,
 }
 
@@ -86,7 +86,7 @@ pub enum BindFault {
     Ssh(SocketAddr, std::io::Error),
     /// The agents' door.
     #[error("cannot listen for agents on {0}: {1}")]
-    Tunnel(SocketAddr, QuicFault),
+    Tunnel(SocketAddr, PortsFault),
     /// A socket without an address.
     #[error("cannot tell where it listens: {0}")]
     Address(#[from] std::io::Error),
@@ -112,15 +112,15 @@ impl Daemon {
         let state = StateDir::open(&config.edge.state_dir)?;
         let identity = state.identity(IDENTITY)?;
         let door = TcpListener::bind(config.listen_ssh).await.map_err(|fault| BindFault::Ssh(config.listen_ssh, fault))?;
-        let acceptor =
-            Acceptor::bind(config.listen_tunnel, &identity).map_err(|fault| BindFault::Tunnel(config.listen_tunnel, fault))?;
-        let listening = Listening { ssh: door.local_addr()?, tunnel: acceptor.local_addr()? };
+        let ports = Ports::bind(config.listen_tunnel, &identity).await;
+        let ports = ports.map_err(|fault| BindFault::Tunnel(config.listen_tunnel, fault))?;
+        let listening = Listening { ssh: door.local_addr()?, tunnel: ports.local_addr()? };
         let edge = EdgeClient::new(config.edge.url, config.edge.token)?;
         let trust = Trust::open(config.edge.trust, &state);
         let (keeper, snapshots) = Keeper::open(edge.clone(), trust, Store::open(&state)?, config.poll);
         let registry = Registry::default();
-        let listener = Listener::new(acceptor.clone(), identity.public(), snapshots.clone(), registry.clone());
-        let hall = Hall::new(snapshots.clone(), registry.clone(), config.domains, config.grace, &tokens);
+        let listener = Listener::new(ports.clone(), identity.public(), snapshots.clone(), registry.clone());
+        let hall = Hall::new(snapshots.clone(), registry.clone(), config.domains, (config.grace, config.resume), &tokens);
         let used = hall.used.clone();
         let renewal = Renewal::open(edge.clone(), certify::PATH, identity.public(), state.clone());
         let face = Face::new(identity, renewal.held().cloned());
@@ -133,7 +133,7 @@ impl Daemon {
             jump,
             door,
             listener,
-            acceptor,
+            ports,
             keeper,
             snapshots,
             registry,
@@ -159,7 +159,7 @@ impl Daemon {
             jump,
             door,
             listener,
-            acceptor,
+            ports,
             keeper,
             snapshots,
             registry,
@@ -175,14 +175,14 @@ impl Daemon {
         loops.spawn(used::report(used, edge, kept.clone()));
         loops.spawn(herald::run(snapshots, registry.clone(), tokens.stop.clone()));
         loops.spawn(keeper.run(kept.clone()));
-        loops.spawn(listener.run(tunnels.clone(), tokens.stop.clone()));
+        loops.spawn(listener.run(tunnels.clone(), tokens.stop.clone(), kept.clone()));
         loops.spawn(jump.run(door));
         announce(&state, &listening)?;
         info!(ssh = %listening.ssh, tunnel = %listening.tunnel, "serving");
         tokens.stop.cancelled().await;
         info!(sessions = sessions.len(), "stopping");
         drained(&sessions, &tokens, drain).await;
-        farewell(&registry, &acceptor).await;
+        farewell(&registry, &ports).await;
         kept.cancel();
         loops.close();
         loops.wait().await;
@@ -204,12 +204,12 @@ async fn drained(sessions: &TaskTracker, tokens: &Tokens, drain: Duration) {
 }
 
 /// Sends every agent away, and waits a bounded time until they know.
-async fn farewell(registry: &Registry<Link>, acceptor: &Acceptor) {
+async fn farewell(registry: &Registry<Link>, ports: &Ports) {
     for (_, link) in registry.all() {
         link.dismiss(Reason::Stopping, "the daemon stops");
     }
     // Agents close when they have heard; those that do not are gone already.
-    let _ = time::timeout(FAREWELL, acceptor.wait_idle()).await;
+    let _ = time::timeout(FAREWELL, ports.wait_idle()).await;
 }
 
 fn announce(state: &StateDir, listening: &Listening) -> Result<(), StateFault> {

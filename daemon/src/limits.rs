@@ -21,8 +21,16 @@ pub(crate) const KEEP_ALIVE_MAX: usize = 4;
 pub(crate) const LINGER: Duration = Duration::from_secs(5);
 /// Bytes read at once below russh, which itself asks for 4 and then for the rest of a packet.
 pub(crate) const READ_BUFFER: usize = 32 * 1024;
-/// Bytes taken from a tunnel at once: four SSH packets.
-pub(crate) const CHUNK: usize = 128 * 1024;
+/// Bytes that the channels of one outer connection keep for their agents or have from them, beyond 256 KiB a direction
+/// that each may have: four full windows.
+pub(crate) const MAX_BUFFERED: usize = 32 << 20;
+/// A connection without a tunnel looks for one this often, beside being told of new ones: a tunnel may fail it at once.
+pub(crate) const RESUME_PAUSE: Duration = Duration::from_secs(1);
+/// An agent process that is still there dials again within 30 s, and has 10 s to come in. Where another serves its
+/// workspace and it has not come by then, it has died.
+pub(crate) const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(45);
+/// What a stopping daemon still has to tell agents of its connections takes no longer.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What one outer connection may hold on its way in. Inner SSH connections bring windows of their own (2 MiB a channel
 /// with OpenSSH), so that only a client that is no SSH client reaches the mark. Between `low` and `high` is room for what
@@ -32,8 +40,10 @@ pub(crate) const INFLOW: Bounds =
 
 /// An agent shows who it is within this time from its first packet.
 pub(crate) const TUNNEL_HANDSHAKE: Duration = Duration::from_secs(10);
-/// Tunnels in their handshake.
+/// Tunnels in their handshake, over each transport; over WebSocket, sockets of tunnels that are in count among them.
 pub(crate) const MAX_TUNNEL_HANDSHAKES: usize = 512;
+/// After a socket could not be accepted; each try costs a line in the log.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Tunnels of one daemon: quinn takes about 30 kB an idle one.
 pub(crate) const MAX_TUNNELS: usize = 50_000;
 /// Tunnels of one workspace: the active one, a standby, and those of an agent that died without a word.

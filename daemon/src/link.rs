@@ -33,7 +33,7 @@ impl Link {
 
     /// Opens a stream for one inner connection.
     pub async fn open(&self) -> io::Result<Stream> {
-        Ok(self.tunnel.open().await?)
+        self.tunnel.open().await
     }
 
     /// Says `frame`. An agent that leaves the queue full is as good as gone, and its tunnel ends.

@@ -1,24 +1,30 @@
-//! Takes agents in over QUIC: knock, handshake, registration, and the control stream until the end.
+//! Takes agents in, over QUIC and WebSocket: knock, handshake, registration, and the control stream until the end.
 
 mod handshake;
+mod ports;
+
+pub(crate) use ports::Ports;
+pub use ports::PortsFault;
 
 use crate::{
-    limits::{MAX_TUNNEL_HANDSHAKES, MAX_TUNNELS, TUNNEL_HANDSHAKE},
+    limits::{ACCEPT_PAUSE, MAX_TUNNEL_HANDSHAKES, MAX_TUNNELS, TUNNEL_HANDSHAKE},
     link::Link,
     registry::Registry,
     snapshot::Snapshots,
 };
 use drawbridge_shared::{
     native::{
-        control::{self, ControlFault, Frames},
+        control::{self, ControlFault},
         identity::PublicIdentity,
-        quic::{Acceptor, Knock},
+        quic,
+        talk::Talk,
         tunnel::{Stream, Tunnel},
+        websocket,
     },
     tunnel::frame::{Frame, Reason},
 };
 use handshake::{Refusal, Welcomed};
-use std::sync::Arc;
+use std::{io, sync::Arc};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time,
@@ -26,65 +32,121 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
-/// The agents' door.
+/// The agents' doors.
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
-    acceptor: Acceptor,
+    ports: Ports,
     identity: PublicIdentity,
     snapshots: Snapshots,
     registry: Registry<Link>,
-    handshakes: Arc<Semaphore>,
+    /// One count a door: who floods one leaves the other open.
+    handshakes: Doors<Arc<Semaphore>>,
+}
+
+#[derive(Clone, Debug)]
+struct Doors<T> {
+    quic: T,
+    websocket: T,
 }
 
 impl Listener {
-    /// Behind `acceptor`, which shows `identity`.
-    pub(crate) fn new(acceptor: Acceptor, identity: PublicIdentity, snapshots: Snapshots, registry: Registry<Link>) -> Self {
-        let handshakes = Arc::new(Semaphore::new(MAX_TUNNEL_HANDSHAKES));
-        Self { acceptor, identity, snapshots, registry, handshakes }
+    /// Behind `ports`, which show `identity`.
+    pub(crate) fn new(ports: Ports, identity: PublicIdentity, snapshots: Snapshots, registry: Registry<Link>) -> Self {
+        let places = || Arc::new(Semaphore::new(MAX_TUNNEL_HANDSHAKES));
+        let handshakes = Doors { quic: places(), websocket: places() };
+        Self { ports, identity, snapshots, registry, handshakes }
     }
 
-    /// Takes agents in until `stop`; their tunnels live on in `tasks`.
-    pub(crate) async fn run(self, tasks: TaskTracker, stop: CancellationToken) {
+    /// Takes agents in until `stop`; their tunnels live on in `tasks`, and get their sockets until `end`.
+    pub(crate) async fn run(self, tasks: TaskTracker, stop: CancellationToken, end: CancellationToken) {
         loop {
-            let knock = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => break,
-                knock = self.acceptor.accept() => knock,
-            };
-            match knock {
-                Some(knock) => self.answer(knock, &tasks),
-                None => break,
+                knock = self.ports.quic.accept() => match knock {
+                    Some(knock) => self.answer(knock, &tasks),
+                    None => break,
+                },
+                knock = self.ports.websocket.accept() => match knock {
+                    Ok(knock) => self.open(knock, &tasks, &stop),
+                    Err(fault) => pause(&fault).await,
+                },
             }
         }
-        self.acceptor.refuse_new();
+        self.ports.quic.refuse_new();
+        end.run_until_cancelled(self.keep_open(&tasks, &stop)).await;
+    }
+
+    /// While the daemon drains, its tunnels over WebSocket still need sockets; new tunnels are turned away.
+    async fn keep_open(&self, tasks: &TaskTracker, stop: &CancellationToken) {
+        loop {
+            match self.ports.websocket.accept().await {
+                Ok(knock) => self.open(knock, tasks, stop),
+                Err(fault) => pause(&fault).await,
+            }
+        }
     }
 
     /// Only accepts; all else happens in the knocker's own task.
-    fn answer(&self, knock: Knock, tasks: &TaskTracker) {
-        let busy = self.handshakes.available_permits() < MAX_TUNNEL_HANDSHAKES / 2;
+    fn answer(&self, knock: quic::Knock, tasks: &TaskTracker) {
+        let busy = self.handshakes.quic.available_permits() < MAX_TUNNEL_HANDSHAKES / 2;
         if busy && !knock.validated() {
             return knock.retry();
         }
-        match self.handshakes.clone().try_acquire_owned() {
+        match self.handshakes.quic.clone().try_acquire_owned() {
             Ok(permit) if self.registry.tunnels() < MAX_TUNNELS => {
-                tasks.spawn(self.clone().admit(knock, permit));
+                let listener = self.clone();
+                tasks.spawn(async move {
+                    let tunnel = async { Ok(Some(knock.admit().await.map_err(io::Error::from)?)) };
+                    listener.admit(tunnel, permit).await;
+                });
             }
             _ => knock.refuse(),
         }
     }
 
-    async fn admit(self, knock: Knock, permit: OwnedSemaphorePermit) {
-        let shaken = time::timeout(TUNNEL_HANDSHAKE, self.shake(knock)).await;
+    /// The same of the TCP door, which also takes the sockets of tunnels that are in.
+    fn open(&self, knock: websocket::Knock, tasks: &TaskTracker, stop: &CancellationToken) {
+        // One too many is closed at once, before anything is read from it.
+        let Ok(permit) = self.handshakes.websocket.clone().try_acquire_owned() else { return };
+        let (listener, stop) = (self.clone(), stop.clone());
+        tasks.spawn(async move {
+            let tunnel = async {
+                let tunnel = knock.admit().await.map_err(io::Error::other)?;
+                Ok(tunnel.filter(|tunnel| listener.has_room(tunnel, &stop)))
+            };
+            listener.admit(tunnel, permit).await;
+        });
+    }
+
+    /// One too many goes at once.
+    fn has_room(&self, tunnel: &Tunnel, stop: &CancellationToken) -> bool {
+        let room = !stop.is_cancelled() && self.registry.tunnels() < MAX_TUNNELS;
+        if !room {
+            tunnel.close("this daemon takes no new tunnels");
+        }
+        room
+    }
+
+    /// `tunnel` is a data socket where there is none.
+    async fn admit(&self, tunnel: impl Future<Output = Result<Option<Tunnel>, ControlFault>>, permit: OwnedSemaphorePermit) {
+        let shaken = time::timeout(TUNNEL_HANDSHAKE, async {
+            match tunnel.await? {
+                Some(tunnel) => self.shake(tunnel).await.map(Some),
+                None => Ok(None),
+            }
+        });
+        let shaken = shaken.await;
         drop(permit);
         match shaken {
-            Ok(Ok((tunnel, control, welcomed))) => self.serve(tunnel, control, welcomed).await,
+            Ok(Ok(Some((tunnel, control, welcomed)))) => self.serve(tunnel, control, welcomed).await,
+            Ok(Ok(None)) => {}
             Ok(Err(fault)) => debug!(%fault, "an agent did not come in"),
             Err(_) => debug!("an agent took too long to come in"),
         }
     }
 
-    async fn shake(&self, knock: Knock) -> Result<(Tunnel, Stream, Welcomed), ControlFault> {
-        let tunnel = knock.admit().await.map_err(std::io::Error::from)?;
-        let mut control = tunnel.accept().await.map_err(std::io::Error::from)?;
+    async fn shake(&self, tunnel: Tunnel) -> Result<(Tunnel, Stream, Welcomed), ControlFault> {
+        let mut control = tunnel.accept().await?;
         match handshake::run(&tunnel, &mut control, self.identity, &self.snapshots).await {
             Ok(welcomed) => Ok((tunnel, control, welcomed)),
             Err(Refusal::Broken(fault)) => {
@@ -93,7 +155,7 @@ impl Listener {
             }
             Err(Refusal::Words { workspace, reason, words }) => {
                 warn!(%workspace, peer = %tunnel.peer(), ?reason, "an agent is refused");
-                handshake::refuse(&tunnel, control, reason, words).await;
+                handshake::refuse(control, reason, words).await;
                 Err(ControlFault::OutOfTurn)
             }
         }
@@ -108,29 +170,34 @@ impl Listener {
             old.dismiss(Reason::Superseded, "newer tunnels of this workspace took over");
         }
         let generation = registered.registration.generation();
-        info!(%workspace, generation, peer = %tunnel.peer(), %agent, "agent connected");
+        info!(%workspace, generation, peer = %tunnel.peer(), transport = %tunnel.transport(), %agent, "agent connected");
         let welcome = Frame::Welcome { generation };
-        let reason = match control::write(&mut control.1, &welcome).await {
-            Ok(()) => converse(&tunnel, control, frames).await,
+        let welcomed = control::write(&mut control.1, &welcome).await;
+        let mut talk = Talk::new(&tunnel, control);
+        let reason = match welcomed {
+            Ok(()) => converse(&tunnel, &mut talk, frames).await,
             Err(fault) => fault.to_string(),
         };
         drop(registered.registration);
         info!(%workspace, generation, %reason, "agent gone");
+        // Whoever says goodbye still serves its streams to their end, and closes then.
+        part(&tunnel, &mut talk).await;
     }
 }
 
 /// The control stream after Welcome, until the tunnel ends. Returns why it ended.
-async fn converse(tunnel: &Tunnel, (reader, mut writer): Stream, mut ours: mpsc::Receiver<Frame>) -> String {
-    let mut theirs = Frames::new(reader);
+async fn converse(tunnel: &Tunnel, talk: &mut Talk, mut ours: mpsc::Receiver<Frame>) -> String {
     loop {
         tokio::select! {
             fault = tunnel.closed() => return fault.to_string(),
-            heard = theirs.next() => return ended(tunnel, heard),
+            heard = talk.next() => return ended(tunnel, heard),
             Some(frame) = ours.recv() => {
                 let last = matches!(frame, Frame::Goodbye { .. });
-                if control::write(&mut writer, &frame).await.is_err() || last {
-                    writer.finish();
-                    return part(tunnel).await;
+                if let Err(fault) = talk.say(&frame) {
+                    return ended(tunnel, Err(fault));
+                }
+                if last {
+                    return part(tunnel, talk).await;
                 }
             }
         }
@@ -138,22 +205,28 @@ async fn converse(tunnel: &Tunnel, (reader, mut writer): Stream, mut ours: mpsc:
 }
 
 /// After our goodbye the agent serves its streams to their end and closes; its silence closes for it.
-async fn part(tunnel: &Tunnel) -> String {
-    tunnel.closed().await.to_string()
+async fn part(tunnel: &Tunnel, talk: &mut Talk) -> String {
+    tokio::select! {
+        fault = tunnel.closed() => fault.to_string(),
+        heard = talk.next() => ended(tunnel, heard),
+    }
+}
+
+/// A door that cannot accept, for want of file descriptors mostly, waits a little.
+async fn pause(fault: &io::Error) {
+    warn!(%fault, "cannot accept an agent");
+    time::sleep(ACCEPT_PAUSE).await;
 }
 
 fn ended(tunnel: &Tunnel, heard: Result<Frame, ControlFault>) -> String {
     match heard {
-        Ok(Frame::Goodbye { words, .. }) => {
-            tunnel.close("goodbye");
-            format!("it said goodbye: {words}")
-        }
+        Ok(Frame::Goodbye { words, .. }) => format!("it said goodbye: {words}"),
         Ok(_) => {
             tunnel.misbehaved("a frame out of turn");
             "it sent a frame out of turn".into()
         }
         Err(fault) => {
-            tunnel.misbehaved("the control stream broke");
+            tunnel.misbehaved(&fault.to_string());
             fault.to_string()
         }
     }

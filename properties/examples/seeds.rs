@@ -15,6 +15,12 @@ use drawbridge_shared::{
         frame::{Frame, LENGTH, Reason},
         instance::Instance,
         open::Open,
+        resume::{
+            frame::Resume,
+            record::Record,
+            ticket::{ID, SECRET, Secret, StrandId, Ticket},
+        },
+        ticket::Ticket as SocketTicket,
     },
 };
 use std::{fs, path::Path, time::Duration};
@@ -27,6 +33,7 @@ fn main() -> std::io::Result<()> {
     write("manifest", texts(manifests()))?;
     write("open_header", open_headers())?;
     write("sftp", sftp())?;
+    write("strand", strands())?;
     write("target", texts(targets()))?;
     write("token", texts(tokens()))?;
     write("workspace_shard", workspace_shards())
@@ -55,6 +62,9 @@ fn frames() -> Vec<Vec<u8>> {
         Frame::Drain,
         Frame::KeysChanged { seq: SnapshotSeq(5) },
         Frame::Goodbye { reason: Reason::Stopping, words: "bye \u{fc}".into() },
+        Frame::Ping,
+        Frame::Pong,
+        Frame::Dial { ticket: SocketTicket([0x2c; 32]) },
     ];
     let wire: Vec<_> = frames.iter().map(Frame::encode).collect();
     let alone = wire.iter().map(|bytes| bytes[LENGTH..].to_vec());
@@ -144,16 +154,44 @@ fn manifests() -> Vec<String> {
 }
 
 fn open_headers() -> Vec<Vec<u8>> {
+    let ticket = Ticket { id: StrandId([7; ID]), secret: Secret::new([9; SECRET]) };
     let open = |user: &str, client: &str, trace: &str| Open {
         user: user.parse().unwrap(),
         fingerprint: Fingerprint([0x2a; 32]),
         client: client.parse().unwrap(),
         trace_id: trace.into(),
+        ticket: ticket.clone(),
+        patience: Duration::from_secs(300),
     };
     let good = [open("alice", "[::1]:99", "t1"), open("auth0|5f", "192.0.2.1:65535", ""), open("a", "[fe80::1%3]:22", "\u{fc}")];
     let wire: Vec<_> = good.iter().map(|open| open.encode()[LENGTH..].to_vec()).collect();
     let cut = wire[0][..20].to_vec();
-    wire.into_iter().chain([cut, b"\x01".to_vec()]).collect()
+    let resume = Resume::new(&ticket, 1, 258).encode()[LENGTH..].to_vec();
+    wire.into_iter().chain([resume, cut, b"\x01".to_vec()]).collect()
+}
+
+/// Where to cut, then records: a whole conversation, a break, a window's worth of lies.
+fn strands() -> Vec<Vec<u8>> {
+    let seed = |cut: u8, parts: &[(Record, &[u8])]| {
+        let mut wire = bytes::BytesMut::from(&[cut][..]);
+        for (record, data) in parts {
+            record.encode(&mut wire);
+            wire.extend_from_slice(data);
+        }
+        wire.to_vec()
+    };
+    let data = |data: &'static [u8]| (Record::Data(data.len()), data);
+    let none: &[u8] = b"";
+    vec![
+        seed(1, &[data(b"hello"), (Record::Taken(9), none), data(b"x"), (Record::Taken(10), none), (Record::Fin(6), none)]),
+        seed(3, &[data(b"hello"), (Record::Stop, none), (Record::Reset(99), none)]),
+        seed(255, &[(Record::Fin(0), none), data(b"late")]),
+        seed(2, &[(Record::Taken(11), none)]),
+        seed(2, &[(Record::Taken(3), none), (Record::Taken(2), none)]),
+        seed(2, &[data(b"x"), (Record::Reset(0), none)]),
+        seed(7, &[(Record::Reset(1 << 40), none)]),
+        seed(7, &[(Record::Data(1 << 20), b"cut short")]),
+    ]
 }
 
 fn targets() -> Vec<String> {

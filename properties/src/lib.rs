@@ -16,6 +16,7 @@ pub mod key_shard;
 pub mod manifest;
 pub mod open_header;
 pub mod sftp;
+pub mod strand;
 pub mod target;
 pub mod token;
 pub mod workspace_shard;
@@ -24,13 +25,14 @@ pub mod workspace_shard;
 pub type Property = fn(&[u8]) -> bool;
 
 /// Every property by its target's name, which is also its seeds' folder in `fuzz/corpus`.
-pub const ALL: [(&str, Property); 9] = [
+pub const ALL: [(&str, Property); 10] = [
     ("frames", frames::check),
     ("key_line", key_line::check),
     ("key_shard", key_shard::check),
     ("manifest", manifest::check),
     ("open_header", open_header::check),
     ("sftp", sftp::check),
+    ("strand", strand::check),
     ("target", target::check),
     ("token", token::check),
     ("workspace_shard", workspace_shard::check),

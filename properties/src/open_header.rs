@@ -1,17 +1,30 @@
-//! The header of an inner connection: what is read survives being written again, and fits one frame.
+//! The first frame of a stream: bounded, tame in a log, and its meaning survives being written again.
 
-use drawbridge_shared::tunnel::{MAX_FRAME, frame::LENGTH, open::Open};
+use drawbridge_shared::tunnel::{
+    MAX_FRAME,
+    frame::LENGTH,
+    open::{Open, Opening},
+};
 
 /// `data` as the frame without its length.
 pub fn check(data: &[u8]) -> bool {
-    let Ok(open) = Open::decode(data) else { return false };
-    let wire = open.encode();
+    let Ok(opening) = Opening::decode(data) else { return false };
+    let wire = match &opening {
+        Opening::New(open) => tame(open, data.len()),
+        Opening::Resume(resume) => resume.encode(),
+    };
     let body = &wire[LENGTH..];
-    assert!(body.len() <= MAX_FRAME, "{open:?} does not fit a frame");
+    assert!(body.len() <= MAX_FRAME, "{opening:?} does not fit a frame");
     assert_eq!(wire[..LENGTH], (body.len() as u32).to_be_bytes());
-    assert_eq!(Open::decode(body).as_ref(), Ok(&open));
-    // An address has several spellings; everything else has one.
-    assert!(body.len() <= data.len() + open.client.to_string().len());
-    assert!(!open.trace_id.chars().any(char::is_control), "{open:?} would write a control character into a log");
+    assert_eq!(Opening::decode(body).as_ref(), Ok(&opening));
     true
+}
+
+/// It written again.
+fn tame(open: &Open, length: usize) -> Vec<u8> {
+    let wire = open.encode();
+    // An address has several spellings; everything else has one.
+    assert!(wire.len() - LENGTH <= length + open.client.to_string().len());
+    assert!(!open.trace_id.chars().any(char::is_control), "{open:?} would write a control character into a log");
+    wire
 }

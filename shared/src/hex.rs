@@ -1,4 +1,4 @@
-//! Lower-case hexadecimal of SHA-256 digests.
+//! Lower-case hexadecimal of digests and tickets.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! What only native targets have: QUIC and TLS, control frames over any stream, the state folder and what is kept in it, the clock.
+//! What only native targets have: QUIC, WebSocket and TLS, control frames over any stream, the state folder and what is kept in it, the clock.
 
 pub mod backlog;
 pub mod clock;
@@ -8,11 +8,15 @@ pub mod host_certificate;
 pub mod identity;
 pub mod log;
 pub mod options;
+pub mod pulse;
 pub mod quic;
 pub mod refresh;
+pub mod resume;
 pub mod severable;
 pub mod ssh;
 pub mod state_dir;
+pub mod talk;
 pub mod tls;
 pub mod trust;
 pub mod tunnel;
+pub mod websocket;

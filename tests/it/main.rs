@@ -11,6 +11,7 @@ mod keys_api;
 mod login;
 mod outage;
 mod races;
+mod resume;
 mod revocation;
 mod secrets;
 mod session;
@@ -62,6 +63,8 @@ fn main() -> ExitCode {
         front_door::TESTS,
         slow_readers::TESTS,
         tunnels::TESTS,
+        tunnels::transport::TESTS,
+        resume::TESTS,
     ];
     let trials = tests.into_iter().flatten().map(trial).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -1,5 +1,7 @@
 //! Tunnels over a bad network: each test has a region of its own, whose agents reach its daemon through a relay.
 
+pub(crate) mod transport;
+
 use crate::{Run::Shared, Test};
 use anyhow::{Context, Result, ensure};
 use e2e::{Session, Stack, User, relay::Relay};
@@ -27,8 +29,17 @@ pub(crate) struct Place {
 impl Place {
     /// One called `name`, whose agent is started with `options`.
     pub(crate) fn new(world: &Stack, name: &str, options: &[&str]) -> Result<Self> {
+        Self::prepared(world, name, options, |_| {})
+    }
+
+    /// The same; `prepare` sees the relay before the agent does.
+    pub(crate) fn prepared(world: &Stack, name: &str, options: &[&str], prepare: impl FnOnce(&Relay)) -> Result<Self> {
         let mut relay = None;
-        let region = world.region(name, &[], |daemon| Ok(vec![relay.insert(Relay::start(daemon)?).address()]))?;
+        let region = world.region(name, &[], |daemon| {
+            let relay = relay.insert(Relay::start(daemon)?);
+            prepare(relay);
+            Ok(vec![relay.address()])
+        })?;
         let relay = relay.context("no relay")?;
         let user = world.new_user(&format!("{name}-user"))?;
         let workspace = world.workspace_in(&region, &format!("{name}-place"), &[&user.id], options)?;

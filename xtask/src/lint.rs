@@ -27,7 +27,8 @@ const ABSENT: &[(&str, Option<&str>, &[&str])] = &[
 /// Words that only some files may contain: (word, where it is looked for, files that may).
 const ALONE: &[(&str, &str, &[&str])] = &[
     ("worker::", "edge/src", &["edge/src/worker.rs", "edge/src/worker/"]),
-    ("quinn", "shared/src", &["shared/src/native/quic.rs", "shared/src/native/tunnel.rs"]),
+    ("quinn", "shared/src", &["shared/src/native/quic.rs", "shared/src/native/quic/"]),
+    ("tungstenite", "shared/src", &["shared/src/native/websocket.rs", "shared/src/native/websocket/"]),
     ("quinn::", "daemon/src", &[]),
     ("quinn::", "agent/src", &[]),
     ("russh::", "daemon/src", &["daemon/src/jump.rs", "daemon/src/jump/"]),

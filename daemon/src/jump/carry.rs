@@ -1,34 +1,35 @@
 //! One channel's way: decided, opened through the tunnel, bridged, and told about in the log.
 
+mod journey;
+
 use super::Hall;
 use crate::{
     bridge::{self, Sink, Source, Tally},
     denial::Denial,
-    limits::{CHUNK, OPEN_TIMEOUT},
+    limits::OPEN_TIMEOUT,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::{UserId, WorkspaceId},
     native::{
         backlog::Outlet,
         clock,
-        tunnel::{Stream, TunnelReader, TunnelWriter},
+        resume::{Budget, Leg, StrandReader, StrandWriter},
+        tunnel::{TunnelReader, TunnelWriter},
     },
     target,
     tunnel::open::Open,
 };
+use journey::Journey;
 use russh::{
     ChannelOpenFailure, ChannelWriteHalf,
     server::{ChannelOpenHandle, Msg},
 };
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Instant};
-use tokio::{io::AsyncReadExt, time};
+use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
-
-/// Below this much room a new buffer is taken.
-const LEAST_ROOM: usize = 8 * 1024;
 
 /// Who asks for what.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Request {
     pub(super) trace_id: String,
     pub(super) host: String,
     pub(super) port: u32,
+    /// Bytes that this outer connection's channels keep for their agents.
+    pub(super) budget: Budget,
 }
 
 /// The client's end of a channel that is asked for.
@@ -47,25 +50,22 @@ pub(super) struct Channel {
     pub(super) reply: ChannelOpenHandle,
 }
 
-/// Serves one channel until it ends or `cut` fires.
-pub(super) async fn run(hall: Arc<Hall>, request: Request, channel: Channel, cut: CancellationToken) {
-    tokio::select! {
-        () = cut.cancelled() => {}
-        () = serve(&hall, &request, channel) => {}
-    }
+/// A channel's two halves towards the agent, and what moves them.
+struct Reached {
+    user: UserId,
+    workspace: WorkspaceId,
+    halves: (StrandReader, StrandWriter),
+    journey: Journey,
+    way: Leg<TunnelReader, TunnelWriter>,
 }
 
-async fn serve(hall: &Hall, request: &Request, channel: Channel) {
-    match reach(hall, request).await {
-        Ok((user, workspace, stream)) => {
-            info!(trace = %request.trace_id, peer = %request.peer, %user, key = %request.key, %workspace, "open");
-            hall.used.note(&user, request.key, clock::now());
-            channel.reply.accept().await;
-            // A key that is nobody's any more ends the whole connection, which can say why: closing here would outrun it.
-            let denied =
-                hall.until_denied(|gate| gate.member(&request.key, &workspace).err().filter(|_| gate.holds(&request.key)));
-            let (tally, lasted, outcome) = cross(channel.inbound, channel.outbound, stream, denied).await;
-            info!(trace = %request.trace_id, up = tally.up, down = tally.down, seconds = lasted.as_secs_f32(), %outcome, "closed");
+/// Serves one channel until it ends or `cut` fires; then its agent still learns how it ended.
+pub(super) async fn run(hall: Arc<Hall>, request: Request, channel: Channel, cut: CancellationToken) {
+    let Some(reached) = cut.run_until_cancelled(reach(&hall, &request)).await else { return };
+    match reached {
+        Ok(Reached { user, workspace, halves, journey, way }) => {
+            let served = cut.run_until_cancelled(serve(&hall, &request, (user, workspace), channel, halves));
+            tokio::join!(served, journey.travel(way));
         }
         Err(denial) => {
             info!(trace = %request.trace_id, peer = %request.peer, key = %request.key, reason = denial.label(), "refused");
@@ -75,22 +75,41 @@ async fn serve(hall: &Hall, request: &Request, channel: Channel) {
     }
 }
 
-/// A stream to the workspace's agent, with its header on the way.
-async fn reach(hall: &Hall, request: &Request) -> Result<(UserId, WorkspaceId, Stream), Denial> {
+async fn serve(
+    hall: &Hall,
+    request: &Request,
+    (user, workspace): (UserId, WorkspaceId),
+    channel: Channel,
+    halves: (StrandReader, StrandWriter),
+) {
+    info!(trace = %request.trace_id, peer = %request.peer, %user, key = %request.key, %workspace, "open");
+    hall.used.note(&user, request.key, clock::now());
+    channel.reply.accept().await;
+    // A key that is nobody's any more ends the whole connection, which can say why: closing here would outrun it.
+    let denied = hall.until_denied(|gate| gate.member(&request.key, &workspace).err().filter(|_| gate.holds(&request.key)));
+    let (tally, lasted, outcome) = cross(channel.inbound, channel.outbound, halves, denied).await;
+    info!(trace = %request.trace_id, up = tally.up, down = tally.down, seconds = lasted.as_secs_f32(), %outcome, "closed");
+}
+
+/// A strand to the workspace's agent, with its header on the way.
+async fn reach(hall: &Arc<Hall>, request: &Request) -> Result<Reached, Denial> {
     if hall.stop.is_cancelled() {
         return Err(Denial::Stopping);
     }
     let workspace = target::parse(&request.host, request.port, &hall.domains).map_err(Denial::Target)?;
     let user = enter(hall, request, &workspace).await?;
     let link = hall.registry.active(&workspace).ok_or_else(|| Denial::Offline(workspace.clone()))?;
-    let header = Open { user: user.clone(), fingerprint: request.key, client: request.peer, trace_id: request.trace_id.clone() };
-    let opened = time::timeout(OPEN_TIMEOUT, async {
-        let (reader, mut writer) = link.open().await?;
-        writer.send(header.encode().into()).await?;
-        Ok::<_, io::Error>((reader, writer))
-    });
-    match opened.await {
-        Ok(Ok(stream)) => Ok((user, workspace, stream)),
+    let open = Open {
+        user: user.clone(),
+        fingerprint: request.key,
+        client: request.peer,
+        trace_id: request.trace_id.clone(),
+        ticket: journey::ticket(),
+        patience: hall.patience,
+    };
+    let begun = time::timeout(OPEN_TIMEOUT, journey::begin(hall.clone(), workspace.clone(), &link, open, &request.budget));
+    match begun.await {
+        Ok(Ok((halves, (journey, way)))) => Ok(Reached { user, workspace, halves, journey, way }),
         _ => Err(Denial::Unresponsive(workspace)),
     }
 }
@@ -111,13 +130,13 @@ async fn enter(hall: &Hall, request: &Request, workspace: &WorkspaceId) -> Resul
 async fn cross(
     inbound: Outlet,
     outbound: ChannelWriteHalf<Msg>,
-    (reader, writer): Stream,
+    (reader, writer): (StrandReader, StrandWriter),
     denied: impl Future<Output = Denial>,
 ) -> (Tally, time::Duration, String) {
     let begun = Instant::now();
     let mut tally = Tally::default();
     let (mut from_client, mut to_client) = (FromClient(inbound), ToClient(outbound));
-    let (mut from_agent, mut to_agent) = (FromAgent { reader, buffer: BytesMut::new() }, ToAgent(writer));
+    let (mut from_agent, mut to_agent) = (FromAgent(reader), ToAgent(writer));
     let crossed = bridge::bridge((&mut from_client, &mut to_client), (&mut from_agent, &mut to_agent), &mut tally);
     let outcome = tokio::select! {
         crossed = crossed => crossed.map_or_else(|fault| fault.to_string(), |()| "ended by both".into()),
@@ -130,11 +149,8 @@ async fn cross(
 
 struct FromClient(Outlet);
 struct ToClient(ChannelWriteHalf<Msg>);
-struct ToAgent(TunnelWriter);
-struct FromAgent {
-    reader: TunnelReader,
-    buffer: BytesMut,
-}
+struct ToAgent(StrandWriter);
+struct FromAgent(StrandReader);
 
 impl Source for FromClient {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
@@ -143,13 +159,8 @@ impl Source for FromClient {
 }
 
 impl Source for FromAgent {
-    /// QUIC hands over a packet at a time; reading gathers those that have arrived.
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        if self.buffer.capacity() < LEAST_ROOM {
-            self.buffer.reserve(CHUNK);
-        }
-        let read = self.reader.read_buf(&mut self.buffer).await?;
-        Ok((read > 0).then(|| self.buffer.split().freeze()))
+        self.0.chunk().await
     }
 }
 

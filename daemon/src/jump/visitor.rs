@@ -6,12 +6,13 @@ use super::{
 };
 use crate::{
     denial::Denial,
-    limits::{INFLOW, MAX_CHANNELS},
+    limits::{INFLOW, MAX_BUFFERED, MAX_CHANNELS},
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     native::{
         backlog::{self, Inlet, brake::Brake, inflow::Inflow},
+        resume::Budget,
         ssh::is_sha1,
     },
 };
@@ -37,6 +38,7 @@ pub(super) struct Visitor {
     cut: CancellationToken,
     brake: Brake,
     inflow: Inflow<ChannelId>,
+    budget: Budget,
     inlets: HashMap<ChannelId, Inlet>,
 }
 
@@ -55,6 +57,7 @@ impl Visitor {
             proven: Some(proven),
             cut,
             inflow,
+            budget: Budget::new(MAX_BUFFERED),
             inlets: HashMap::new(),
         }
     }
@@ -86,7 +89,14 @@ impl Visitor {
         let (inlet, inbound) = backlog::backlog(self.inflow.meter());
         self.inlets.insert(id, inlet);
         let (_, outbound) = channel.split();
-        let request = Request { key, peer: self.peer, trace_id: self.trace_id.clone(), host: host.into(), port };
+        let request = Request {
+            key,
+            peer: self.peer,
+            trace_id: self.trace_id.clone(),
+            host: host.into(),
+            port,
+            budget: self.budget.clone(),
+        };
         let carried = carry::run(self.hall.clone(), request, carry::Channel { inbound, outbound, reply }, self.cut.clone());
         self.hall.tasks.spawn(carried);
     }

@@ -15,6 +15,7 @@ use drawbridge_shared::{
     },
 };
 use rand::RngExt;
+use tokio::io::AsyncReadExt;
 
 /// An agent that proved itself.
 pub(super) struct Welcomed {
@@ -78,12 +79,13 @@ fn fits(binding: &Binding<'_>, signature: &str, snapshots: &Snapshots) -> bool {
     key.is_some_and(|key| binding.verify(&key.ssh(), signature).is_ok())
 }
 
-/// Says no and waits until it was heard or the agent is gone; the caller's deadline bounds that.
-pub(super) async fn refuse(tunnel: &Tunnel, (_reader, mut writer): Stream, reason: Reason, words: &str) {
+/// Says no and waits until it was heard, which is when the agent closes, or is gone; the caller's deadline bounds that.
+pub(super) async fn refuse((mut reader, mut writer): Stream, reason: Reason, words: &str) {
     let refusal = Frame::Refuse { reason, words: words.into(), retry_after: RETRY_AFTER };
     if control::write(&mut writer, &refusal).await.is_ok() {
         writer.finish();
-        tunnel.closed().await;
+        // Whatever it says in place of an end is not heard any more.
+        let _ = reader.read_u8().await;
     }
 }
 

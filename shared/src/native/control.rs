@@ -2,7 +2,8 @@
 
 use crate::tunnel::{
     frame::{self, Frame, FrameFault, LENGTH},
-    open::Open,
+    open::Opening,
+    resume::frame::Answer,
 };
 use bytes::{Buf, BytesMut};
 use std::io;
@@ -20,6 +21,12 @@ pub enum ControlFault {
     /// The right frame at the wrong time.
     #[error("the peer sent a frame out of turn")]
     OutOfTurn,
+    /// No sign of life, though one was asked for.
+    #[error("the peer gives no sign of life")]
+    Silent,
+    /// It takes none of what is said.
+    #[error("the peer does not read the control stream")]
+    Stuck,
 }
 
 /// Reads one control frame.
@@ -33,9 +40,14 @@ pub async fn write<W: AsyncWrite + Unpin>(stream: &mut W, frame: &Frame) -> io::
     stream.flush().await
 }
 
-/// Reads the frame in front of an inner connection.
-pub async fn read_open<R: AsyncRead + Unpin>(stream: &mut R) -> Result<Open, ControlFault> {
-    Ok(Open::decode(&read_body(stream).await?)?)
+/// Reads the first frame of a stream that is not the control stream.
+pub async fn read_opening<R: AsyncRead + Unpin>(stream: &mut R) -> Result<Opening, ControlFault> {
+    Ok(Opening::decode(&read_body(stream).await?)?)
+}
+
+/// Reads what an agent says to a Resume.
+pub async fn read_answer<R: AsyncRead + Unpin>(stream: &mut R) -> Result<Answer, ControlFault> {
+    Ok(Answer::decode(&read_body(stream).await?)?)
 }
 
 /// Frames as they come, for a loop that waits for other things too: a wait that is given up loses no byte.

@@ -1,10 +1,15 @@
 //! QUIC end points as the tunnel uses them, with their bounds.
 
+mod carrier;
+
+pub(super) use carrier::{Carrier, Reader, Writer};
+
 use super::{
     identity::{Identity, PublicIdentity},
-    tls,
+    tls::{self, SERVER_NAME},
     tunnel::Tunnel,
 };
+use crate::tunnel::ALPN;
 use quinn::{
     Endpoint, EndpointConfig, IdleTimeout, Incoming, TokioRuntime, TransportConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
@@ -16,10 +21,9 @@ use std::{
     time::Duration,
 };
 
-/// A peer silent for this long is gone.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-/// Sent when idle: three in an idle time-out, and under the 30 s after which common NATs forget a UDP flow.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(4);
+/// A peer silent for this long is gone, if `pulse` has not found out before: longer than two of its slow beats. QUIC's
+/// own keep-alive is off.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Unread bytes of one stream: the bandwidth-delay product of 1 Gbit/s at 60 ms.
 pub const STREAM_WINDOW: u32 = 8 * 1024 * 1024;
 /// Unread bytes of one tunnel.
@@ -32,9 +36,6 @@ pub const MAX_STREAMS: u32 = 1024;
 const MAX_AGENT_STREAMS: u32 = 1;
 /// Larger packets trigger quinn's black-hole detector on loopback (FACTS.md).
 const MAX_MTU: u16 = 1452;
-
-/// The name in TLS; identities are pinned keys, so it says nothing.
-const SERVER_NAME: &str = "drawbridge";
 
 /// No tunnel came about.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +66,11 @@ pub struct Acceptor(Endpoint);
 pub struct Knock(Incoming);
 
 impl Acceptor {
-    /// Listens on `address` as `identity`.
-    pub fn bind(address: SocketAddr, identity: &Identity) -> Result<Self, QuicFault> {
-        let tls = QuicServerConfig::try_from(tls::server(identity)?)?;
+    /// Listens on `socket` as `identity`.
+    pub fn new(socket: UdpSocket, identity: &Identity) -> Result<Self, QuicFault> {
+        let tls = QuicServerConfig::try_from(tls::server(identity, ALPN)?)?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
         config.transport_config(Arc::new(transport(MAX_AGENT_STREAMS)));
-        let socket = UdpSocket::bind(address)?;
         Ok(Self(Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?))
     }
 
@@ -114,7 +114,7 @@ impl Knock {
 
     /// Lets it in, as far as TLS goes.
     pub async fn admit(self) -> Result<Tunnel, quinn::ConnectionError> {
-        self.0.await.map(Tunnel::new)
+        self.0.await.map(|connection| Tunnel::accepted(Carrier::accepted(connection)))
     }
 }
 
@@ -123,7 +123,7 @@ pub async fn dial(address: SocketAddr, expected: PublicIdentity) -> Result<Tunne
     let socket = UdpSocket::bind(any_port(address))?;
     let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?;
     let connecting = endpoint.connect_with(client(expected)?, address, SERVER_NAME)?;
-    Ok(Tunnel::new(connecting.await?))
+    Ok(Tunnel::dialled(Carrier::dialled(connecting.await?, endpoint)))
 }
 
 const fn any_port(towards: SocketAddr) -> SocketAddr {
@@ -134,7 +134,7 @@ const fn any_port(towards: SocketAddr) -> SocketAddr {
 }
 
 fn client(expected: PublicIdentity) -> Result<quinn::ClientConfig, QuicFault> {
-    let tls = QuicClientConfig::try_from(tls::client(expected)?)?;
+    let tls = QuicClientConfig::try_from(tls::client(expected, ALPN)?)?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
     config.transport_config(Arc::new(transport(MAX_STREAMS)));
     Ok(config)
@@ -152,7 +152,6 @@ fn transport(streams: u32) -> TransportConfig {
         .stream_receive_window(STREAM_WINDOW.into())
         .receive_window(TUNNEL_WINDOW.into())
         .send_window(SEND_WINDOW)
-        .keep_alive_interval(Some(KEEP_ALIVE))
         .max_idle_timeout(IdleTimeout::try_from(IDLE_TIMEOUT).ok())
         .mtu_discovery_config(Some(discovery));
     transport

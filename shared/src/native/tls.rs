@@ -1,7 +1,6 @@
 //! TLS by raw public keys (RFC 7250): a daemon is its Ed25519 identity, no certificate in between.
 
 use super::identity::{Identity, PublicIdentity};
-use crate::tunnel::ALPN;
 use rustls::{
     CertificateError, DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -12,29 +11,32 @@ use rustls::{
 };
 use std::sync::Arc;
 
+/// The name in TLS; identities are pinned keys, so it says nothing.
+pub const SERVER_NAME: &str = "drawbridge";
+
 /// `SubjectPublicKeyInfo` of an Ed25519 key up to the key itself (RFC 8410 section 4).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 /// PKCS #8 of an Ed25519 key up to the seed itself (RFC 8410 section 7).
 const PKCS8_PREFIX: [u8; 16] = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
-/// The daemon's side: shows `identity`, asks for no client key.
-pub fn server(identity: &Identity) -> Result<rustls::ServerConfig, rustls::Error> {
+/// The daemon's side: shows `identity`, asks for no client key, speaks `alpn`.
+pub fn server(identity: &Identity, alpn: &[u8]) -> Result<rustls::ServerConfig, rustls::Error> {
     let key = Arc::new(certified(identity)?);
     let builder = rustls::ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13])?;
     let resolver = Arc::new(AlwaysResolvesServerRawPublicKeys::new(key));
     let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
     Ok(config)
 }
 
-/// The agent's side: talks to the daemon with `expected` identity and to nobody else.
-pub fn client(expected: PublicIdentity) -> Result<rustls::ClientConfig, rustls::Error> {
+/// The agent's side: speaks `alpn` to the daemon with `expected` identity and to nobody else.
+pub fn client(expected: PublicIdentity, alpn: &[u8]) -> Result<rustls::ClientConfig, rustls::Error> {
     let provider = provider();
     let algorithms = provider.signature_verification_algorithms;
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13])?;
     let pin = Arc::new(Pinned { expected: spki(expected), algorithms });
     let mut config = builder.dangerous().with_custom_certificate_verifier(pin).with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
     Ok(config)
 }
 

@@ -3,6 +3,7 @@
 use super::{
     MAX_FRAME, MAX_TEXT, NONCE,
     instance::{INSTANCE, Instance},
+    ticket::{TICKET, Ticket},
 };
 use crate::id::{SnapshotSeq, WorkspaceId};
 use ssh_key::encoding::{Decode, Encode, Reader};
@@ -64,6 +65,15 @@ pub enum Frame {
         reason: Reason,
         /// Why, for people.
         words: String,
+    },
+    /// Whoever has heard nothing for a while asks for a sign of life.
+    Ping,
+    /// The sign.
+    Pong,
+    /// The daemon asks for one more data socket. Over WebSocket only.
+    Dial {
+        /// Shown by the socket.
+        ticket: Ticket,
     },
 }
 
@@ -181,6 +191,9 @@ impl Frame {
             Self::Drain => 6,
             Self::KeysChanged { .. } => 7,
             Self::Goodbye { .. } => 8,
+            Self::Ping => 9,
+            Self::Pong => 10,
+            Self::Dial { .. } => 11,
         }
     }
 
@@ -201,7 +214,8 @@ impl Frame {
                 clipped(words).encode(body)?;
                 u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX).encode(body)
             }
-            Self::Drain => Ok(()),
+            Self::Drain | Self::Ping | Self::Pong => Ok(()),
+            Self::Dial { ticket } => ticket.0.encode(body),
             Self::KeysChanged { seq } => seq.0.encode(body),
             Self::Goodbye { reason, words } => {
                 reason.code().encode(body)?;
@@ -226,6 +240,9 @@ impl Frame {
             6 => Self::Drain,
             7 => Self::KeysChanged { seq: SnapshotSeq(u64::decode(fields)?) },
             8 => Self::Goodbye { reason: reason(fields)?, words: text(fields)? },
+            9 => Self::Ping,
+            10 => Self::Pong,
+            11 => Self::Dial { ticket: Ticket(<[u8; TICKET]>::decode(fields)?) },
             other => return Err(FrameFault::Type(other)),
         })
     }
@@ -281,6 +298,9 @@ mod tests {
                 Frame::Goodbye { reason: Reason::Stopping, words: "bye".into() },
                 b"\x00\x00\x00\x0c\x08\x00\x00\x00\x07\x00\x00\x00\x03bye",
             ),
+            (Frame::Ping, b"\x00\x00\x00\x01\x09"),
+            (Frame::Pong, b"\x00\x00\x00\x01\x0a"),
+            (Frame::Dial { ticket: Ticket([0x2c; 32]) }, b"\x00\x00\x00\x21\x0b,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"),
         ]
     }
 

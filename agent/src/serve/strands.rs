@@ -1,0 +1,224 @@
+//! The strands of this process: which daemon may go on with which, and which of them wait for that.
+
+use crate::limits::MAX_STRANDS;
+use drawbridge_shared::{
+    native::identity::PublicIdentity,
+    tunnel::resume::{
+        frame::Resume,
+        ticket::{StrandId, Ticket},
+    },
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// A strand belongs to the daemon that opened it.
+type Key = (PublicIdentity, StrandId);
+
+/// Strands by daemon and name; cheap to clone. `L` is what goes on: a leg.
+#[derive(Debug)]
+pub(super) struct Strands<L>(Arc<Mutex<Table<L>>>);
+
+#[derive(Debug)]
+struct Table<L> {
+    entries: HashMap<Key, Entry<L>>,
+    /// Counts waits: the lowest waits longest.
+    waits: u64,
+}
+
+#[derive(Debug)]
+struct Entry<L> {
+    ticket: Ticket,
+    /// The highest leg so far: a Resume must be higher.
+    leg: u64,
+    waiting: Option<u64>,
+    mailbox: Arc<Mailbox<L>>,
+}
+
+#[derive(Debug)]
+struct Mailbox<L> {
+    newest: Mutex<Option<Offer<L>>>,
+    came: Notify,
+    evicted: CancellationToken,
+}
+
+/// The next leg of a strand.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Offer<L> {
+    /// It.
+    pub(super) leg: L,
+    /// The position from which the daemon needs our bytes.
+    pub(super) received: u64,
+}
+
+/// A strand's place in the table. Dropping it leaves.
+#[derive(Debug)]
+pub(super) struct Seat<L> {
+    strands: Strands<L>,
+    key: Key,
+    mailbox: Arc<Mailbox<L>>,
+}
+
+impl<L> Strands<L> {
+    /// A place for a new strand of `daemon`; none for one that is here already, or one too many.
+    pub(super) fn enter(&self, daemon: PublicIdentity, ticket: Ticket) -> Option<Seat<L>> {
+        let key = (daemon, ticket.id);
+        let mut table = self.lock();
+        if table.entries.contains_key(&key) || table.entries.len() >= MAX_STRANDS {
+            return None;
+        }
+        let mailbox = Arc::new(Mailbox { newest: Mutex::new(None), came: Notify::new(), evicted: CancellationToken::new() });
+        table.entries.insert(key, Entry { ticket, leg: 0, waiting: None, mailbox: mailbox.clone() });
+        drop(table);
+        Some(Seat { strands: self.clone(), key, mailbox })
+    }
+
+    /// Hands `leg` to the strand that `resume` names, in place of any other. Given back to whoever may not.
+    pub(super) fn resume(&self, daemon: PublicIdentity, resume: &Resume, leg: L) -> Result<(), L> {
+        let mut table = self.lock();
+        let Some(entry) = table.entries.get_mut(&(daemon, resume.id)).filter(|entry| entry.admits(resume)) else {
+            return Err(leg);
+        };
+        entry.leg = resume.leg;
+        entry.waiting = None;
+        let mailbox = entry.mailbox.clone();
+        drop(table);
+        mailbox.put(Offer { leg, received: resume.received });
+        Ok(())
+    }
+
+    /// Ends the strand that has waited longest for its daemon; false where none waits.
+    pub(super) fn evict(&self) -> bool {
+        let mut table = self.lock();
+        let waiting = table.entries.values_mut().filter(|entry| entry.waiting.is_some());
+        let Some(longest) = waiting.min_by_key(|entry| entry.waiting) else { return false };
+        longest.waiting = None;
+        longest.mailbox.evicted.cancel();
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table<L>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<L> Entry<L> {
+    fn admits(&self, resume: &Resume) -> bool {
+        self.ticket.verifies(resume.leg, resume.received, &resume.proof) && resume.leg > self.leg
+    }
+}
+
+impl<L> Default for Strands<L> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Table { entries: HashMap::new(), waits: 0 })))
+    }
+}
+
+impl<L> Clone for Strands<L> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<L> Mailbox<L> {
+    /// A leg that nobody fetched is older than this one, and broken by being dropped.
+    fn put(&self, offer: Offer<L>) {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(offer);
+        self.came.notify_one();
+    }
+
+    fn take(&self) -> Option<Offer<L>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<L> Seat<L> {
+    /// The strand's next leg, whenever it comes. A wait given up loses none.
+    pub(super) async fn next(&self) -> Offer<L> {
+        loop {
+            if let Some(offer) = self.mailbox.take() {
+                return offer;
+            }
+            self.mailbox.came.notified().await;
+        }
+    }
+
+    /// The strand has no leg now, and waits with others.
+    pub(super) fn wait(&self) {
+        let mut table = self.strands.lock();
+        table.waits += 1;
+        let wait = table.waits;
+        if let Some(entry) = table.entries.get_mut(&self.key) {
+            entry.waiting = Some(wait);
+        }
+    }
+
+    /// Its wait is over: others need the place.
+    pub(super) async fn evicted(&self) {
+        self.mailbox.evicted.cancelled().await;
+    }
+}
+
+impl<L> Drop for Seat<L> {
+    fn drop(&mut self) {
+        self.strands.lock().entries.remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drawbridge_shared::tunnel::resume::ticket::{ID, SECRET, Secret};
+
+    const DAEMON: PublicIdentity = PublicIdentity([1; 32]);
+
+    fn ticket(n: u8) -> Ticket {
+        Ticket { id: StrandId([n; ID]), secret: Secret::new([n; SECRET]) }
+    }
+
+    #[tokio::test]
+    async fn the_newest_leg_replaces_the_one_before() {
+        let strands = Strands::default();
+        let seat = strands.enter(DAEMON, ticket(1)).unwrap();
+        strands.resume(DAEMON, &Resume::new(&ticket(1), 1, 7), "first").unwrap();
+        strands.resume(DAEMON, &Resume::new(&ticket(1), 3, 8), "second").unwrap();
+        assert_eq!(seat.next().await, Offer { leg: "second", received: 8 });
+        assert!(futures_util::FutureExt::now_or_never(seat.next()).is_none());
+    }
+
+    #[test]
+    fn replayed_forged_and_strange_resumes_are_refused() {
+        let strands = Strands::default();
+        let seat = strands.enter(DAEMON, ticket(1)).unwrap();
+        let good = Resume::new(&ticket(1), 2, 0);
+        assert!(strands.resume(DAEMON, &good, ()).is_ok());
+        assert!(strands.resume(DAEMON, &good, ()).is_err(), "a replay");
+        assert!(strands.resume(DAEMON, &Resume::new(&ticket(1), 1, 0), ()).is_err(), "an older leg");
+        let forged = Resume { leg: 9, ..good };
+        assert!(strands.resume(DAEMON, &forged, ()).is_err(), "a proof of another leg");
+        let guessed = Ticket { secret: Secret::new([9; SECRET]), ..ticket(1) };
+        assert!(strands.resume(DAEMON, &Resume::new(&guessed, 9, 0), ()).is_err(), "another secret");
+        let fresh = Resume::new(&ticket(1), 9, 0);
+        assert!(strands.resume(PublicIdentity([2; 32]), &fresh, ()).is_err(), "another daemon's");
+        assert!(strands.resume(DAEMON, &Resume::new(&ticket(2), 9, 0), ()).is_err(), "unknown");
+        assert!(strands.enter(DAEMON, ticket(1)).is_none(), "a name twice");
+        assert!(strands.resume(DAEMON, &fresh, ()).is_ok(), "refusals changed nothing");
+        drop(seat);
+        assert!(strands.resume(DAEMON, &Resume::new(&ticket(1), 10, 0), ()).is_err(), "over");
+    }
+
+    #[test]
+    fn whoever_waits_longest_goes_first_and_nobody_else() {
+        let strands = Strands::<()>::default();
+        let [one, two, three] = [1, 2, 3].map(|n| strands.enter(DAEMON, ticket(n)).unwrap());
+        assert!(!strands.evict());
+        two.wait();
+        one.wait();
+        assert!(strands.evict() && two.mailbox.evicted.is_cancelled());
+        assert!(strands.evict() && one.mailbox.evicted.is_cancelled());
+        assert!(!strands.evict() && !three.mailbox.evicted.is_cancelled());
+    }
+}

@@ -1,0 +1,171 @@
+//! A strand's way from tunnel to tunnel: when its leg breaks it waits for its agent's process, and goes on over that.
+
+use crate::{
+    jump::Hall,
+    limits::{LAST_WORDS, OPEN_TIMEOUT, RESUME_PAUSE, SUCCESSOR_PATIENCE},
+    link::Link,
+};
+use drawbridge_shared::{
+    id::WorkspaceId,
+    native::{
+        control,
+        resume::{self, Budget, Driver, Leg, Outcome, StrandReader, StrandWriter},
+        tunnel::{Stream, TunnelReader, TunnelWriter},
+    },
+    tunnel::{
+        instance::Instance,
+        open::Open,
+        resume::{
+            frame::{Answer, Resume},
+            ticket::{ID, SECRET, Secret, StrandId, Ticket},
+        },
+    },
+};
+use rand::RngExt;
+use std::{io, sync::Arc, time::Duration};
+use tokio::time::{self, Instant};
+use tracing::{debug, info, warn};
+
+type Way = Leg<TunnelReader, TunnelWriter>;
+
+/// What moves a strand; belongs into the task of its application.
+pub(super) struct Journey {
+    hall: Arc<Hall>,
+    workspace: WorkspaceId,
+    instance: Instance,
+    open: Open,
+    driver: Driver,
+    /// Counts Resumes.
+    legs: u64,
+}
+
+/// Why a strand does not go on.
+#[derive(Debug, thiserror::Error)]
+enum Stranded {
+    #[error("its tunnel broke, and the agent did not come back within {} s", .0.as_secs())]
+    Late(Duration),
+    #[error("its tunnel broke, and the agent that served it was replaced by another")]
+    Replaced,
+    #[error("its tunnel broke, and {0}")]
+    Gone(String),
+    #[error("the agent broke the tunnel protocol: {0}")]
+    Violated(#[from] resume::Violation),
+}
+
+/// A name and a secret that nobody can guess.
+pub(super) fn ticket() -> Ticket {
+    let mut chance = rand::rng();
+    Ticket { id: StrandId(chance.random::<[u8; ID]>()), secret: Secret::new(chance.random::<[u8; SECRET]>()) }
+}
+
+/// Opens a strand over `link`; nothing moves before [`Journey::travel`] does.
+pub(super) async fn begin(
+    hall: Arc<Hall>,
+    workspace: WorkspaceId,
+    link: &Link,
+    open: Open,
+    budget: &Budget,
+) -> io::Result<((StrandReader, StrandWriter), (Journey, Leg<TunnelReader, TunnelWriter>))> {
+    let way = open_over(link, &open).await?;
+    let (reader, writer, driver) = resume::strand(budget);
+    Ok(((reader, writer), (Journey { hall, workspace, instance: link.instance(), open, driver, legs: 0 }, way)))
+}
+
+async fn open_over(link: &Link, open: &Open) -> io::Result<Way> {
+    let (reader, mut writer) = link.open().await?;
+    writer.send(open.encode().into()).await?;
+    Ok(Leg::new(reader, writer))
+}
+
+impl Journey {
+    /// Until the strand is over or stranded. When the daemon ends, so does this, after a moment for last words.
+    pub(super) async fn travel(mut self, way: Way) {
+        let end = self.hall.end.clone();
+        let stranded = tokio::select! {
+            stranded = self.go(way) => stranded,
+            () = async { end.cancelled().await; time::sleep(LAST_WORDS).await } => Ok(()),
+        };
+        if let Err(stranded) = stranded {
+            warn!(trace = %self.open.trace_id, reason = %stranded, "a connection is given up");
+            self.driver.fail(&stranded.to_string());
+        }
+    }
+
+    async fn go(&mut self, mut way: Way) -> Result<(), Stranded> {
+        loop {
+            match self.driver.ride(&mut way).await {
+                Outcome::Over => return Ok(()),
+                Outcome::Violated(violation) => return Err(violation.into()),
+                Outcome::Broke(fault) => info!(trace = %self.open.trace_id, %fault, "a connection lost its tunnel"),
+            }
+            // What it brought is final before the next one begins.
+            drop(way);
+            let begun = Instant::now();
+            way = match self.next().await? {
+                Some(next) => next,
+                None => return Ok(()),
+            };
+            info!(trace = %self.open.trace_id, seconds = begun.elapsed().as_secs_f32(), "a connection goes on");
+        }
+    }
+
+    /// The next leg; none where nothing is missing any more.
+    async fn next(&mut self) -> Result<Option<Way>, Stranded> {
+        let patience = self.hall.patience;
+        time::timeout(patience, self.search()).await.unwrap_or(Err(Stranded::Late(patience)))
+    }
+
+    async fn search(&mut self) -> Result<Option<Way>, Stranded> {
+        let mut newest = self.hall.registry.watch();
+        let mut successor = None;
+        loop {
+            newest.borrow_and_update();
+            if let Some(link) = self.hall.registry.newest(&self.workspace, self.instance) {
+                successor = None;
+                match self.resume(&link).await {
+                    Ok(found) => return found,
+                    Err(fault) => debug!(trace = %self.open.trace_id, %fault, "a connection is not resumed yet"),
+                }
+            } else if self.hall.registry.active(&self.workspace).is_some() {
+                let since = *successor.get_or_insert_with(Instant::now);
+                if since.elapsed() >= SUCCESSOR_PATIENCE {
+                    return Err(Stranded::Replaced);
+                }
+            }
+            tokio::select! {
+                Ok(()) = newest.changed() => {}
+                () = time::sleep(RESUME_PAUSE) => {}
+            }
+        }
+    }
+
+    /// Asks for the strand over `link`. An error is the link's, and another may do.
+    async fn resume(&mut self, link: &Link) -> io::Result<Result<Option<Way>, Stranded>> {
+        self.legs += 1;
+        let asked = time::timeout(OPEN_TIMEOUT, self.ask(link)).await;
+        let (answer, (reader, writer)) = asked.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        match answer {
+            Answer::Resumed { received } => {
+                let attached = self.driver.attach(received);
+                Ok(attached.map(|()| Some(Leg::new(reader, writer))).map_err(Stranded::from))
+            }
+            Answer::Gone { .. } if self.driver.is_complete() => Ok(Ok(None)),
+            // The Open itself was lost with its tunnel, and the agent is none the wiser.
+            Answer::Gone { .. } if self.driver.is_unheard() => Ok(self.reopen(link).await?.map(Some)),
+            Answer::Gone { words } => Ok(Err(Stranded::Gone(words))),
+        }
+    }
+
+    async fn ask(&self, link: &Link) -> io::Result<(Answer, Stream)> {
+        let (mut reader, mut writer) = link.open().await?;
+        let resume = Resume::new(&self.open.ticket, self.legs, self.driver.received());
+        writer.send(resume.encode().into()).await?;
+        let answer = control::read_answer(&mut reader).await.map_err(io::Error::other)?;
+        Ok((answer, (reader, writer)))
+    }
+
+    async fn reopen(&self, link: &Link) -> io::Result<Result<Way, Stranded>> {
+        let way = open_over(link, &self.open).await?;
+        Ok(self.driver.attach(0).map(|()| way).map_err(Stranded::from))
+    }
+}

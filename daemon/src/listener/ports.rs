@@ -1,0 +1,83 @@
+//! The agents' doors as sockets: UDP for QUIC and TCP for WebSocket, on one number.
+
+use drawbridge_shared::native::{
+    identity::Identity,
+    quic::{Acceptor, QuicFault},
+    websocket::{Door, WebSocketFault},
+};
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+};
+use tokio::net::TcpListener;
+
+/// Free pairs that are tried where any number will do: somebody else may hold the other half of one.
+const TRIES: usize = 64;
+
+/// Both doors; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Ports {
+    pub(super) quic: Acceptor,
+    pub(super) websocket: Door,
+}
+
+/// The doors cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum PortsFault {
+    /// A socket.
+    #[error("cannot open the sockets: {0}")]
+    Socket(#[from] io::Error),
+    /// QUIC.
+    #[error(transparent)]
+    Quic(#[from] QuicFault),
+    /// WebSocket.
+    #[error(transparent)]
+    WebSocket(#[from] WebSocketFault),
+}
+
+impl Ports {
+    /// Opens both at `address`, as `identity`. Port 0 stands for any number that is free for both.
+    pub(crate) async fn bind(address: SocketAddr, identity: &Identity) -> Result<Self, PortsFault> {
+        let (udp, tcp) = pair(address).await?;
+        Ok(Self { quic: Acceptor::new(udp, identity)?, websocket: Door::new(tcp, identity)? })
+    }
+
+    /// Where both listen.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.quic.local_addr()
+    }
+
+    /// Waits until the last words of all tunnels are sent.
+    pub(crate) async fn wait_idle(&self) {
+        tokio::join!(self.quic.wait_idle(), self.websocket.wait_idle());
+    }
+}
+
+async fn pair(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+    let mut last = both(address).await;
+    for _ in 1..TRIES {
+        match last {
+            Err(fault) if address.port() == 0 && fault.kind() == io::ErrorKind::AddrInUse => last = both(address).await,
+            done => return done,
+        }
+    }
+    last
+}
+
+async fn both(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+    let tcp = TcpListener::bind(address).await?;
+    Ok((UdpSocket::bind(tcp.local_addr()?)?, tcp))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_doors_have_one_number() {
+        let (udp, tcp) = pair("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        assert_eq!(udp.local_addr().unwrap(), tcp.local_addr().unwrap());
+        let taken = pair(udp.local_addr().unwrap()).await.unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+    }
+}

@@ -1,0 +1,114 @@
+//! An HTTP proxy that lets those through who know its password, by CONNECT.
+
+use anyhow::{Context, Result};
+use base64ct::{Base64, Encoding};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Dropping it ends what goes through it.
+pub(super) struct Proxy {
+    address: SocketAddr,
+    counts: Arc<Counts>,
+    stop: CancellationToken,
+    runs: Option<thread::JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    passed: AtomicUsize,
+    refused: AtomicUsize,
+}
+
+impl Proxy {
+    /// Lets those through who show `credentials`, a name and a password with a colon in between.
+    pub(super) fn start(credentials: &str) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        let (address, stop, counts) = (listener.local_addr()?, CancellationToken::new(), Arc::<Counts>::default());
+        let wanted: Arc<str> = format!("proxy-authorization: basic {}", Base64::encode_string(credentials.as_bytes())).into();
+        let serve = serve(listener, wanted, Arc::clone(&counts));
+        let stopped = stop.clone();
+        let runs = thread::Builder::new().name("proxy".into()).spawn(move || {
+            runtime.block_on(stopped.run_until_cancelled(serve));
+        })?;
+        Ok(Self { address, counts, stop, runs: Some(runs) })
+    }
+
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many got through.
+    pub(super) fn passed(&self) -> usize {
+        self.counts.passed.load(Ordering::Relaxed)
+    }
+
+    /// How many did not.
+    pub(super) fn refused(&self) -> usize {
+        self.counts.refused.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(runs) = self.runs.take() {
+            // It panics only where a test would have failed already.
+            let _ = runs.join();
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, wanted: Arc<str>, counts: Arc<Counts>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let (wanted, counts) = (Arc::clone(&wanted), Arc::clone(&counts));
+        connections.spawn(async move { through(stream, &wanted, &counts).await });
+    }
+}
+
+async fn through(stream: TcpStream, wanted: &str, counts: &Counts) -> Result<()> {
+    let mut stream = BufReader::new(stream);
+    let head = head(&mut stream).await?;
+    // A header's name and the scheme's are in any case, the credentials are not.
+    let known = head.iter().any(|line| {
+        let split = wanted.rfind(' ').unwrap_or_default();
+        line.get(..split).is_some_and(|start| start.eq_ignore_ascii_case(&wanted[..split])) && line[split..] == wanted[split..]
+    });
+    if !known {
+        counts.refused.fetch_add(1, Ordering::Relaxed);
+        return Ok(stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n").await?);
+    }
+    let target = head.first().and_then(|line| line.strip_prefix("CONNECT ")?.split(' ').next()).context("no CONNECT")?;
+    let mut target = TcpStream::connect(target).await?;
+    counts.passed.fetch_add(1, Ordering::Relaxed);
+    stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+    copy_bidirectional(&mut stream, &mut target).await?;
+    Ok(())
+}
+
+/// The lines up to the empty one.
+async fn head(stream: &mut BufReader<TcpStream>) -> io::Result<Vec<String>> {
+    let mut head = Vec::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        match line.trim_end() {
+            "" => return Ok(head),
+            line => head.push(line.to_owned()),
+        }
+    }
+}
