@@ -1,6 +1,6 @@
 //! The verified authorized-keys document: fetched, on disk, asked at every login, with no edge in between.
 
-use crate::ssh::Authorize;
+use crate::{ssh::Authorize, status::Board};
 use drawbridge_shared::{
     authorized_keys::{AuthorizedKeys, DocumentFault, MAX_DOCUMENT},
     backoff::spread,
@@ -13,6 +13,8 @@ use drawbridge_shared::{
         state_dir::{StateDir, StateFault},
         trust::Trust,
     },
+    outage::Disbelief,
+    revocation::Revocation,
     signed::TrustRoots,
     time::Timestamp,
 };
@@ -46,7 +48,7 @@ pub struct Keeper {
     state: StateDir,
     held: watch::Sender<Held>,
     refresh: Arc<Refresh>,
-    interval: Duration,
+    pace: Pace,
     etag: Option<HeaderValue>,
     trouble: Option<String>,
 }
@@ -87,12 +89,28 @@ impl Keys {
 
     fn user_of(&self, key: &Fingerprint, now: Timestamp) -> Option<UserId> {
         let held = self.held.borrow();
-        let document = held.as_ref().filter(|document| now <= document.not_after.after(self.grace))?;
+        let document = held.as_ref().filter(|document| document.term().decides(now, self.grace))?;
         document.user_of(key, now).cloned()
     }
 }
 
 impl Authorize for Keys {
+    /// Decides again with every new document, and when the key's last second is over.
+    async fn revoked(&self, key: &Fingerprint, user: &UserId) -> Revocation {
+        let mut held = self.held.clone();
+        loop {
+            let stays = |document: &Arc<AuthorizedKeys>| document.stays(key, user, clock::now());
+            let last = match held.borrow_and_update().as_ref().map_or(Ok(None), stays) {
+                Ok(last) => last,
+                Err(revocation) => return revocation,
+            };
+            tokio::select! {
+                Ok(()) = held.changed() => {}
+                () = clock::passed(last) => {}
+            }
+        }
+    }
+
     /// A key that is news to this agent is looked up once more before it is refused.
     async fn authorize(&self, key: &Fingerprint) -> Option<UserId> {
         if let Some(user) = self.user_of(key, clock::now()) {
@@ -113,21 +131,23 @@ impl Keeper {
         let (held, watcher) = watch::channel(document);
         let refresh = Arc::new(Refresh::default());
         let keys = Keys { held: watcher, refresh: refresh.clone(), grace: pace.grace };
-        let keeper = Self { edge, trust, workspace, state, held, refresh, interval: pace.poll, etag: None, trouble: None };
+        let keeper = Self { edge, trust, workspace, state, held, refresh, pace, etag: None, trouble: None };
         (keeper, keys)
     }
 
-    /// Keeps it current until `stop`.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Keeps it current until `stop`; `board` shows what was not believed.
+    pub async fn run(mut self, board: Board, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let round = self.refresh.begin();
             let answer = self.fetch().await;
-            self.note(answer);
+            if let Some(why) = self.note(answer) {
+                board.post(|status| *status.disbelieved.entry(why.label().into()).or_default() += 1);
+            }
             self.refresh.end(round);
             let last = time::Instant::now();
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = time::sleep(spread(self.interval, rand::rng().random())) => {}
+                () = time::sleep(spread(self.pace.poll, rand::rng().random())) => {}
                 () = self.refresh.wanted(last) => {}
             }
         }
@@ -144,7 +164,8 @@ impl Keeper {
 
     fn take(&mut self, text: &str) -> Result<(), KeysFault> {
         let lowest = self.held.borrow().as_ref().map_or(SnapshotSeq(0), |document| document.seq);
-        let document = AuthorizedKeys::verify(text, &self.trust.roots(), &self.workspace, clock::now(), lowest, Duration::ZERO)?;
+        let (roots, grace) = (self.trust.roots(), self.pace.grace);
+        let document = AuthorizedKeys::verify(text, &roots, &self.workspace, clock::now(), lowest, grace)?;
         self.trust.follow(&document.signers);
         self.state.write(DOCUMENT, text.as_bytes())?;
         info!(seq = document.seq.0, keys = document.keys.len(), daemons = document.daemons.len(), "list of keys taken");
@@ -152,24 +173,40 @@ impl Keeper {
         Ok(())
     }
 
-    /// Logs trouble when it starts, changes and ends, not at every try.
-    fn note(&mut self, outcome: Result<(), KeysFault>) {
-        let trouble = outcome.err().map(|fault| fault.to_string());
+    /// Logs trouble when it starts, changes its kind and ends, not at every try. Returns why a document was not believed.
+    fn note(&mut self, outcome: Result<(), KeysFault>) -> Option<Disbelief> {
+        let fault = outcome.err();
+        let trouble = fault.as_ref().map(KeysFault::kind);
         if trouble != self.trouble {
-            match &trouble {
+            match &fault {
                 Some(fault) => warn!(%fault, "no new list of keys; serving on with the last good one"),
                 None => info!("the edge answers again"),
             }
             self.trouble = trouble;
         }
+        fault?.disbelief()
     }
 }
 
-/// One past its end is loaded too: its number guards against rollback, and whether it still decides is asked at login.
+impl KeysFault {
+    fn disbelief(&self) -> Option<Disbelief> {
+        match self {
+            Self::Document(fault) => Some(fault.disbelief()),
+            Self::Edge(_) | Self::State(_) => None,
+        }
+    }
+
+    /// What is the same as long as nothing new is the matter.
+    fn kind(&self) -> String {
+        self.disbelief().map_or_else(|| self.to_string(), |why| why.label().into())
+    }
+}
+
+/// Whether it still decides is asked at every login.
 fn load(state: &StateDir, trust: &TrustRoots, workspace: &WorkspaceId) -> Result<Held, KeysFault> {
     let Some(text) = state.read(DOCUMENT, MAX_DOCUMENT as u64)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&text);
-    let document = AuthorizedKeys::verify(&text, trust, workspace, clock::now(), SnapshotSeq(0), Duration::MAX)?;
+    let document = AuthorizedKeys::held(&text, trust, workspace)?;
     Ok(Some(Arc::new(document)))
 }
 
@@ -287,5 +324,74 @@ mod tests {
         }
         let gone = document(9, now).sign(&[key(2).ssh()]).unwrap();
         assert!(matches!(agent.keeper.take(&gone), Err(KeysFault::Document(_))), "announced no longer");
+    }
+
+    #[test]
+    fn whatever_is_not_to_be_believed_changes_nothing_and_is_named() {
+        let mut agent = agent();
+        let now = clock::now();
+        let signed = |document: &AuthorizedKeys| document.sign(&[key(1).ssh()]).unwrap();
+        agent.keeper.take(&signed(&document(4, now))).unwrap();
+        let good = signed(&document(5, now));
+        let foreign = AuthorizedKeys { workspace: "lighthouse".parse().unwrap(), ..document(5, now) };
+        let offers = [
+            (signed(&document(3, now)), Disbelief::Rollback),
+            (document(5, now).sign(&[key(2).ssh()]).unwrap(), Disbelief::WrongKey),
+            (good.replacen("alice", "mally", 1), Disbelief::Forged),
+            (good[..good.len() / 4].to_owned(), Disbelief::Unsigned),
+            (signed(&foreign), Disbelief::Foreign),
+            (signed(&document(5, now.after(Duration::from_secs(24 * 60 * 60)))), Disbelief::Future),
+            (signed(&document(5, Timestamp::from_unix(now.as_unix() - 130))), Disbelief::Expired),
+            (signed(&AuthorizedKeys { version: 2, ..document(5, now) }), Disbelief::Version),
+            ("x".repeat(MAX_DOCUMENT + 1), Disbelief::TooLong),
+        ];
+        for (text, why) in offers {
+            let taken = agent.keeper.take(&text);
+            assert_eq!(agent.keeper.note(taken), Some(why));
+            assert_eq!((agent.seq(), agent.keeper.trouble.as_deref()), (Some(4), Some(why.label())), "logged once a kind");
+        }
+    }
+
+    #[test]
+    fn a_document_on_disk_guards_its_number_whatever_the_clock_says() {
+        let mut agent = agent();
+        let day = Duration::from_secs(24 * 60 * 60);
+        let ahead = document(7, clock::now().after(day)).sign(&[key(1).ssh()]).unwrap();
+        agent.keeper.state.write(DOCUMENT, ahead.as_bytes()).unwrap();
+        agent.restart();
+        assert_eq!(agent.seq(), Some(7));
+        assert!(agent.keys.user_of(&Fingerprint([1; 32]), clock::now()).is_some(), "a clock a day behind lets users in");
+        assert!(
+            agent.keys.user_of(&Fingerprint([1; 32]), Timestamp::from_unix(0)).is_none(),
+            "one that lost its battery does not"
+        );
+    }
+
+    #[tokio::test]
+    async fn who_is_in_is_decided_about_with_every_document() {
+        let mut agent = agent();
+        let now = clock::now();
+        let (mut first, user) = (document(4, now), "alice".parse().unwrap());
+        first.keys.push(AuthorizedKey { fingerprint: Fingerprint([2; 32]), ..first.keys[0].clone() });
+        agent.keeper.take(&first.sign(&[key(1).ssh()]).unwrap()).unwrap();
+        let [one, two] = [Fingerprint([1; 32]), Fingerprint([2; 32])];
+        let (gone, stays) = (agent.keys.revoked(&one, &user), agent.keys.revoked(&two, &user));
+        tokio::pin!(gone, stays);
+        assert!(futures_util::poll!(&mut gone).is_pending() && futures_util::poll!(&mut stays).is_pending());
+        let mut second = document(5, now);
+        second.keys[0].fingerprint = two;
+        agent.keeper.take(&second.sign(&[key(1).ssh()]).unwrap()).unwrap();
+        assert_eq!(gone.await, Revocation::Removed);
+        assert!(futures_util::poll!(&mut stays).is_pending());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_keys_last_second_ends_its_connection_without_any_news() {
+        let mut agent = agent();
+        let now = clock::now();
+        let mut ending = document(4, now);
+        ending.keys[0].not_after = Some(Timestamp::from_unix(now.as_unix() - 1));
+        agent.keeper.take(&ending.sign(&[key(1).ssh()]).unwrap()).unwrap();
+        assert_eq!(agent.keys.revoked(&Fingerprint([1; 32]), &"alice".parse().unwrap()).await, Revocation::Expired);
     }
 }

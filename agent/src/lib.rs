@@ -82,7 +82,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFau
     let service = Service::new(inner, keys.clone(), tasks.clone(), end.clone());
     let dialer =
         Dialer { workspace: enrolled.workspace, instance: Instance(rand::rng().random()), key, service, board: board.clone() };
-    loops.spawn(keeper.run(stop.clone()));
+    loops.spawn(keeper.run(board.clone(), stop.clone()));
     loops.spawn(fleet::run(dialer, keys.watch(), stop.clone()));
     stop.cancelled().await;
     info!("stopping");

@@ -28,6 +28,9 @@ pub struct Status {
     pub workspace: WorkspaceId,
     /// The publish that its keys are of.
     pub keys_seq: Option<SnapshotSeq>,
+    /// Lists of keys that were offered and not believed, by why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub disbelieved: BTreeMap<String, u64>,
     /// One entry a daemon that is dialled.
     pub tunnels: BTreeMap<DaemonId, TunnelStatus>,
 }
@@ -69,7 +72,8 @@ struct Posted {
 impl Board {
     /// Nothing is up yet.
     pub fn new(workspace: WorkspaceId, state: StateDir) -> Self {
-        let status = Status { pid: std::process::id(), workspace, keys_seq: None, tunnels: BTreeMap::new() };
+        let status =
+            Status { pid: std::process::id(), workspace, keys_seq: None, disbelieved: BTreeMap::new(), tunnels: BTreeMap::new() };
         let board = Self(Arc::new(Mutex::new(Posted { status, state })));
         board.post(|_| {});
         board
@@ -93,6 +97,7 @@ impl fmt::Display for Status {
             Some(seq) => write!(f, ", keys of snapshot {seq}")?,
             None => f.write_str(", no keys yet")?,
         }
+        self.disbelieved.iter().try_for_each(|(why, times)| write!(f, ", {times} lists not believed: {why}"))?;
         self.tunnels.iter().try_for_each(|(daemon, tunnel)| write!(f, "\n  {daemon}: {tunnel}"))
     }
 }
