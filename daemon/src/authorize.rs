@@ -103,15 +103,17 @@ mod tests {
     #[test]
     fn what_is_taken_away_is_taken_from_exactly_that_grant() {
         let keys = keyset(&[(1, "alice"), (2, "bob")], &[("1", &["alice", "bob"]), ("2", &["bob"])]);
-        let stays = |key, user: &str, id: &str| {
-            gate(&keys).stays_inside(&fingerprint(key), &user.parse().unwrap(), &id.parse().unwrap())
-        };
+        let stays =
+            |key, user: &str, id: &str| gate(&keys).stays_inside(&fingerprint(key), &user.parse().unwrap(), &id.parse().unwrap());
         assert_eq!((stays(1, "alice", "1"), stays(2, "bob", "2")), (Ok(None), Ok(None)));
         assert_eq!(stays(2, "alice", "1"), Err(Revocation::Removed), "the key is somebody else's by now");
         assert_eq!(stays(3, "alice", "1"), Err(Revocation::Removed));
         assert_eq!(stays(1, "alice", "2"), Err(Revocation::Left));
         assert_eq!(stays(1, "alice", "9"), Err(Revocation::Left), "the workspace was deleted");
-        assert_eq!((gate(&keys).stays(&fingerprint(1)), gate(&keys).stays(&fingerprint(3))), (Ok(None), Err(Revocation::Removed)));
+        assert_eq!(
+            (gate(&keys).stays(&fingerprint(1)), gate(&keys).stays(&fingerprint(3))),
+            (Ok(None), Err(Revocation::Removed))
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the daemon is told, checked all at once.
 
+use crate::audit::Place;
 use clap::Args;
 use drawbridge_shared::{
     native::{
@@ -33,6 +34,13 @@ pub struct Raw {
     /// Seconds that live sessions get after SIGTERM; a second SIGTERM ends them at once
     #[arg(long, env = "DRAWBRIDGE_DRAIN_SECONDS", default_value = "60", value_name = "SECONDS")]
     drain_seconds: String,
+    /// File that gets one JSON line a login, refusal, open and close; `-` is standard output. It may be moved away at any
+    /// time
+    #[arg(long, env = "DRAWBRIDGE_AUDIT", value_name = "FILE")]
+    audit: Option<Place>,
+    /// Where operators read /metrics, /healthz and /readyz: an address of this machine's loopback
+    #[arg(long, env = "DRAWBRIDGE_ADMIN", value_name = "ADDR:PORT")]
+    admin: Option<String>,
     /// How logs are written
     #[arg(long, env = "DRAWBRIDGE_LOG_FORMAT", default_value = "text", value_enum)]
     pub log_format: LogFormat,
@@ -55,6 +63,10 @@ pub struct Config {
     pub grace: Duration,
     /// For live sessions at the end.
     pub drain: Duration,
+    /// What happened to users.
+    pub audit: Option<Place>,
+    /// Operators' door, on the loopback.
+    pub admin: Option<SocketAddr>,
 }
 
 impl Raw {
@@ -72,6 +84,7 @@ impl Raw {
         let poll = faults.note(seconds("--poll-seconds", &self.poll_seconds, 1..=3600));
         let grace = faults.note(seconds("--grace-seconds", &self.grace_seconds, 0..=30 * 86_400));
         let drain = faults.note(seconds("--drain-seconds", &self.drain_seconds, 0..=86_400));
+        let admin = faults.note(self.admin.as_deref().map(loopback).transpose());
         Some(Config {
             edge: edge?,
             listen_ssh: listen_ssh?,
@@ -80,12 +93,23 @@ impl Raw {
             poll: poll?,
             grace: grace?,
             drain: drain?,
+            audit: self.audit,
+            admin: admin?,
         })
     }
 }
 
 fn address(option: &str, text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{option} {text}: an address and a port, for example [::]:22 or 127.0.0.1:0"))
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address = address("--admin", text)?;
+    if address.ip().to_canonical().is_loopback() {
+        Ok(address)
+    } else {
+        Err(format!("--admin {text}: nobody is asked who they are there, so it has to be a loopback address, as 127.0.0.1:9090"))
+    }
 }
 
 fn domain(text: &str) -> Result<String, String> {

@@ -118,10 +118,7 @@ impl KeySet {
     }
 
     /// All whose key this is or was until it ended, with its last second; `None`: for ever.
-    pub fn owners<'a>(
-        &'a self,
-        fingerprint: &Fingerprint,
-    ) -> impl Iterator<Item = (UserHash, Option<Timestamp>)> + use<'a> {
+    pub fn owners<'a>(&'a self, fingerprint: &Fingerprint) -> impl Iterator<Item = (UserHash, Option<Timestamp>)> + use<'a> {
         self.keys(fingerprint).map(|shard| shard.owners(fingerprint)).into_iter().flatten()
     }
 

@@ -5,6 +5,7 @@ mod handshake;
 use crate::{
     limits::{MAX_TUNNEL_HANDSHAKES, MAX_TUNNELS, TUNNEL_HANDSHAKE},
     link::Link,
+    metrics::{Metrics, Transport},
     registry::Registry,
     snapshot::Snapshots,
 };
@@ -33,14 +34,21 @@ pub(crate) struct Listener {
     identity: PublicIdentity,
     snapshots: Snapshots,
     registry: Registry<Link>,
+    metrics: Metrics,
     handshakes: Arc<Semaphore>,
 }
 
 impl Listener {
     /// Behind `acceptor`, which shows `identity`.
-    pub(crate) fn new(acceptor: Acceptor, identity: PublicIdentity, snapshots: Snapshots, registry: Registry<Link>) -> Self {
+    pub(crate) fn new(
+        acceptor: Acceptor,
+        identity: PublicIdentity,
+        snapshots: Snapshots,
+        registry: Registry<Link>,
+        metrics: Metrics,
+    ) -> Self {
         let handshakes = Arc::new(Semaphore::new(MAX_TUNNEL_HANDSHAKES));
-        Self { acceptor, identity, snapshots, registry, handshakes }
+        Self { acceptor, identity, snapshots, registry, metrics, handshakes }
     }
 
     /// Takes agents in until `stop`; their tunnels live on in `tasks`.
@@ -103,6 +111,7 @@ impl Listener {
         let Welcomed { seat, agent } = welcomed;
         let workspace = seat.workspace.clone();
         let (link, frames) = Link::new(tunnel.clone(), seat.instance);
+        let _counted = self.metrics.tunnel(Transport::Quic);
         let registered = self.registry.register(seat, link);
         for old in registered.evicted {
             old.dismiss(Reason::Superseded, "newer tunnels of this workspace took over");

@@ -50,6 +50,30 @@ pub struct Daemon {
     pub process: Process,
     /// Its SSH port on 127.0.0.1.
     pub port: u16,
+    /// Its operators' port there.
+    pub admin: u16,
+    /// Its audit trail.
+    pub audit: PathBuf,
+}
+
+impl Daemon {
+    /// What its operators' port says on `path`: status, and text.
+    pub fn ask(&self, path: &str) -> Result<(u16, String)> {
+        let mut answer = ureq::get(format!("http://127.0.0.1:{}{path}", self.admin))
+            .config()
+            .http_status_as_error(false)
+            .build()
+            .call()
+            .with_context(|| format!("GET {path}"))?;
+        Ok((answer.status().as_u16(), answer.body_mut().read_to_string()?))
+    }
+
+    /// The sample of that name and labels, as it stands in its metrics; 0 where nothing was counted.
+    pub fn sample(&self, name: &str) -> Result<f64> {
+        let (_, text) = self.ask("/metrics")?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.map_or(Ok(0.0), str::parse)?)
+    }
 }
 
 /// A demo user with a registered key.
@@ -229,14 +253,16 @@ fn start_daemon(programs: &Programs, dir: &Path, edge: &Edge, api: &Api) -> Resu
     let mut command = Command::new(&programs.daemon);
     command.args(["run", "--edge", &edge.url, "--listen-ssh", "127.0.0.1:0", "--listen-tunnel", "127.0.0.1:0"]);
     command.args(["--poll-seconds", "1", "--drain-seconds", "2", "--domain", "local.drawbridge.test"]);
+    let audit = files::log(dir, "audit");
+    command.args(["--admin", "127.0.0.1:0"]).arg("--audit").arg(&audit);
     command.arg("--trust").arg(files::trust(dir)).arg("--state-dir").arg(&state).env("DRAWBRIDGE_TOKEN", token);
     let mut process = Process::start("the daemon", &mut command, &files::log(dir, "daemon"), Signal::TERM)?;
     let listening = process.until("listening", READY, || listening(&state))?;
-    let (ssh, tunnel) = (port(&listening["ssh"])?, port(&listening["tunnel"])?);
+    let [ssh, tunnel, admin] = [port(&listening["ssh"])?, port(&listening["tunnel"])?, port(&listening["admin"])?];
     api.put(&format!("/api/operator/regions/{REGION}"), &json!({"hosts": ["127.0.0.1"], "port": ssh}))?.ok()?;
     let body = json!({"identity": identity.trim(), "region": REGION, "addresses": [format!("127.0.0.1:{tunnel}")]});
     api.put("/api/operator/daemons/local-1", &body)?.ok()?;
-    Ok(Daemon { process, port: ssh })
+    Ok(Daemon { process, port: ssh, admin, audit })
 }
 
 fn listening(state: &Path) -> Option<Value> {

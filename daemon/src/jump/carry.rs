@@ -2,9 +2,11 @@
 
 use super::Hall;
 use crate::{
+    authorize::Gate,
     bridge::{self, Sink, Source, Tally},
     denial::Denial,
-    limits::{CHUNK, OPEN_TIMEOUT},
+    limits::{CHUNK, OPEN_TIMEOUT, PARTING},
+    witness::{Crossing, Ending, Who},
 };
 use bytes::{Bytes, BytesMut};
 use drawbridge_shared::{
@@ -22,10 +24,14 @@ use russh::{
     ChannelOpenFailure, ChannelWriteHalf,
     server::{ChannelOpenHandle, Msg},
 };
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    future::{self, Future},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+};
 use tokio::{io::AsyncReadExt, time};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 
 /// Below this much room a new buffer is taken.
 const LEAST_ROOM: usize = 8 * 1024;
@@ -47,32 +53,53 @@ pub(super) struct Channel {
     pub(super) reply: ChannelOpenHandle,
 }
 
-/// Serves one channel until it ends or `cut` fires.
-pub(super) async fn run(hall: Arc<Hall>, request: Request, channel: Channel, cut: CancellationToken) {
-    tokio::select! {
-        () = cut.cancelled() => {}
-        () = serve(&hall, &request, channel) => {}
+impl Request {
+    fn who(&self) -> Who<'_> {
+        Who { trace: &self.trace_id, peer: self.peer, key: Some(self.key) }
     }
 }
 
-async fn serve(hall: &Hall, request: &Request, channel: Channel) {
-    match reach(hall, request).await {
+/// Serves one channel until it ends or `cut` fires.
+pub(super) async fn run(hall: Arc<Hall>, request: Request, channel: Channel, cut: CancellationToken) {
+    let Some(reached) = cut.run_until_cancelled(reach(&hall, &request)).await else { return };
+    match reached {
         Ok((user, workspace, stream)) => {
-            info!(trace = %request.trace_id, peer = %request.peer, %user, key = %request.key, %workspace, "open");
             hall.used.note(&user, request.key, clock::now());
-            channel.reply.accept().await;
-            // A key that is nobody's any more ends the whole connection, which can say why: closing here would outrun it.
-            let denied =
-                hall.until_denied(|gate| gate.member(&request.key, &workspace).err().filter(|_| gate.holds(&request.key)));
-            let (tally, lasted, outcome) = cross(channel.inbound, channel.outbound, stream, denied).await;
-            info!(trace = %request.trace_id, up = tally.up, down = tally.down, seconds = lasted.as_secs_f32(), %outcome, "closed");
+            let crossing = hall.witness.opened(request.who(), &user, &workspace);
+            serve(&hall, &request, (user, workspace), (channel, stream), crossing, cut).await;
         }
         Err(denial) => {
-            info!(trace = %request.trace_id, peer = %request.peer, key = %request.key, reason = denial.label(), "refused");
+            hall.witness.refused(request.who(), &denial);
             let failure = ChannelOpenFailure::Other { code: denial.code(), reason: denial.to_string() };
             channel.reply.reject(failure).await;
         }
     }
+}
+
+async fn serve(
+    hall: &Hall,
+    request: &Request,
+    (user, workspace): (UserId, WorkspaceId),
+    (channel, stream): (Channel, Stream),
+    mut crossing: Crossing,
+    cut: CancellationToken,
+) {
+    channel.reply.accept().await;
+    let mut revoked = None;
+    let denied = async {
+        let stays = |gate: Gate<'_>| gate.stays_inside(&request.key, &user, &workspace);
+        revoked = Some(hall.until_revoked(stays).await);
+        // A key that is nobody's any more ends the whole connection, which can say why: closing here would outrun it.
+        if hall.gate(|gate| gate.stays(&request.key)).is_err() {
+            future::pending().await
+        }
+        time::sleep(PARTING).await;
+    };
+    let ending = tokio::select! {
+        ending = cross(channel.inbound, channel.outbound, stream, &mut crossing.tally, denied) => ending,
+        () = cut.cancelled() => if hall.end.is_cancelled() { Ending::Denied(Denial::Stopping) } else { Ending::Left },
+    };
+    crossing.closed(&revoked.map_or(ending, |revocation| Ending::Denied(Denial::Revoked(revocation))));
 }
 
 /// A stream to the workspace's agent, with its header on the way.
@@ -112,20 +139,19 @@ async fn cross(
     inbound: Outlet,
     outbound: ChannelWriteHalf<Msg>,
     (reader, writer): Stream,
-    denied: impl Future<Output = Denial>,
-) -> (Tally, time::Duration, String) {
-    let begun = Instant::now();
-    let mut tally = Tally::default();
+    tally: &mut Tally,
+    denied: impl Future<Output = ()>,
+) -> Ending {
     let (mut from_client, mut to_client) = (FromClient(inbound), ToClient(outbound));
     let (mut from_agent, mut to_agent) = (FromAgent { reader, buffer: BytesMut::new() }, ToAgent(writer));
-    let crossed = bridge::bridge((&mut from_client, &mut to_client), (&mut from_agent, &mut to_agent), &mut tally);
-    let outcome = tokio::select! {
-        crossed = crossed => crossed.map_or_else(|fault| fault.to_string(), |()| "ended by both".into()),
-        denial = denied => denial.label().into(),
+    let crossed = bridge::bridge((&mut from_client, &mut to_client), (&mut from_agent, &mut to_agent), tally);
+    let ending = tokio::select! {
+        crossed = crossed => crossed.map_or(Ending::Broken, |()| Ending::Finished),
+        () = denied => Ending::Left,
     };
     // Fails only when the client has closed it, or is gone.
     let _ = to_client.0.close().await;
-    (tally, begun.elapsed(), outcome)
+    ending
 }
 
 struct FromClient(Outlet);

@@ -63,10 +63,7 @@ impl<B: AsRef<[u8]>> KeyShard<B> {
     }
 
     /// All whose key this is or was until it ended, with its last second; `None`: for ever.
-    pub fn owners<'a>(
-        &'a self,
-        fingerprint: &Fingerprint,
-    ) -> impl Iterator<Item = (UserHash, Option<Timestamp>)> + use<'a, B> {
+    pub fn owners<'a>(&'a self, fingerprint: &Fingerprint) -> impl Iterator<Item = (UserHash, Option<Timestamp>)> + use<'a, B> {
         let end = |row| Some(end_of(row)).filter(|end| *end != u64::MAX).map(Timestamp::from_unix);
         self.found(fingerprint).map(move |row| (user_of(row), end(row)))
     }

@@ -6,7 +6,7 @@ use crate::{
     origin, program,
 };
 use anyhow::{Context, Result, ensure};
-use drawbridge_daemon::snapshot::{Keeper, Store};
+use drawbridge_daemon::snapshot::{Keeper, Pace, Store};
 use drawbridge_shared::{
     native::{
         edge_client::EdgeClient,
@@ -110,7 +110,7 @@ impl Cold {
     fn keeper(&self, edge: EdgeClient) -> Result<(Keeper, drawbridge_daemon::snapshot::Snapshots)> {
         let state = StateDir::open(&self.folder.join("state"))?;
         let trust = Trust::open(Pinned::read(self.folder.join("trust")).map_err(anyhow::Error::msg)?, &state);
-        Ok(Keeper::open(edge, trust, Store::open(&state)?, Duration::from_secs(1)))
+        Ok(Keeper::open(edge, trust, Store::open(&state)?, Pace { poll: Duration::from_secs(1), grace: Duration::ZERO }))
     }
 }
 

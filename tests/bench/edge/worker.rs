@@ -7,7 +7,7 @@ use crate::figures::{Figure, Goal};
 use anyhow::{Context, Result, bail, ensure};
 use drawbridge_daemon::{
     keyset::KeySet,
-    snapshot::{Keeper, Store},
+    snapshot::{Keeper, Pace, Store},
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
@@ -150,7 +150,8 @@ impl Follower {
         let trust = Trust::open(Pinned::read(folder.join("pinned")).map_err(anyhow::Error::msg)?, &state);
         let token = stack::mint(&edge.operator(), "daemon", "bench")?.parse()?;
         let client = EdgeClient::new(edge.url.parse()?, token)?;
-        let (keeper, snapshots) = Keeper::open(client, trust, Store::open(&state)?, Duration::from_secs(2));
+        let (keeper, snapshots) =
+            Keeper::open(client, trust, Store::open(&state)?, Pace { poll: Duration::from_secs(2), grace: Duration::ZERO });
         let (runtime, stop) = (Runtime::new()?, CancellationToken::new());
         let runs = keeper.run(stop.clone());
         thread::Builder::new().spawn({
