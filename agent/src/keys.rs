@@ -97,13 +97,13 @@ impl Keys {
 impl Authorize for Keys {
     /// Decides again with every new document, and when the key's last second is over.
     async fn revoked(&self, key: &Fingerprint, user: &UserId) -> Revocation {
-        let mut held = self.held.clone();
+        let (mut held, mut last) = (self.held.clone(), None);
         loop {
             let stays = |document: &Arc<AuthorizedKeys>| document.stays(key, user, clock::now());
-            let last = match held.borrow_and_update().as_ref().map_or(Ok(None), stays) {
-                Ok(last) => last,
-                Err(revocation) => return revocation,
-            };
+            match held.borrow_and_update().as_ref().map_or(Ok(None), stays) {
+                Ok(until) => last = until,
+                Err(revocation) => return revocation.of_key_until(last, clock::now()),
+            }
             tokio::select! {
                 Ok(()) = held.changed() => {}
                 () = clock::passed(last) => {}
@@ -198,7 +198,11 @@ impl KeysFault {
 
     /// What is the same as long as nothing new is the matter.
     fn kind(&self) -> String {
-        self.disbelief().map_or_else(|| self.to_string(), |why| why.label().into())
+        match self {
+            Self::Document(fault) => fault.disbelief().label().into(),
+            Self::Edge(fault) => fault.kind(),
+            Self::State(fault) => fault.to_string(),
+        }
     }
 }
 

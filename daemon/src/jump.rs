@@ -72,12 +72,12 @@ impl Hall {
 
     /// Decides again with every new view, and when a key's last second is over, until what lives may not stay.
     async fn until_revoked(&self, mut decide: impl FnMut(Gate<'_>) -> Stay) -> Revocation {
-        let mut views = self.snapshots.watch();
+        let (mut views, mut last) = (self.snapshots.watch(), None);
         loop {
-            let last = match self.gate(&mut decide) {
-                Ok(last) => last,
-                Err(revocation) => return revocation,
-            };
+            match self.gate(&mut decide) {
+                Ok(until) => last = until,
+                Err(revocation) => return revocation.of_key_until(last, clock::now()),
+            }
             tokio::select! {
                 Ok(()) = views.changed() => {}
                 () = clock::passed(last) => {}

@@ -1,5 +1,6 @@
 //! Why a grant that let somebody in is one no longer: words and label alike at daemon and agent.
 
+use crate::time::Timestamp;
 use std::fmt;
 
 /// What became of a key, or of its owner's membership. Each verifier says what its own signed state shows.
@@ -18,6 +19,13 @@ pub enum Revocation {
 impl Revocation {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Removed, Self::Expired, Self::Left, Self::Gone];
+
+    /// What is told at `now` of a key that was to end after the second `last`: newer state no longer names what has ended.
+    #[must_use]
+    pub fn of_key_until(self, last: Option<Timestamp>, now: Timestamp) -> Self {
+        let over = last.is_some_and(|last| last < now);
+        if over && matches!(self, Self::Removed | Self::Gone) { Self::Expired } else { self }
+    }
 
     /// Its name in logs, metrics and the audit trail.
     pub const fn label(self) -> &'static str {
@@ -45,6 +53,15 @@ impl fmt::Display for Revocation {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn a_key_whose_end_has_passed_has_expired_whatever_state_still_names() {
+        let [end, later] = [9, 10].map(Timestamp::from_unix);
+        assert_eq!(Revocation::Gone.of_key_until(Some(end), later), Revocation::Expired);
+        assert_eq!(Revocation::Gone.of_key_until(Some(later), later), Revocation::Gone);
+        assert_eq!(Revocation::Removed.of_key_until(None, later), Revocation::Removed);
+        assert_eq!(Revocation::Left.of_key_until(Some(end), later), Revocation::Left);
+    }
 
     #[test]
     fn each_has_its_own_name_and_words() {

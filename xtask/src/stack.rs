@@ -54,6 +54,16 @@ pub struct Daemon {
     pub admin: u16,
     /// Its audit trail.
     pub audit: PathBuf,
+    token: String,
+    ports: Ports,
+}
+
+/// Where a daemon listens on 127.0.0.1.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ports {
+    ssh: u16,
+    tunnel: u16,
+    admin: u16,
 }
 
 impl Daemon {
@@ -144,6 +154,21 @@ impl Stack {
         Ok(User { id: id.into(), token, key_file, ssh_config })
     }
 
+    /// The same user with one more key, which nobody knows yet.
+    pub fn new_key(&self, user: &User, name: &str) -> Result<User> {
+        let key_file = keygen(&self.dir.join("keys").join(name), &format!("{name}@demo"))?;
+        let known = [known::path(&self.dir), known::authorities(&self.dir)];
+        let ssh_config = files::ssh_config(&self.dir, name, self.daemon.port, &key_file, &known)?;
+        Ok(User { key_file, ssh_config, ..user.clone() })
+    }
+
+    /// One more workspace with its agent, connected, for as long as it is held.
+    pub fn new_workspace(&self, id: &str, member: &str) -> Result<Workspace> {
+        let mut workspace = workspace(&self.programs, &self.dir, &self.edge, &self.edge.operator(), member, id)?;
+        workspace.connected()?;
+        Ok(workspace)
+    }
+
     /// The API as `user` calls it.
     pub fn api(&self, user: &User) -> Api {
         Api::new(&self.edge.url, &user.token)
@@ -161,6 +186,14 @@ impl Stack {
         workspace.agent.kill();
         workspace.agent = start_agent(&programs, &dir, &url, id, &workspace.token, &workspace.state_dir)?;
         workspace.connected()
+    }
+
+    /// Starts the daemon again on its old state and its old ports; agents come back by themselves.
+    pub fn restart_daemon(&mut self) -> Result<()> {
+        self.daemon.process.kill();
+        let Daemon { token, ports, .. } = &self.daemon;
+        self.daemon.process = launch_daemon(&self.programs, &self.dir, &self.edge.url, token, *ports)?.0;
+        Ok(())
     }
 
     /// The stack as scripts see it.
@@ -250,19 +283,27 @@ fn start_daemon(programs: &Programs, dir: &Path, edge: &Edge, api: &Api) -> Resu
     let state = daemon_state(dir);
     let identity = files::output(Command::new(&programs.daemon).arg("identity").arg("--state-dir").arg(&state))?;
     let token = mint(api, "daemon", "local-1")?;
+    let (process, ports) = launch_daemon(programs, dir, &edge.url, &token, Ports::default())?;
+    api.put(&format!("/api/operator/regions/{REGION}"), &json!({"hosts": ["127.0.0.1"], "port": ports.ssh}))?.ok()?;
+    let body = json!({"identity": identity.trim(), "region": REGION, "addresses": [format!("127.0.0.1:{}", ports.tunnel)]});
+    api.put("/api/operator/daemons/local-1", &body)?.ok()?;
+    Ok(Daemon { process, port: ports.ssh, admin: ports.admin, audit: files::log(dir, "audit"), token, ports })
+}
+
+fn launch_daemon(programs: &Programs, dir: &Path, edge: &str, token: &str, ports: Ports) -> Result<(Process, Ports)> {
+    let state = daemon_state(dir);
+    // A daemon that was killed leaves it behind.
+    let _ = fs::remove_file(state.join("listening.json"));
+    let at = |port: u16| format!("127.0.0.1:{port}");
     let mut command = Command::new(&programs.daemon);
-    command.args(["run", "--edge", &edge.url, "--listen-ssh", "127.0.0.1:0", "--listen-tunnel", "127.0.0.1:0"]);
+    command.args(["run", "--edge", edge, "--listen-ssh", &at(ports.ssh), "--listen-tunnel", &at(ports.tunnel)]);
     command.args(["--poll-seconds", "1", "--drain-seconds", "2", "--domain", "local.drawbridge.test"]);
-    let audit = files::log(dir, "audit");
-    command.args(["--admin", "127.0.0.1:0"]).arg("--audit").arg(&audit);
+    command.args(["--admin", &at(ports.admin)]).arg("--audit").arg(files::log(dir, "audit"));
     command.arg("--trust").arg(files::trust(dir)).arg("--state-dir").arg(&state).env("DRAWBRIDGE_TOKEN", token);
     let mut process = Process::start("the daemon", &mut command, &files::log(dir, "daemon"), Signal::TERM)?;
     let listening = process.until("listening", READY, || listening(&state))?;
     let [ssh, tunnel, admin] = [port(&listening["ssh"])?, port(&listening["tunnel"])?, port(&listening["admin"])?];
-    api.put(&format!("/api/operator/regions/{REGION}"), &json!({"hosts": ["127.0.0.1"], "port": ssh}))?.ok()?;
-    let body = json!({"identity": identity.trim(), "region": REGION, "addresses": [format!("127.0.0.1:{tunnel}")]});
-    api.put("/api/operator/daemons/local-1", &body)?.ok()?;
-    Ok(Daemon { process, port: ssh, admin, audit })
+    Ok((process, Ports { ssh, tunnel, admin }))
 }
 
 fn listening(state: &Path) -> Option<Value> {

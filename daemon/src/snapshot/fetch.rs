@@ -38,7 +38,8 @@ impl FetchFault {
     pub(super) fn kind(&self) -> String {
         match self {
             Self::Snapshot(fault) => fault.disbelief().label().into(),
-            other => other.to_string(),
+            Self::Edge(fault) => fault.kind(),
+            Self::State(fault) => fault.to_string(),
         }
     }
 }
