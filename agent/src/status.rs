@@ -116,7 +116,7 @@ pub fn read(path: &Path) -> Result<Option<Status>, StateFault> {
     if !path.exists() {
         return Ok(None);
     }
-    let Some(text) = StateDir::open(path)?.read(STATUS, MAX_STATUS)? else { return Ok(None) };
+    let Some(text) = StateDir::of_another(path).read(STATUS, MAX_STATUS)? else { return Ok(None) };
     let status: Option<Status> = serde_json::from_slice(&text).ok();
     Ok(status.filter(|status| Path::new("/proc").join(status.pid.to_string()).exists()))
 }

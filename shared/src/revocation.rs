@@ -20,10 +20,11 @@ impl Revocation {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Removed, Self::Expired, Self::Left, Self::Gone];
 
-    /// What is told at `now` of a key that was to end after the second `last`: newer state no longer names what has ended.
+    /// What is told at `now` of a key whose last second was to be `last`: newer state no longer names what has ended.
     #[must_use]
     pub fn of_key_until(self, last: Option<Timestamp>, now: Timestamp) -> Self {
-        let over = last.is_some_and(|last| last < now);
+        // The edge takes a key out as its last second begins.
+        let over = last.is_some_and(|last| last <= now);
         if over && matches!(self, Self::Removed | Self::Gone) { Self::Expired } else { self }
     }
 
@@ -58,7 +59,8 @@ mod tests {
     fn a_key_whose_end_has_passed_has_expired_whatever_state_still_names() {
         let [end, later] = [9, 10].map(Timestamp::from_unix);
         assert_eq!(Revocation::Gone.of_key_until(Some(end), later), Revocation::Expired);
-        assert_eq!(Revocation::Gone.of_key_until(Some(later), later), Revocation::Gone);
+        assert_eq!(Revocation::Gone.of_key_until(Some(later), later), Revocation::Expired);
+        assert_eq!(Revocation::Gone.of_key_until(Some(later), end), Revocation::Gone);
         assert_eq!(Revocation::Removed.of_key_until(None, later), Revocation::Removed);
         assert_eq!(Revocation::Left.of_key_until(Some(end), later), Revocation::Left);
     }

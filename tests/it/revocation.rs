@@ -120,7 +120,7 @@ fn expiry(world: &Stack) -> Result<()> {
     let session = open(&liam, "user@ws-lighthouse")?;
     ended(session, "the key of this connection has expired")?;
     let late = clock::now();
-    ensure!(late > end, "{late} is not after {end}");
+    ensure!(late >= end, "{late} is before {end}");
     ensure!(late.since(end) < SOON, "it ended {late}, long after {end}");
     Ok(())
 }

@@ -190,9 +190,14 @@ impl Stack {
 
     /// Starts the daemon again on its old state and its old ports; agents come back by themselves.
     pub fn restart_daemon(&mut self) -> Result<()> {
+        self.restart_daemon_towards(&self.edge.url.clone())
+    }
+
+    /// The same with the edge at another address.
+    pub fn restart_daemon_towards(&mut self, edge: &str) -> Result<()> {
         self.daemon.process.kill();
         let Daemon { token, ports, .. } = &self.daemon;
-        self.daemon.process = launch_daemon(&self.programs, &self.dir, &self.edge.url, token, *ports)?.0;
+        self.daemon.process = launch_daemon(&self.programs, &self.dir, edge, token, *ports)?.0;
         Ok(())
     }
 

@@ -1,10 +1,6 @@
 //! Cold starts, each in a process of its own: from the edge, from disk, and how much memory that takes.
 
-use crate::{
-    figures::{Figure, Goal},
-    million::Million,
-    origin, program,
-};
+use crate::{million::Million, origin, program};
 use anyhow::{Context, Result, ensure};
 use drawbridge_daemon::snapshot::{Keeper, Pace, Store};
 use drawbridge_shared::{
@@ -15,6 +11,7 @@ use drawbridge_shared::{
     },
     token::{Scope, Token},
 };
+use e2e::figures::{Figure, Goal};
 use serde::{Deserialize, Serialize};
 use std::{
     env, fs,

@@ -3,7 +3,6 @@
 //! Its state is smaller than the native one where that changes nothing: every shard is there, so the manifest is as long as at
 //! a million keys, and the shard that is changed is as long as it is there.
 
-use crate::figures::{Figure, Goal};
 use anyhow::{Context, Result, bail, ensure};
 use drawbridge_daemon::{
     keyset::KeySet,
@@ -19,6 +18,7 @@ use drawbridge_shared::{
         trust::{Pinned, Trust},
     },
 };
+use e2e::figures::{Figure, Goal};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
