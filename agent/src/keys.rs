@@ -219,8 +219,13 @@ mod tests {
     use super::*;
     use drawbridge_shared::{
         authorized_keys::AuthorizedKey,
-        native::{identity::Identity, trust::Pinned},
+        native::{identity::Identity, refresh::GAP, trust::Pinned},
         token::{Scope, Token},
+    };
+    use std::cell::Cell;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
     };
 
     struct Agent {
@@ -397,5 +402,40 @@ mod tests {
         ending.keys[0].not_after = Some(Timestamp::from_unix(now.as_unix() - 1));
         agent.keeper.take(&ending.sign(&[key(1).ssh()]).unwrap()).unwrap();
         assert_eq!(agent.keys.revoked(&Fingerprint([1; 32]), &"alice".parse().unwrap()).await, Revocation::Expired);
+    }
+
+    /// An edge that has nothing new, however often it is asked. Returns how often it was.
+    async fn unchanging(listener: TcpListener, asked: &Cell<u32>) {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read_buf(&mut Vec::with_capacity(4096)).await.unwrap() > 0);
+            asked.set(asked.get() + 1);
+            let _ = stream.write_all(b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n").await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_unknown_keys_is_no_flood_at_the_edge() {
+        let mut agent = agent();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        agent.keeper.edge = EdgeClient::new(url, Token::mint(Scope::Agent, &[1; 32])).unwrap();
+        agent.keeper.pace.poll = Duration::from_secs(3600);
+        let board = Board::new("796636".parse().unwrap(), agent.keeper.state.clone());
+        let (asked, begun) = (Cell::new(0), time::Instant::now());
+        let flood = async {
+            for _ in 0..3 {
+                let unknown: Vec<_> = (0..200).map(|n| Fingerprint([n; 32])).collect();
+                let users = futures_util::future::join_all(unknown.iter().map(|key| agent.keys.authorize(key))).await;
+                assert!(users.iter().all(Option::is_none));
+            }
+        };
+        tokio::select! {
+            () = flood => {}
+            () = agent.keeper.run(board, CancellationToken::new()) => {}
+            () = unchanging(listener, &asked) => {}
+        }
+        let bound = 2 + (begun.elapsed().as_millis() / GAP.as_millis()) as u32;
+        assert!(asked.get() >= 3 && asked.get() <= bound, "{} calls for 600 keys, more than {bound}", asked.get());
     }
 }

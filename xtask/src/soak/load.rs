@@ -114,7 +114,10 @@ impl Cast {
         let session = open(ssh(&self.trudy, QUIET).arg("echo in; exec cat"));
         let gone = json!({"publicKeyFingerprint": added["publicKeyFingerprint"]});
         self.trudys.delete("/api/ssh/keys", &gone)?.ok()?;
-        let output = session?.wait_with_output()?;
+        let mut session = session?;
+        // Its end of input would end it, too.
+        let _input = session.stdin.take();
+        let output = session.wait_with_output()?;
         ensure!(output.status.code() == Some(255), "{}: {}", output.status, said(&output.stderr));
         Ok(())
     }
