@@ -143,6 +143,16 @@ mod tests {
     }
 
     #[test]
+    fn operators_are_on_the_loopback() {
+        for good in ["127.0.0.1:9090", "[::1]:0", "[::ffff:127.0.0.2]:1"] {
+            assert!(loopback(good).is_ok(), "{good}");
+        }
+        for bad in ["0.0.0.0:9090", "[::]:9090", "192.0.2.1:9090", "[::ffff:192.0.2.1]:1", "9090"] {
+            assert!(loopback(bad).unwrap_err().starts_with("--admin"), "{bad}");
+        }
+    }
+
+    #[test]
     fn domains_are_made_lower_case() {
         assert_eq!(domain("EU.example.com").as_deref(), Ok("eu.example.com"));
         assert!(domain("eu..com").is_err());
