@@ -23,7 +23,7 @@ use std::{
 };
 
 /// Part of the time after which memory counts as warmed up: allocators and tables have their size by then.
-const WARM_UP: u32 = 4;
+const WARM_UP: u32 = 3;
 /// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(15);
 /// Faults that are kept word for word.
