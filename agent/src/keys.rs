@@ -1,6 +1,9 @@
 //! The verified authorized-keys document: fetched, on disk, asked at every login, with no edge in between.
 
-use crate::ssh::Authorize;
+#[cfg(test)]
+mod tests;
+
+use crate::{ssh::Authorize, status::Board};
 use drawbridge_shared::{
     authorized_keys::{AuthorizedKeys, DocumentFault, MAX_DOCUMENT},
     backoff::spread,
@@ -13,6 +16,8 @@ use drawbridge_shared::{
         state_dir::{StateDir, StateFault},
         trust::Trust,
     },
+    outage::Disbelief,
+    revocation::Revocation,
     signed::TrustRoots,
     time::Timestamp,
 };
@@ -46,7 +51,7 @@ pub struct Keeper {
     state: StateDir,
     held: watch::Sender<Held>,
     refresh: Arc<Refresh>,
-    interval: Duration,
+    pace: Pace,
     etag: Option<HeaderValue>,
     trouble: Option<String>,
 }
@@ -87,12 +92,28 @@ impl Keys {
 
     fn user_of(&self, key: &Fingerprint, now: Timestamp) -> Option<UserId> {
         let held = self.held.borrow();
-        let document = held.as_ref().filter(|document| now <= document.not_after.after(self.grace))?;
+        let document = held.as_ref().filter(|document| document.term().decides(now, self.grace))?;
         document.user_of(key, now).cloned()
     }
 }
 
 impl Authorize for Keys {
+    /// Decides again with every new document, and when the key's last second is over.
+    async fn revoked(&self, key: &Fingerprint, user: &UserId) -> Revocation {
+        let (mut held, mut last) = (self.held.clone(), None);
+        loop {
+            let stays = |document: &Arc<AuthorizedKeys>| document.stays(key, user, clock::now());
+            match held.borrow_and_update().as_ref().map_or(Ok(None), stays) {
+                Ok(until) => last = until,
+                Err(revocation) => return revocation.of_key_until(last, clock::now()),
+            }
+            tokio::select! {
+                Ok(()) = held.changed() => {}
+                () = clock::passed(last) => {}
+            }
+        }
+    }
+
     /// A key that is news to this agent is looked up once more before it is refused.
     async fn authorize(&self, key: &Fingerprint) -> Option<UserId> {
         if let Some(user) = self.user_of(key, clock::now()) {
@@ -113,21 +134,23 @@ impl Keeper {
         let (held, watcher) = watch::channel(document);
         let refresh = Arc::new(Refresh::default());
         let keys = Keys { held: watcher, refresh: refresh.clone(), grace: pace.grace };
-        let keeper = Self { edge, trust, workspace, state, held, refresh, interval: pace.poll, etag: None, trouble: None };
+        let keeper = Self { edge, trust, workspace, state, held, refresh, pace, etag: None, trouble: None };
         (keeper, keys)
     }
 
-    /// Keeps it current until `stop`.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Keeps it current until `stop`; `board` shows what was not believed.
+    pub async fn run(mut self, board: Board, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let round = self.refresh.begin();
             let answer = self.fetch().await;
-            self.note(answer);
+            if let Some(why) = self.note(answer) {
+                board.post(|status| *status.disbelieved.entry(why.label().into()).or_default() += 1);
+            }
             self.refresh.end(round);
             let last = time::Instant::now();
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = time::sleep(spread(self.interval, rand::rng().random())) => {}
+                () = time::sleep(spread(self.pace.poll, rand::rng().random())) => {}
                 () = self.refresh.wanted(last) => {}
             }
         }
@@ -144,7 +167,8 @@ impl Keeper {
 
     fn take(&mut self, text: &str) -> Result<(), KeysFault> {
         let lowest = self.held.borrow().as_ref().map_or(SnapshotSeq(0), |document| document.seq);
-        let document = AuthorizedKeys::verify(text, &self.trust.roots(), &self.workspace, clock::now(), lowest, Duration::ZERO)?;
+        let (roots, grace) = (self.trust.roots(), self.pace.grace);
+        let document = AuthorizedKeys::verify(text, &roots, &self.workspace, clock::now(), lowest, grace)?;
         self.trust.follow(&document.signers);
         self.state.write(DOCUMENT, text.as_bytes())?;
         info!(seq = document.seq.0, keys = document.keys.len(), daemons = document.daemons.len(), "list of keys taken");
@@ -152,140 +176,43 @@ impl Keeper {
         Ok(())
     }
 
-    /// Logs trouble when it starts, changes and ends, not at every try.
-    fn note(&mut self, outcome: Result<(), KeysFault>) {
-        let trouble = outcome.err().map(|fault| fault.to_string());
+    /// Logs trouble when it starts, changes its kind and ends, not at every try. Returns why a document was not believed.
+    fn note(&mut self, outcome: Result<(), KeysFault>) -> Option<Disbelief> {
+        let fault = outcome.err();
+        let trouble = fault.as_ref().map(KeysFault::kind);
         if trouble != self.trouble {
-            match &trouble {
+            match &fault {
                 Some(fault) => warn!(%fault, "no new list of keys; serving on with the last good one"),
                 None => info!("the edge answers again"),
             }
             self.trouble = trouble;
         }
+        fault?.disbelief()
     }
 }
 
-/// One past its end is loaded too: its number guards against rollback, and whether it still decides is asked at login.
+impl KeysFault {
+    fn disbelief(&self) -> Option<Disbelief> {
+        match self {
+            Self::Document(fault) => Some(fault.disbelief()),
+            Self::Edge(_) | Self::State(_) => None,
+        }
+    }
+
+    /// What is the same as long as nothing new is the matter.
+    fn kind(&self) -> String {
+        match self {
+            Self::Document(fault) => fault.disbelief().label().into(),
+            Self::Edge(fault) => fault.kind(),
+            Self::State(fault) => fault.to_string(),
+        }
+    }
+}
+
+/// Whether it still decides is asked at every login.
 fn load(state: &StateDir, trust: &TrustRoots, workspace: &WorkspaceId) -> Result<Held, KeysFault> {
     let Some(text) = state.read(DOCUMENT, MAX_DOCUMENT as u64)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&text);
-    let document = AuthorizedKeys::verify(&text, trust, workspace, clock::now(), SnapshotSeq(0), Duration::MAX)?;
+    let document = AuthorizedKeys::held(&text, trust, workspace)?;
     Ok(Some(Arc::new(document)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use drawbridge_shared::{
-        authorized_keys::AuthorizedKey,
-        native::{identity::Identity, trust::Pinned},
-        token::{Scope, Token},
-    };
-
-    struct Agent {
-        root: tempfile::TempDir,
-        keeper: Keeper,
-        keys: Keys,
-    }
-
-    /// With the key of seed 1 pinned.
-    fn agent() -> Agent {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::write(root.path().join("trust"), key(1).public().to_line()).unwrap();
-        let (keeper, keys) = open(&root);
-        Agent { root, keeper, keys }
-    }
-
-    impl Agent {
-        fn restart(&mut self) {
-            (self.keeper, self.keys) = open(&self.root);
-        }
-
-        fn seq(&self) -> Option<u64> {
-            self.keys.watch().borrow().as_ref().map(|document| document.seq.0)
-        }
-    }
-
-    fn open(root: &tempfile::TempDir) -> (Keeper, Keys) {
-        let state = StateDir::open(&root.path().join("state")).unwrap();
-        let trust = Trust::open(Pinned::read(root.path().join("trust")).unwrap(), &state);
-        let client = EdgeClient::new("http://127.0.0.1:1".parse().unwrap(), Token::mint(Scope::Agent, &[1; 32])).unwrap();
-        let pace = Pace { poll: Duration::from_secs(1), grace: Duration::from_secs(60) };
-        Keeper::open(client, trust, "796636".parse().unwrap(), state, pace)
-    }
-
-    fn key(seed: u8) -> Identity {
-        Identity::from_seed(&[seed; 32])
-    }
-
-    fn document(seq: u64, issued_at: Timestamp) -> AuthorizedKeys {
-        AuthorizedKeys {
-            version: AuthorizedKeys::VERSION,
-            workspace: "796636".parse().unwrap(),
-            seq: SnapshotSeq(seq),
-            issued_at,
-            not_after: issued_at.after(Duration::from_secs(60)),
-            keys: vec![AuthorizedKey { fingerprint: Fingerprint([1; 32]), user: "alice".parse().unwrap(), not_after: None }],
-            daemons: vec![],
-            signers: vec![],
-        }
-    }
-
-    #[test]
-    fn a_good_document_decides_until_its_grace_is_over_and_outlives_a_restart() {
-        let mut agent = agent();
-        let now = clock::now();
-        assert_eq!(agent.keys.user_of(&Fingerprint([1; 32]), now), None);
-        agent.keeper.take(&document(4, now).sign(&[key(1).ssh()]).unwrap()).unwrap();
-        let user = |after| agent.keys.user_of(&Fingerprint([1; 32]), now.after(Duration::from_secs(after)));
-        assert!(user(0).is_some() && user(120).is_some());
-        assert!(user(121).is_none());
-        assert!(agent.keys.user_of(&Fingerprint([2; 32]), now).is_none());
-        agent.restart();
-        assert_eq!(agent.seq(), Some(4));
-    }
-
-    #[test]
-    fn a_key_ends_by_itself_while_its_document_goes_on() {
-        let mut agent = agent();
-        let now = clock::now();
-        let mut ending = document(4, now);
-        ending.keys[0].not_after = Some(now.after(Duration::from_secs(30)));
-        agent.keeper.take(&ending.sign(&[key(1).ssh()]).unwrap()).unwrap();
-        let user = |after| agent.keys.user_of(&Fingerprint([1; 32]), now.after(Duration::from_secs(after)));
-        assert!(user(30).is_some());
-        assert!(user(31).is_none());
-    }
-
-    #[test]
-    fn an_older_or_forged_document_changes_nothing() {
-        let mut agent = agent();
-        let now = clock::now();
-        agent.keeper.take(&document(4, now).sign(&[key(1).ssh()]).unwrap()).unwrap();
-        let older = document(3, now).sign(&[key(1).ssh()]).unwrap();
-        let mut announcing = document(9, now);
-        announcing.signers = vec![key(2).public().to_line()];
-        let forged = announcing.sign(&[key(2).ssh()]).unwrap();
-        for text in [older, forged.clone(), "hello".into(), forged] {
-            assert!(matches!(agent.keeper.take(&text), Err(KeysFault::Document(_))));
-        }
-        assert_eq!(agent.seq(), Some(4));
-    }
-
-    #[test]
-    fn the_edges_key_is_rolled_while_the_agent_restarts() {
-        let mut agent = agent();
-        let now = clock::now();
-        let phases: [&[u8]; 5] = [&[1], &[1, 2], &[2], &[2, 3], &[3]];
-        for (seq, signers) in (1..).zip(phases) {
-            let mut document = document(seq, now);
-            document.signers = signers.iter().map(|seed| key(*seed).public().to_line()).collect();
-            let keys: Vec<_> = signers.iter().map(|seed| key(*seed).ssh()).collect();
-            agent.keeper.take(&document.sign(&keys).unwrap()).unwrap();
-            agent.restart();
-            assert_eq!(agent.seq(), Some(seq), "{signers:?}");
-        }
-        let gone = document(9, now).sign(&[key(2).ssh()]).unwrap();
-        assert!(matches!(agent.keeper.take(&gone), Err(KeysFault::Document(_))), "announced no longer");
-    }
 }

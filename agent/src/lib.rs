@@ -88,7 +88,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFau
         board: board.clone(),
         routes: config.routes,
     };
-    loops.spawn(keeper.run(stop.clone()));
+    loops.spawn(keeper.run(board.clone(), stop.clone()));
     loops.spawn(fleet::run(dialer, keys.watch(), stop.clone()));
     stop.cancelled().await;
     info!("stopping");

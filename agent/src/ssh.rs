@@ -29,12 +29,14 @@ pub use env::EnvPolicy;
 pub use executable::Executable;
 pub use forward::{Directions, ForwardPolicy, GatewayPorts, Unknown};
 
+use auth::Login;
 use channels::Channels;
 use config::Settings;
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::UserId,
     native::{backlog::brake::Braked, severable::Severable},
+    revocation::Revocation,
 };
 use forward::{Forwards, Resolver};
 use handler::Connection;
@@ -45,6 +47,7 @@ use russh::{
     server,
 };
 use std::{
+    future,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -53,7 +56,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, BufReader},
     select,
-    sync::Semaphore,
+    sync::{Semaphore, oneshot},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -97,6 +100,9 @@ pub trait Authorize: Clone + Send + Sync + 'static {
     /// Whose key this is in this workspace, by the verified authorized-keys document; `None` refuses. It is asked for
     /// offered keys too, before any signature, and given up after ten seconds.
     fn authorize(&self, key: &Fingerprint) -> impl Future<Output = Option<UserId>> + Send;
+
+    /// Comes to an end when `user`, who came in with that key, may no longer stay, and says why.
+    fn revoked(&self, key: &Fingerprint, user: &UserId) -> impl Future<Output = Revocation> + Send;
 }
 
 /// The other end of a connection, as it is shown to programs; nothing is decided by it.
@@ -171,6 +177,7 @@ impl<A: Authorize> Server<A> {
         let (severed, ended, verified) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let _sever = severed.clone().drop_guard();
         let _end = ended.clone().drop_guard();
+        let (grant, granted) = oneshot::channel();
         let tasks = TaskTracker::new();
         let channels = Channels::new(ended.clone());
         let stream = Braked::new(Severable::new(stream, severed.clone()), channels.brake());
@@ -182,11 +189,13 @@ impl<A: Authorize> Server<A> {
             forwards: self.forwards(&tasks, &ended),
             tasks: tasks.clone(),
             verified: verified.clone(),
+            grant: Some(grant),
+            login: None,
             denied: None,
         };
         let stream = BufReader::with_capacity(limits::READ_BUFFER, stream);
         select! {
-            () = self.converse(stream, connection, &cancel) => {}
+            () = self.converse(stream, connection, granted, &cancel) => {}
             () = deadline(&verified) => tracing::info!(client = %peer.client, "login took too long"),
         }
         severed.cancel();
@@ -199,8 +208,13 @@ impl<A: Authorize> Server<A> {
         Forwards::new(self.forwarding, self.resolver.clone(), tasks.clone(), ended.clone())
     }
 
-    async fn converse<S>(&self, stream: S, connection: Connection<A>, cancel: &CancellationToken)
-    where
+    async fn converse<S>(
+        &self,
+        stream: S,
+        connection: Connection<A>,
+        granted: oneshot::Receiver<Login>,
+        cancel: &CancellationToken,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let client = connection.peer.client;
@@ -212,22 +226,32 @@ impl<A: Authorize> Server<A> {
             Ok(running) => running,
             Err(fault) => return tracing::debug!(%client, %fault, "no SSH client"),
         };
-        let handle = running.handle();
-        let result = select! {
-            result = &mut running => result,
-            () = cancel.cancelled() => {
-                let words = "the workspace's agent is stopping".to_owned();
-                let goodbye = async {
-                    let _gone = handle.disconnect(Disconnect::ByApplication, words, String::new()).await;
-                    running.await
-                };
-                timeout(limits::DISCONNECT_GRACE, goodbye).await.unwrap_or(Ok(()))
-            }
+        let words = select! {
+            result = &mut running => return over(client, &result),
+            () = cancel.cancelled() => "the workspace's agent is stopping".to_owned(),
+            revocation = self.revoked(granted, client) => revocation.to_string(),
         };
-        match result {
-            Ok(()) => tracing::debug!(%client, "connection ended"),
-            Err(fault) => tracing::debug!(%client, %fault, "connection broke"),
-        }
+        let handle = running.handle();
+        let goodbye = async {
+            let _gone = handle.disconnect(Disconnect::ByApplication, words, String::new()).await;
+            running.await
+        };
+        over(client, &timeout(limits::DISCONNECT_GRACE, goodbye).await.unwrap_or(Ok(())));
+    }
+
+    /// Never where nobody logs in.
+    async fn revoked(&self, granted: oneshot::Receiver<Login>, client: SocketAddr) -> Revocation {
+        let Ok(Login { user, key }) = granted.await else { return future::pending().await };
+        let revocation = self.authorizer.revoked(&key, &user).await;
+        tracing::info!(%user, %key, %client, reason = revocation.label(), "revoked");
+        revocation
+    }
+}
+
+fn over(client: SocketAddr, result: &Result<(), russh::Error>) {
+    match result {
+        Ok(()) => tracing::debug!(%client, "connection ended"),
+        Err(fault) => tracing::debug!(%client, %fault, "connection broke"),
     }
 }
 
@@ -235,7 +259,7 @@ impl<A: Authorize> Server<A> {
 async fn deadline(verified: &CancellationToken) {
     select! {
         () = sleep(limits::LOGIN_DEADLINE) => {}
-        () = verified.cancelled() => std::future::pending().await,
+        () = verified.cancelled() => future::pending().await,
     }
 }
 
@@ -260,6 +284,10 @@ mod tests {
     impl Authorize for Open {
         async fn authorize(&self, _: &Fingerprint) -> Option<UserId> {
             "alice".parse().ok()
+        }
+
+        async fn revoked(&self, _: &Fingerprint, _: &UserId) -> Revocation {
+            future::pending().await
         }
     }
 

@@ -28,6 +28,9 @@ pub struct Status {
     pub workspace: WorkspaceId,
     /// The publish that its keys are of.
     pub keys_seq: Option<SnapshotSeq>,
+    /// Lists of keys that were offered and not believed, by why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub disbelieved: BTreeMap<String, u64>,
     /// One entry a daemon that is dialled.
     pub tunnels: BTreeMap<DaemonId, TunnelStatus>,
 }
@@ -77,7 +80,8 @@ struct Posted {
 impl Board {
     /// Nothing is up yet.
     pub fn new(workspace: WorkspaceId, state: StateDir) -> Self {
-        let status = Status { pid: std::process::id(), workspace, keys_seq: None, tunnels: BTreeMap::new() };
+        let status =
+            Status { pid: std::process::id(), workspace, keys_seq: None, disbelieved: BTreeMap::new(), tunnels: BTreeMap::new() };
         let board = Self(Arc::new(Mutex::new(Posted { status, state })));
         board.post(|_| {});
         board
@@ -101,6 +105,7 @@ impl fmt::Display for Status {
             Some(seq) => write!(f, ", keys of snapshot {seq}")?,
             None => f.write_str(", no keys yet")?,
         }
+        self.disbelieved.iter().try_for_each(|(why, times)| write!(f, ", {times} lists not believed: {why}"))?;
         self.tunnels.iter().try_for_each(|(daemon, tunnel)| write!(f, "\n  {daemon}: {tunnel}"))
     }
 }
@@ -124,7 +129,7 @@ pub fn read(path: &Path) -> Result<Option<Status>, StateFault> {
     if !path.exists() {
         return Ok(None);
     }
-    let Some(text) = StateDir::open(path)?.read(STATUS, MAX_STATUS)? else { return Ok(None) };
+    let Some(text) = StateDir::of_another(path).read(STATUS, MAX_STATUS)? else { return Ok(None) };
     let status: Option<Status> = serde_json::from_slice(&text).ok();
     Ok(status.filter(|status| Path::new("/proc").join(status.pid.to_string()).exists()))
 }

@@ -1,12 +1,17 @@
-//! The whole policy, pure: who may log in, and into which workspace.
+//! The whole policy, pure: who may log in, into which workspace, and how long.
 
 use crate::{denial::Denial, keyset::KeySet};
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::{UserId, WorkspaceId},
+    revocation::Revocation,
+    snapshot::key_shard::UserHash,
     time::Timestamp,
 };
 use std::time::Duration;
+
+/// How long what lives may go on by what is known now: its last second, or `None` until there is other news.
+pub type Stay = Result<Option<Timestamp>, Revocation>;
 
 /// One decision's circumstances.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +27,7 @@ pub struct Gate<'a> {
 impl Gate<'_> {
     /// Whether this key may log in. Whose it is, is decided with the workspace.
     pub fn knows(&self, key: &Fingerprint) -> bool {
-        self.keys.serves(self.now, self.grace) && self.holds(key)
-    }
-
-    /// Whether this key is anybody's, however old the news: what keeps a connection that lives.
-    pub fn holds(&self, key: &Fingerprint) -> bool {
-        self.keys.users(key, self.now).next().is_some()
+        self.keys.serves(self.now, self.grace) && self.keys.users(key, self.now).next().is_some()
     }
 
     /// The member of `workspace` whose key this is: of all users of the key, any one that is a member.
@@ -38,8 +38,29 @@ impl Gate<'_> {
         self.member(key, workspace)
     }
 
-    /// The same however old the news: what keeps a bridge that lives.
-    pub fn member(&self, key: &Fingerprint, workspace: &WorkspaceId) -> Result<UserId, Denial> {
+    /// How long a connection may go on: as long as its key is anybody's, however old the news.
+    pub fn stays(&self, key: &Fingerprint) -> Stay {
+        self.longest(self.keys.owners(key))
+    }
+
+    /// How long the bridge of exactly this user, key and workspace may go on, however old the news.
+    pub fn stays_inside(&self, key: &Fingerprint, user: &UserId, workspace: &WorkspaceId) -> Stay {
+        let user = UserHash::of(user);
+        let end = self.longest(self.keys.owners(key).filter(|(owner, _)| *owner == user))?;
+        self.keys.member(workspace, &[user]).map(|_| end).ok_or(Revocation::Left)
+    }
+
+    fn longest(&self, owners: impl Iterator<Item = (UserHash, Option<Timestamp>)>) -> Stay {
+        // For ever is longer than any end.
+        let ends = owners.map(|(_, end)| end.map_or(u64::MAX, Timestamp::as_unix));
+        match ends.max().ok_or(Revocation::Removed)? {
+            u64::MAX => Ok(None),
+            end if end < self.now.as_unix() => Err(Revocation::Expired),
+            end => Ok(Some(Timestamp::from_unix(end))),
+        }
+    }
+
+    fn member(&self, key: &Fingerprint, workspace: &WorkspaceId) -> Result<UserId, Denial> {
         let users: Vec<_> = self.keys.users(key, self.now).collect();
         self.keys.member(workspace, &users).ok_or_else(|| Denial::NoAccess(workspace.clone()))
     }
@@ -71,9 +92,28 @@ mod tests {
         let workspace = "796636".parse().unwrap();
         let at = |seconds| Gate { now: NOW.after(Duration::from_secs(seconds)), ..gate(&keys) };
         assert!(at(0).knows(&fingerprint(1)) && at(0).enter(&fingerprint(1), &workspace).is_ok());
-        assert!(!at(1).knows(&fingerprint(1)) && !at(1).holds(&fingerprint(1)));
+        assert!(!at(1).knows(&fingerprint(1)));
         assert_eq!(at(1).enter(&fingerprint(1), &workspace), Err(Denial::NoAccess(workspace.clone())));
-        assert_eq!(at(1).member(&fingerprint(1), &workspace), Err(Denial::NoAccess(workspace)));
+        let alice = "alice".parse().unwrap();
+        let inside = |seconds| at(seconds).stays_inside(&fingerprint(1), &alice, &workspace);
+        assert_eq!((at(0).stays(&fingerprint(1)), inside(0)), (Ok(Some(NOW)), Ok(Some(NOW))));
+        assert_eq!((at(1).stays(&fingerprint(1)), inside(1)), (Err(Revocation::Expired), Err(Revocation::Expired)));
+    }
+
+    #[test]
+    fn what_is_taken_away_is_taken_from_exactly_that_grant() {
+        let keys = keyset(&[(1, "alice"), (2, "bob")], &[("1", &["alice", "bob"]), ("2", &["bob"])]);
+        let stays =
+            |key, user: &str, id: &str| gate(&keys).stays_inside(&fingerprint(key), &user.parse().unwrap(), &id.parse().unwrap());
+        assert_eq!((stays(1, "alice", "1"), stays(2, "bob", "2")), (Ok(None), Ok(None)));
+        assert_eq!(stays(2, "alice", "1"), Err(Revocation::Removed), "the key is somebody else's by now");
+        assert_eq!(stays(3, "alice", "1"), Err(Revocation::Removed));
+        assert_eq!(stays(1, "alice", "2"), Err(Revocation::Left));
+        assert_eq!(stays(1, "alice", "9"), Err(Revocation::Left), "the workspace was deleted");
+        assert_eq!(
+            (gate(&keys).stays(&fingerprint(1)), gate(&keys).stays(&fingerprint(3))),
+            (Ok(None), Err(Revocation::Removed))
+        );
     }
 
     #[test]
@@ -83,9 +123,7 @@ mod tests {
         assert!(gate(&keys).knows(&fingerprint(1)));
         assert!(!late.knows(&fingerprint(1)));
         assert_eq!(late.enter(&fingerprint(1), &"796636".parse().unwrap()), Err(Denial::Stale));
-        assert!(
-            late.holds(&fingerprint(1)) && late.member(&fingerprint(1), &"796636".parse().unwrap()).is_ok(),
-            "what lives, lives on"
-        );
+        let inside = late.stays_inside(&fingerprint(1), &"alice".parse().unwrap(), &"796636".parse().unwrap());
+        assert_eq!((late.stays(&fingerprint(1)), inside), (Ok(None), Ok(None)), "what lives, lives on");
     }
 }

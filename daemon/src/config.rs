@@ -1,5 +1,6 @@
 //! What the daemon is told, checked all at once.
 
+use crate::audit::Place;
 use clap::Args;
 use drawbridge_shared::{
     native::{
@@ -36,6 +37,13 @@ pub struct Raw {
     /// Seconds that a connection waits for its agent to come back when its tunnel is gone; 0 ends it at once
     #[arg(long, env = "DRAWBRIDGE_RESUME_SECONDS", default_value = "300", value_name = "SECONDS")]
     resume_seconds: String,
+    /// File that gets one JSON line a login, refusal, open and close; `-` is standard output. It may be moved away at any
+    /// time
+    #[arg(long, env = "DRAWBRIDGE_AUDIT", value_name = "FILE")]
+    audit: Option<Place>,
+    /// Where operators read /metrics, /healthz and /readyz: an address of this machine's loopback
+    #[arg(long, env = "DRAWBRIDGE_ADMIN", value_name = "ADDR:PORT")]
+    admin: Option<String>,
     /// How logs are written
     #[arg(long, env = "DRAWBRIDGE_LOG_FORMAT", default_value = "text", value_enum)]
     pub log_format: LogFormat,
@@ -60,6 +68,10 @@ pub struct Config {
     pub drain: Duration,
     /// For an agent to come back.
     pub resume: Duration,
+    /// What happened to users.
+    pub audit: Option<Place>,
+    /// Operators' door, on the loopback.
+    pub admin: Option<SocketAddr>,
 }
 
 impl Raw {
@@ -78,6 +90,7 @@ impl Raw {
         let grace = faults.note(seconds("--grace-seconds", &self.grace_seconds, 0..=30 * 86_400));
         let drain = faults.note(seconds("--drain-seconds", &self.drain_seconds, 0..=86_400));
         let resume = faults.note(seconds("--resume-seconds", &self.resume_seconds, 0..=3600));
+        let admin = faults.note(self.admin.as_deref().map(loopback).transpose());
         Some(Config {
             edge: edge?,
             listen_ssh: listen_ssh?,
@@ -87,12 +100,23 @@ impl Raw {
             grace: grace?,
             drain: drain?,
             resume: resume?,
+            audit: self.audit,
+            admin: admin?,
         })
     }
 }
 
 fn address(option: &str, text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{option} {text}: an address and a port, for example [::]:22 or 127.0.0.1:0"))
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address = address("--admin", text)?;
+    if address.ip().to_canonical().is_loopback() {
+        Ok(address)
+    } else {
+        Err(format!("--admin {text}: nobody is asked who they are there, so it has to be a loopback address, as 127.0.0.1:9090"))
+    }
 }
 
 fn domain(text: &str) -> Result<String, String> {
@@ -123,6 +147,16 @@ mod tests {
         let cli = Cli::parse_from([&arguments[..], &more].concat());
         let faults = cli.raw.check(None).unwrap_err().to_string();
         assert!(faults.starts_with("the options have 6 faults:"), "{faults}");
+    }
+
+    #[test]
+    fn operators_are_on_the_loopback() {
+        for good in ["127.0.0.1:9090", "[::1]:0", "[::ffff:127.0.0.2]:1"] {
+            assert!(loopback(good).is_ok(), "{good}");
+        }
+        for bad in ["0.0.0.0:9090", "[::]:9090", "192.0.2.1:9090", "[::ffff:192.0.2.1]:1", "9090"] {
+            assert!(loopback(bad).unwrap_err().starts_with("--admin"), "{bad}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Why a user is turned away: one list for the log, the metric and the words on the user's screen.
 
-use drawbridge_shared::{id::WorkspaceId, target::TargetFault};
+use drawbridge_shared::{id::WorkspaceId, revocation::Revocation, target::TargetFault};
 use std::fmt;
 
 /// A refusal at the jump.
@@ -20,8 +20,10 @@ pub enum Denial {
     Channels,
     /// Something that a jump host does not do.
     NotServed(&'static str),
-    /// The key of a live connection is nobody's any more.
-    Revoked,
+    /// The key that was proven is nobody's here.
+    UnknownKey,
+    /// What lived was let in by a grant that is no more.
+    Revoked(Revocation),
     /// The daemon is about to stop.
     Stopping,
 }
@@ -37,8 +39,17 @@ impl Denial {
             Self::Stale => "stale",
             Self::Channels => "channels",
             Self::NotServed(_) => "not-served",
-            Self::Revoked => "revoked",
+            Self::UnknownKey => "unknown-key",
+            Self::Revoked(revocation) => revocation.label(),
             Self::Stopping => "stopping",
+        }
+    }
+
+    /// The workspace that it is about.
+    pub const fn workspace(&self) -> Option<&WorkspaceId> {
+        match self {
+            Self::NoAccess(id) | Self::Offline(id) | Self::Unresponsive(id) => Some(id),
+            _ => None,
         }
     }
 
@@ -68,7 +79,8 @@ impl fmt::Display for Denial {
             Self::NotServed(what) => {
                 write!(f, "this is a jump host and has no {what}: use `ssh -J <this host> user@<workspaceId>`")
             }
-            Self::Revoked => f.write_str("the key of this connection was removed or has expired"),
+            Self::UnknownKey => f.write_str("this key is registered to nobody"),
+            Self::Revoked(revocation) => write!(f, "{revocation}"),
             Self::Stopping => f.write_str("this jump host is about to stop; try again"),
         }
     }

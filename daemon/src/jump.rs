@@ -5,20 +5,22 @@ mod visitor;
 
 use crate::{
     Tokens,
-    authorize::Gate,
+    authorize::{Gate, Stay},
     denial::Denial,
     limits::{
-        EXPIRY_LOOK, INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, LINGER, LOGIN_DEADLINE, MAX_CONNECTIONS, MAX_OFFERS, MAX_PRE_AUTH,
+        INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, LINGER, LOGIN_DEADLINE, MAX_CONNECTIONS, MAX_OFFERS, MAX_PRE_AUTH, PARTING,
         READ_BUFFER,
     },
     link::Link,
     registry::Registry,
     snapshot::Snapshots,
     used::Used,
+    witness::{Early, Ending, Who, Witness},
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     native::{backlog::brake::Braked, clock, identity::Identity, severable::Severable, ssh},
+    revocation::Revocation,
 };
 use russh::{
     Disconnect,
@@ -33,7 +35,7 @@ use tokio::{
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 use visitor::Visitor;
 
 /// After a failed accept (no descriptors left) the next is tried this much later.
@@ -48,6 +50,8 @@ pub(crate) struct Hall {
     pub registry: Registry<Link>,
     /// When which keys were used.
     pub used: Used,
+    /// Sees what happens here.
+    pub witness: Witness,
     /// Domains of this region.
     pub domains: Vec<String>,
     /// Past a snapshot's end.
@@ -68,17 +72,17 @@ impl Hall {
         decide(Gate { keys: &self.snapshots.current(), now: clock::now(), grace: self.grace })
     }
 
-    /// Decides again with every new view, and as time passes, until `decide` denies.
-    async fn until_denied(&self, mut decide: impl FnMut(Gate<'_>) -> Option<Denial>) -> Denial {
-        let mut views = self.snapshots.watch();
-        let mut hours = time::interval(EXPIRY_LOOK);
+    /// Decides again with every new view, and when a key's last second is over, until what lives may not stay.
+    async fn until_revoked(&self, mut decide: impl FnMut(Gate<'_>) -> Stay) -> Revocation {
+        let (mut views, mut last) = (self.snapshots.watch(), None);
         loop {
-            if let Some(denial) = self.gate(&mut decide) {
-                return denial;
+            match self.gate(&mut decide) {
+                Ok(until) => last = until,
+                Err(revocation) => return revocation.of_key_until(last, clock::now()),
             }
             tokio::select! {
                 Ok(()) = views.changed() => {}
-                _ = hours.tick() => {}
+                () = clock::passed(last) => {}
             }
         }
     }
@@ -89,10 +93,12 @@ impl Hall {
         registry: Registry<Link>,
         domains: Vec<String>,
         (grace, patience): (Duration, Duration),
+        witness: Witness,
         tokens: &Tokens,
     ) -> Self {
         let Tokens { stop, end } = tokens.clone();
-        Self { snapshots, registry, used: Used::default(), domains, grace, patience, stop, tasks: TaskTracker::new(), end }
+        let (used, tasks) = (Used::default(), TaskTracker::new());
+        Self { snapshots, registry, used, witness, domains, grace, patience, stop, tasks, end }
     }
 }
 
@@ -141,8 +147,7 @@ impl Jump {
     fn accept(&self, socket: TcpStream, peer: SocketAddr) {
         let permits = (self.connections.clone().try_acquire_owned(), self.pre_auth.clone().try_acquire_owned());
         let (Ok(connection), Ok(pre_auth)) = permits else {
-            debug!(%peer, "too many connections");
-            return;
+            return self.hall.witness.dropped(peer, Early::Crowded);
         };
         let session = session(self.hall.clone(), self.config.borrow().clone(), socket, peer, pre_auth);
         self.hall.tasks.spawn(async move {
@@ -196,6 +201,7 @@ async fn session(hall: Arc<Hall>, config: Arc<Config>, socket: TcpStream, peer: 
     let end = hall.end.clone();
     let (prove, proven) = oneshot::channel();
     let visitor = Visitor::new(hall.clone(), peer, cut.child_token(), prove);
+    let trace = visitor.trace_id().to_owned();
     let stream = BufReader::with_capacity(READ_BUFFER, Braked::new(Severable::new(socket, cut), visitor.brake()));
     let login = time::timeout(LOGIN_DEADLINE, login(server::run_stream(config, stream, visitor), proven));
     let session = tokio::select! {
@@ -204,9 +210,16 @@ async fn session(hall: Arc<Hall>, config: Arc<Config>, socket: TcpStream, peer: 
     };
     drop(pre_auth);
     match session {
-        Ok(Ok((session, key))) => live(session, peer, &hall, key).await,
-        Ok(Err(fault)) => debug!(%peer, %fault, "gone before a key was proven"),
-        Err(_) => debug!(%peer, "no key proven in time"),
+        Ok(Ok((session, key))) => {
+            let seen = hall.witness.logged_in(Who { trace: &trace, peer, key: Some(key) }, key);
+            let ending = live(session, &hall, key).await;
+            seen.ended(&ending);
+        }
+        Ok(Err(fault)) => {
+            debug!(%peer, %fault, "no login");
+            hall.witness.dropped(peer, Early::Gone);
+        }
+        Err(_) => hall.witness.dropped(peer, Early::Slow),
     }
 }
 
@@ -226,23 +239,38 @@ where
 }
 
 /// Until the client ends it, the daemon stops, or its key is revoked.
-async fn live(mut session: RunningSession<Visitor>, peer: SocketAddr, hall: &Hall, key: Fingerprint) {
-    let revoked = hall.until_denied(|gate| (!gate.holds(&key)).then_some(Denial::Revoked));
-    let ended = tokio::select! {
-        ended = &mut session => ended,
-        () = hall.end.cancelled() => dismiss(session, Denial::Stopping).await,
-        denial = revoked => {
-            info!(%peer, %key, reason = denial.label(), "session ended");
-            dismiss(session, denial).await
+async fn live(mut session: RunningSession<Visitor>, hall: &Hall, key: Fingerprint) -> Ending {
+    let revoked = hall.until_revoked(|gate| gate.stays(&key));
+    let denial = tokio::select! {
+        ended = &mut session => return over(&ended),
+        () = hall.end.cancelled() => Denial::Stopping,
+        revocation = revoked => {
+            // Agents that know it too are telling the user why, through here.
+            if time::timeout(PARTING, &mut session).await.is_ok() {
+                return Ending::Denied(Denial::Revoked(revocation));
+            }
+            Denial::Revoked(revocation)
         }
     };
-    if let Err(fault) = ended {
-        debug!(%peer, %fault, "session ended");
+    if let Err(fault) = dismiss(session, &denial).await {
+        debug!(%fault, "a session ended badly");
+    }
+    Ending::Denied(denial)
+}
+
+/// A client that says goodbye, or only closes, is done.
+fn over(ended: &Result<(), russh::Error>) -> Ending {
+    match ended {
+        Ok(()) | Err(russh::Error::Disconnect | russh::Error::HUP) => Ending::Finished,
+        Err(fault) => {
+            debug!(%fault, "a session broke");
+            Ending::Broken
+        }
     }
 }
 
 /// Says why, and leaves the client a moment to hear it.
-async fn dismiss(session: RunningSession<Visitor>, denial: Denial) -> Result<(), russh::Error> {
+async fn dismiss(session: RunningSession<Visitor>, denial: &Denial) -> Result<(), russh::Error> {
     let handle = session.handle();
     let parted = time::timeout(LINGER, async {
         handle.disconnect(Disconnect::ByApplication, denial.to_string(), String::new()).await?;

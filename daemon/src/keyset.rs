@@ -10,6 +10,7 @@ use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::{SnapshotSeq, UserId, WorkspaceId},
     native::identity::PublicIdentity,
+    outage::{Term, Worth},
     snapshot::{
         Family, Manifest, ShardRef, SnapshotFault,
         directory::{self, DaemonEntry},
@@ -97,18 +98,28 @@ impl KeySet {
         self.shards.iter().flatten().map(|shard| &shard.reference)
     }
 
-    /// Whether it may still decide at `now`: not before the first publish, not `grace` after its end.
+    /// Whether it decides logins at `now`; never before the first publish.
     pub fn serves(&self, now: Timestamp, grace: Duration) -> bool {
-        self.manifest.as_ref().is_some_and(|manifest| now <= manifest.not_after.after(grace))
+        self.term().is_some_and(|term| term.decides(now, grace))
+    }
+
+    /// What it is worth at `now`; `None` before the first publish.
+    pub fn worth(&self, now: Timestamp, grace: Duration) -> Option<Worth> {
+        self.term().map(|term| term.worth(now, grace))
+    }
+
+    fn term(&self) -> Option<Term> {
+        self.manifest.as_ref().map(Manifest::term)
     }
 
     /// The users whose key this is.
     pub fn users<'a>(&'a self, fingerprint: &Fingerprint, now: Timestamp) -> impl Iterator<Item = UserHash> + use<'a> {
-        let shard = match self.content(Family::Keys, key_shard::shard_of(fingerprint)) {
-            Some(Content::Keys(shard)) => Some(shard.users(fingerprint, now)),
-            _ => None,
-        };
-        shard.into_iter().flatten()
+        self.keys(fingerprint).map(|shard| shard.users(fingerprint, now)).into_iter().flatten()
+    }
+
+    /// All whose key this is or was until it ended, with its last second; `None`: for ever.
+    pub fn owners<'a>(&'a self, fingerprint: &Fingerprint) -> impl Iterator<Item = (UserHash, Option<Timestamp>)> + use<'a> {
+        self.keys(fingerprint).map(|shard| shard.owners(fingerprint)).into_iter().flatten()
     }
 
     /// Which of `users` is a member of that workspace.
@@ -126,6 +137,13 @@ impl KeySet {
         match self.content(Family::Daemons, 0) {
             Some(Content::Daemons(daemons)) => daemons,
             _ => &[],
+        }
+    }
+
+    fn keys(&self, fingerprint: &Fingerprint) -> Option<&KeyShard<Bytes>> {
+        match self.content(Family::Keys, key_shard::shard_of(fingerprint)) {
+            Some(Content::Keys(shard)) => Some(shard),
+            _ => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The daemon: a regional jump host that verifies signed key snapshots and bridges users to their workspaces' agents.
 
+pub mod audit;
 pub mod authorize;
 pub mod bridge;
 pub mod config;
@@ -9,13 +10,18 @@ pub mod link;
 pub mod registry;
 pub mod snapshot;
 
+mod admin;
 mod certify;
 mod herald;
 mod jump;
 mod limits;
 mod listener;
+mod metrics;
 mod used;
+mod witness;
 
+use admin::Admin;
+use audit::{Scribe, Trail};
 use config::Config;
 use drawbridge_shared::native::{
     edge_client::{EdgeClient, EdgeFault},
@@ -30,14 +36,16 @@ use limits::FAREWELL;
 use link::Link;
 pub use listener::PortsFault;
 use listener::{Listener, Ports};
+use metrics::{Exhibition, Metrics};
 use registry::Registry;
 use serde::Serialize;
-use snapshot::{Keeper, Snapshots, Store};
-use std::{net::SocketAddr, path::Path, time::Duration};
+use snapshot::{Keeper, Pace, Snapshots, Store};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 use used::Used;
+use witness::Witness;
 
 /// File of the state folder that holds the daemon's identity.
 const IDENTITY: &str = "identity";
@@ -61,6 +69,8 @@ pub struct Daemon {
     listening: Listening,
     drain: Duration,
     tokens: Tokens,
+    scribe: Option<Scribe>,
+    admin: Option<(Admin, TcpListener)>,
 }
 
 /// Where a daemon listens.
@@ -70,6 +80,9 @@ pub struct Listening {
     pub ssh: SocketAddr,
     /// Agents, by QUIC (UDP) and WebSocket (TCP).
     pub tunnel: SocketAddr,
+    /// Operators, by HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<SocketAddr>,
 }
 
 /// A daemon cannot start.
@@ -87,6 +100,12 @@ pub enum BindFault {
     /// The agents' door.
     #[error("cannot listen for agents on {0}: {1}")]
     Tunnel(SocketAddr, PortsFault),
+    /// The operators' door.
+    #[error("cannot listen for operators on {0}: {1}")]
+    Admin(SocketAddr, std::io::Error),
+    /// The audit trail.
+    #[error("cannot write the audit trail: {0}")]
+    Audit(std::io::Error),
     /// A socket without an address.
     #[error("cannot tell where it listens: {0}")]
     Address(#[from] std::io::Error),
@@ -114,13 +133,23 @@ impl Daemon {
         let door = TcpListener::bind(config.listen_ssh).await.map_err(|fault| BindFault::Ssh(config.listen_ssh, fault))?;
         let ports = Ports::bind(config.listen_tunnel, &identity).await;
         let ports = ports.map_err(|fault| BindFault::Tunnel(config.listen_tunnel, fault))?;
-        let listening = Listening { ssh: door.local_addr()?, tunnel: ports.local_addr()? };
+        let admin_door = admin::bind(config.admin).await?;
+        let admin_at = admin_door.as_ref().map(TcpListener::local_addr).transpose()?;
+        let listening = Listening { ssh: door.local_addr()?, tunnel: ports.local_addr()?, admin: admin_at };
+        let metrics = Metrics::default();
+        let (trail, scribe) =
+            config.audit.map(|place| Trail::start(place, &metrics)).transpose().map_err(BindFault::Audit)?.unzip();
+        let witness = Witness::new(metrics.clone(), trail.unwrap_or_default());
         let edge = EdgeClient::new(config.edge.url, config.edge.token)?;
         let trust = Trust::open(config.edge.trust, &state);
-        let (keeper, snapshots) = Keeper::open(edge.clone(), trust, Store::open(&state)?, config.poll);
+        let (keeper, snapshots) =
+            Keeper::open(edge.clone(), trust, Store::open(&state)?, Pace { poll: config.poll, grace: config.grace });
         let registry = Registry::default();
-        let listener = Listener::new(ports.clone(), identity.public(), snapshots.clone(), registry.clone());
-        let hall = Hall::new(snapshots.clone(), registry.clone(), config.domains, (config.grace, config.resume), &tokens);
+        let exhibition = Arc::new(Exhibition::new(&metrics, snapshots.clone()));
+        let admin = Admin { exhibition, snapshots: snapshots.clone(), grace: config.grace, stop: tokens.stop.clone() };
+        let listener = Listener::new(ports.clone(), identity.public(), snapshots.clone(), registry.clone(), metrics);
+        let hall =
+            Hall::new(snapshots.clone(), registry.clone(), config.domains, (config.grace, config.resume), witness, &tokens);
         let used = hall.used.clone();
         let renewal = Renewal::open(edge.clone(), certify::PATH, identity.public(), state.clone());
         let face = Face::new(identity, renewal.held().cloned());
@@ -141,6 +170,8 @@ impl Daemon {
             listening,
             drain: config.drain,
             tokens,
+            scribe,
+            admin: admin_door.map(|door| (admin, door)),
         })
     }
 
@@ -167,6 +198,8 @@ impl Daemon {
             listening,
             drain,
             tokens,
+            scribe,
+            admin,
         } = self;
         let (loops, tunnels) = (TaskTracker::new(), TaskTracker::new());
         let sessions = jump.tasks();
@@ -177,6 +210,8 @@ impl Daemon {
         loops.spawn(keeper.run(kept.clone()));
         loops.spawn(listener.run(tunnels.clone(), tokens.stop.clone(), kept.clone()));
         loops.spawn(jump.run(door));
+        scribe.into_iter().for_each(|scribe| drop(loops.spawn(scribe.run(kept.clone()))));
+        admin.into_iter().for_each(|(admin, door)| drop(loops.spawn(admin.run(door, kept.clone()))));
         announce(&state, &listening)?;
         info!(ssh = %listening.ssh, tunnel = %listening.tunnel, "serving");
         tokens.stop.cancelled().await;

@@ -78,5 +78,17 @@ pub(crate) const USED_KEEP: Duration = Duration::from_secs(6 * 60 * 60);
 /// After its goodbyes a stopping daemon waits this long for agents to part.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Keys expire without news; live connections are looked over this often.
-pub(crate) const EXPIRY_LOOK: Duration = Duration::from_secs(10);
+/// After a revocation the agent gets this long to tell the user why, on its own evidence, before the daemon ends the
+/// channel: a call to the edge fits, and both are over well within a second of the edge's acknowledgement.
+pub(crate) const PARTING: Duration = Duration::from_millis(300);
+
+/// Lines that wait for the audit trail's disk: two seconds of a thousand logins a second, in 2 MiB.
+pub(crate) const AUDIT_QUEUE: usize = 4096;
+/// Lines written at once.
+pub(crate) const AUDIT_BATCH: usize = 256;
+/// Connections to the admin port at a time: a scraper and a few probes.
+pub(crate) const MAX_ADMIN: usize = 16;
+/// One of them sends its request within this time.
+pub(crate) const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// With so many headers at most.
+pub(crate) const ADMIN_HEADERS: usize = 32;

@@ -9,6 +9,7 @@ pub use ports::PortsFault;
 use crate::{
     limits::{ACCEPT_PAUSE, MAX_TUNNEL_HANDSHAKES, MAX_TUNNELS, TUNNEL_HANDSHAKE},
     link::Link,
+    metrics::Metrics,
     registry::Registry,
     snapshot::Snapshots,
 };
@@ -39,6 +40,7 @@ pub(crate) struct Listener {
     identity: PublicIdentity,
     snapshots: Snapshots,
     registry: Registry<Link>,
+    metrics: Metrics,
     /// One count a door: who floods one leaves the other open.
     handshakes: Doors<Arc<Semaphore>>,
 }
@@ -51,10 +53,16 @@ struct Doors<T> {
 
 impl Listener {
     /// Behind `ports`, which show `identity`.
-    pub(crate) fn new(ports: Ports, identity: PublicIdentity, snapshots: Snapshots, registry: Registry<Link>) -> Self {
+    pub(crate) fn new(
+        ports: Ports,
+        identity: PublicIdentity,
+        snapshots: Snapshots,
+        registry: Registry<Link>,
+        metrics: Metrics,
+    ) -> Self {
         let places = || Arc::new(Semaphore::new(MAX_TUNNEL_HANDSHAKES));
         let handshakes = Doors { quic: places(), websocket: places() };
-        Self { ports, identity, snapshots, registry, handshakes }
+        Self { ports, identity, snapshots, registry, metrics, handshakes }
     }
 
     /// Takes agents in until `stop`; their tunnels live on in `tasks`, and get their sockets until `end`.
@@ -165,6 +173,7 @@ impl Listener {
         let Welcomed { seat, agent } = welcomed;
         let workspace = seat.workspace.clone();
         let (link, frames) = Link::new(tunnel.clone(), seat.instance);
+        let _counted = self.metrics.tunnel(tunnel.transport());
         let registered = self.registry.register(seat, link);
         for old in registered.evicted {
             old.dismiss(Reason::Superseded, "newer tunnels of this workspace took over");

@@ -4,17 +4,20 @@ mod feed;
 mod fetch;
 mod saver;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use fetch::FetchFault;
 pub use store::Store;
 
-use crate::{keyset::KeySet, limits::FEED_POLL};
+use crate::{keyset::KeySet, limits::FEED_POLL, metrics::Disbelieved};
 use drawbridge_shared::{
     backoff::spread,
     native::{clock, edge_client::EdgeClient, refresh::Refresh, trust::Trust},
     snapshot::{Manifest, SnapshotFault},
 };
 use feed::Pushed;
+use fetch::When;
 use rand::RngExt;
 use reqwest::header::HeaderValue;
 use saver::Tray;
@@ -29,6 +32,16 @@ use tracing::{debug, info, warn};
 pub struct Snapshots {
     view: watch::Receiver<Arc<KeySet>>,
     refresh: Arc<Refresh>,
+    disbelieved: Disbelieved,
+}
+
+/// How a keeper goes about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Between two questions to the edge where nothing is pushed.
+    pub poll: Duration,
+    /// Past a snapshot's end.
+    pub grace: Duration,
 }
 
 /// Owns the loop that keeps it current.
@@ -41,7 +54,8 @@ pub struct Keeper {
     tray: Tray,
     view: watch::Sender<Arc<KeySet>>,
     refresh: Arc<Refresh>,
-    interval: Duration,
+    disbelieved: Disbelieved,
+    pace: Pace,
     etag: Option<HeaderValue>,
     trouble: Option<String>,
 }
@@ -57,6 +71,11 @@ impl Snapshots {
         self.refresh.wait().await;
     }
 
+    /// What was offered and not believed.
+    pub fn disbelieved(&self) -> &Disbelieved {
+        &self.disbelieved
+    }
+
     /// Told of every new view.
     pub fn watch(&self) -> watch::Receiver<Arc<KeySet>> {
         self.view.clone()
@@ -64,18 +83,18 @@ impl Snapshots {
 }
 
 impl Keeper {
-    /// Starts from the last good state on disk, asks the edge every `interval` where nothing is pushed.
-    pub fn open(edge: EdgeClient, mut trust: Trust, mut store: Store, interval: Duration) -> (Self, Snapshots) {
-        let held = store.load(&trust.roots(), clock::now()).unwrap_or_else(|fault| {
+    /// Starts from the last good state on disk.
+    pub fn open(edge: EdgeClient, mut trust: Trust, mut store: Store, pace: Pace) -> (Self, Snapshots) {
+        let held = store.load(&trust.roots()).unwrap_or_else(|fault| {
             warn!(%fault, "the state on disk is not used");
             KeySet::default()
         });
         let (view, watcher) = watch::channel(Arc::new(held));
         let refresh = Arc::new(Refresh::default());
-        let snapshots = Snapshots { view: watcher, refresh: refresh.clone() };
-        let etag = etag_of(&view.borrow());
-        let keeper =
-            Self { edge, trust, store: Some(store), tray: Tray::default(), view, refresh, interval, etag, trouble: None };
+        let disbelieved = Disbelieved::default();
+        let snapshots = Snapshots { view: watcher, refresh: refresh.clone(), disbelieved: disbelieved.clone() };
+        let (etag, tray) = (etag_of(&view.borrow()), Tray::default());
+        let keeper = Self { edge, trust, store: Some(store), tray, view, refresh, disbelieved, pace, etag, trouble: None };
         (keeper, snapshots)
     }
 
@@ -111,7 +130,10 @@ impl Keeper {
             };
             match self.take(&manifest).await {
                 // An answer that was asked for has overtaken it.
-                Err(FetchFault::Snapshot(SnapshotFault::Rollback { offered, held })) => debug!(%offered, %held, "pushed late"),
+                Err(FetchFault::Snapshot(fault @ SnapshotFault::Rollback { .. })) => {
+                    self.disbelieved.note(fault.disbelief());
+                    debug!(%fault, "pushed late");
+                }
                 taken => self.note(taken),
             }
         }
@@ -119,7 +141,7 @@ impl Keeper {
 
     /// A feed that works makes asking a mere precaution.
     fn pause(&self, live: bool) -> Duration {
-        if live && self.trouble.is_none() { self.interval.max(FEED_POLL) } else { self.interval }
+        if live && self.trouble.is_none() { self.pace.poll.max(FEED_POLL) } else { self.pace.poll }
     }
 
     async fn ask(&mut self) {
@@ -139,7 +161,8 @@ impl Keeper {
     /// Verifies `text` and whatever it names that is not held; all or nothing. Served at once, saved behind it.
     async fn take(&mut self, text: &str) -> Result<(), FetchFault> {
         let held = self.view.borrow().clone();
-        let Some(next) = fetch::view(&self.edge, &self.trust.roots(), &held, text, clock::now()).await? else { return Ok(()) };
+        let at = When { now: clock::now(), grace: self.pace.grace };
+        let Some(next) = fetch::view(&self.edge, &self.trust.roots(), &held, text, at).await? else { return Ok(()) };
         let unsaved = Unsaved::new(text, &next.view, next.fresh);
         info!(seq = next.view.seq().0, "snapshot taken");
         self.trust.follow(next.view.signers());
@@ -149,11 +172,15 @@ impl Keeper {
         Ok(())
     }
 
-    /// Logs trouble when it starts, changes and ends, not at every try.
+    /// Counts what is not believed. Logs trouble when it starts, changes its kind and ends, not at every try.
     fn note(&mut self, outcome: Result<(), FetchFault>) {
-        let trouble = outcome.err().map(|fault| fault.to_string());
+        let fault = outcome.err();
+        if let Some(FetchFault::Snapshot(fault)) = &fault {
+            self.disbelieved.note(fault.disbelief());
+        }
+        let trouble = fault.as_ref().map(FetchFault::kind);
         if trouble != self.trouble {
-            match &trouble {
+            match &fault {
                 Some(fault) => warn!(%fault, "no new snapshot; serving on with the last good one"),
                 None => info!("the edge answers again"),
             }
@@ -165,66 +192,4 @@ impl Keeper {
 /// What is held, in the edge's words.
 fn etag_of(view: &KeySet) -> Option<HeaderValue> {
     HeaderValue::try_from(Manifest::etag(view.seq())).ok().filter(|_| view.issued_at().is_some())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use drawbridge_shared::{
-        id::SnapshotSeq,
-        native::{identity::Identity, state_dir::StateDir, trust::Pinned},
-        token::{Scope, Token},
-    };
-    use std::fs;
-
-    /// A daemon as it starts, with the key of seed 1 pinned.
-    fn start(root: &tempfile::TempDir) -> (Keeper, Snapshots) {
-        let state = StateDir::open(&root.path().join("state")).unwrap();
-        fs::write(root.path().join("trust"), key(1).public().to_line()).unwrap();
-        let trust = Trust::open(Pinned::read(root.path().join("trust")).unwrap(), &state);
-        let client = EdgeClient::new("http://127.0.0.1:1".parse().unwrap(), Token::mint(Scope::Daemon, &[1; 32])).unwrap();
-        Keeper::open(client, trust, Store::open(&state).unwrap(), Duration::from_secs(1))
-    }
-
-    async fn stop(mut keeper: Keeper) {
-        let stop = CancellationToken::new();
-        stop.cancel();
-        saver::run(keeper.tray.clone(), keeper.store.take().unwrap(), stop).await;
-    }
-
-    fn key(seed: u8) -> Identity {
-        Identity::from_seed(&[seed; 32])
-    }
-
-    /// Manifest `seq`, by the keys of these seeds and announcing those of others.
-    fn manifest(seq: u64, by: &[u8], announced: &[u8]) -> String {
-        let keys: Vec<_> = by.iter().map(|seed| key(*seed).ssh()).collect();
-        let lines = announced.iter().map(|seed| key(*seed).public().to_line()).collect();
-        Manifest::new(SnapshotSeq(seq), clock::now(), vec![]).announcing(lines).sign(&keys).unwrap()
-    }
-
-    #[tokio::test]
-    async fn the_edges_key_is_rolled_while_the_daemon_restarts() {
-        let root = tempfile::tempdir().unwrap();
-        let phases: [&[u8]; 5] = [&[1], &[1, 2], &[2], &[2, 3], &[3]];
-        for (seq, signers) in (1..).zip(phases) {
-            let (mut keeper, snapshots) = start(&root);
-            assert_eq!(snapshots.current().seq(), SnapshotSeq(seq - 1), "what was saved is believed again");
-            keeper.take(&manifest(seq, signers, signers)).await.unwrap();
-            stop(keeper).await;
-        }
-        let (mut keeper, snapshots) = start(&root);
-        assert!(keeper.take(&manifest(9, &[2], &[2])).await.is_err(), "announced no longer, and not pinned");
-        assert_eq!(snapshots.current().seq(), SnapshotSeq(5));
-    }
-
-    #[tokio::test]
-    async fn a_forged_manifest_announces_nothing() {
-        let root = tempfile::tempdir().unwrap();
-        let (mut keeper, snapshots) = start(&root);
-        for _ in 0..2 {
-            assert!(keeper.take(&manifest(9, &[9], &[9])).await.is_err());
-        }
-        assert_eq!(snapshots.current().seq(), SnapshotSeq(0));
-    }
 }

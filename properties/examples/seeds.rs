@@ -27,6 +27,8 @@ use std::{fs, path::Path, time::Duration};
 
 fn main() -> std::io::Result<()> {
     let texts = |texts: Vec<String>| texts.into_iter().map(String::into_bytes).collect();
+    write("authorized_keys", texts(documents()))?;
+    write("directory", texts(directories()))?;
     write("frames", frames())?;
     write("key_line", texts(key_lines()))?;
     write("key_shard", key_shards())?;
@@ -151,6 +153,32 @@ fn manifests() -> Vec<String> {
         with(&[shard("w", 3), shard("k", 3)]),
         with(&[shard("k", 3), shard("k", 3)]),
     ]
+}
+
+/// An agent's documents, as payloads that only the edge could sign.
+fn documents() -> Vec<String> {
+    let key = |byte: u8, user: &str, end: &str| {
+        let fingerprint = Fingerprint([byte; 32]);
+        format!(r#"{{"fingerprint":"{fingerprint}","user":"{user}"{end}}}"#)
+    };
+    let with = |version: u32, keys: &[String]| {
+        let times = r#""issuedAt":"2027-01-15T08:00:00Z","notAfter":"2027-01-16T08:00:00Z""#;
+        let keys = keys.join(",");
+        format!(r#"{{"version":{version},"workspace":"796636","seq":7,{times},"keys":[{keys}],"daemons":[],"signers":[]}}"#)
+    };
+    let end = r#","notAfter":"2027-01-15T09:00:00Z""#;
+    let shared = [key(1, "alice", ""), key(2, "alice", end), key(2, "bob", "")];
+    let all = with(1, &shared);
+    vec![with(1, &[]), all.clone(), with(2, &shared), all.replace("796636", "ws-1"), all[..90].to_owned()]
+}
+
+fn directories() -> Vec<String> {
+    let identity = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJuUKs/bV1ZouClZX5d1hGLfovnl1NeE5L0q/IzcVZtC";
+    let daemon = |id: &str| {
+        format!(r#"{{"id":"{id}","region":"eu","identity":"{identity}","addresses":["eu.example.com:443","192.0.2.1:443"]}}"#)
+    };
+    let list = |ids: &[&str]| format!("[{}]", ids.iter().map(|id| daemon(id)).collect::<Vec<_>>().join(","));
+    vec!["[]".into(), list(&["eu-1"]), list(&["eu-1", "eu-2"]), list(&["eu-2", "eu-1"]), list(&["eu-1", "eu-1"]), "[{}]".into()]
 }
 
 fn open_headers() -> Vec<Vec<u8>> {

@@ -10,6 +10,8 @@
     reason = "a property is an assertion: where it does not hold, it stops"
 )]
 
+pub mod authorized_keys;
+pub mod directory;
 pub mod frames;
 pub mod key_line;
 pub mod key_shard;
@@ -25,7 +27,9 @@ pub mod workspace_shard;
 pub type Property = fn(&[u8]) -> bool;
 
 /// Every property by its target's name, which is also its seeds' folder in `fuzz/corpus`.
-pub const ALL: [(&str, Property); 10] = [
+pub const ALL: [(&str, Property); 12] = [
+    ("authorized_keys", authorized_keys::check),
+    ("directory", directory::check),
     ("frames", frames::check),
     ("key_line", key_line::check),
     ("key_shard", key_shard::check),

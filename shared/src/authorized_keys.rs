@@ -3,8 +3,10 @@
 use crate::{
     fingerprint::Fingerprint,
     id::{SnapshotSeq, UserId, WorkspaceId},
+    outage::{Disbelief, Term, Untimely},
+    revocation::Revocation,
     signed::{self, CannotSign, SignedFault, TrustRoots},
-    snapshot::{CLOCK_SKEW, directory::DaemonEntry},
+    snapshot::directory::DaemonEntry,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -82,6 +84,21 @@ pub enum DocumentFault {
     Expired(Timestamp),
 }
 
+impl DocumentFault {
+    /// What logs and metrics call it.
+    pub const fn disbelief(&self) -> Disbelief {
+        match self {
+            Self::TooLong => Disbelief::TooLong,
+            Self::Signature(fault) => fault.disbelief(),
+            Self::Version(_) => Disbelief::Version,
+            Self::Foreign(_) => Disbelief::Foreign,
+            Self::Rollback { .. } => Disbelief::Rollback,
+            Self::Future(_) => Disbelief::Future,
+            Self::Expired(_) => Disbelief::Expired,
+        }
+    }
+}
+
 impl AuthorizedKeys {
     /// The format that this build reads and writes.
     pub const VERSION: u32 = 1;
@@ -92,7 +109,7 @@ impl AuthorizedKeys {
     }
 
     /// Believes `text` if a pinned key signed it for `workspace`, it is not older than `lowest`, and its time has come
-    /// and not passed. `grace` is how long past its end it still serves.
+    /// and not passed. `grace` is how long past its end it still serves ([`crate::outage`]).
     pub fn verify(
         text: &str,
         trust: &TrustRoots,
@@ -104,10 +121,24 @@ impl AuthorizedKeys {
         if text.len() > MAX_DOCUMENT {
             return Err(DocumentFault::TooLong);
         }
-        let document: Self = signed::verify(text, trust, NAMESPACE)?;
-        document.check_content(workspace, lowest)?;
+        let document = Self::held(text, trust, workspace)?;
+        if document.seq < lowest {
+            return Err(DocumentFault::Rollback { offered: document.seq, held: lowest });
+        }
         document.check_time(now, grace)?;
         Ok(document)
+    }
+
+    /// Reads what was believed when it came, whatever the time is now: its number guards against older ones.
+    pub fn held(text: &str, trust: &TrustRoots, workspace: &WorkspaceId) -> Result<Self, DocumentFault> {
+        let document: Self = signed::verify(text, trust, NAMESPACE)?;
+        document.check_content(workspace)?;
+        Ok(document)
+    }
+
+    /// From when until when it serves.
+    pub const fn term(&self) -> Term {
+        Term { issued_at: self.issued_at, not_after: self.not_after }
     }
 
     /// Whose key this is at `now`, if it may enter.
@@ -116,27 +147,32 @@ impl AuthorizedKeys {
         self.keys.iter().find(|key| key.fingerprint == *fingerprint && lasts(key)).map(|key| &key.user)
     }
 
-    fn check_content(&self, workspace: &WorkspaceId, lowest: SnapshotSeq) -> Result<(), DocumentFault> {
+    /// Until when `user` may stay who came in with that key: its last second, or `None` for as long as this document is
+    /// the newest one, however old.
+    pub fn stays(&self, fingerprint: &Fingerprint, user: &UserId, now: Timestamp) -> Result<Option<Timestamp>, Revocation> {
+        let mut theirs = self.keys.iter().filter(|key| key.user == *user).peekable();
+        if theirs.peek().is_none() {
+            return Err(Revocation::Gone);
+        }
+        let key = theirs.find(|key| key.fingerprint == *fingerprint).ok_or(Revocation::Removed)?;
+        if key.not_after.is_some_and(|end| end < now) { Err(Revocation::Expired) } else { Ok(key.not_after) }
+    }
+
+    fn check_content(&self, workspace: &WorkspaceId) -> Result<(), DocumentFault> {
         if self.version != Self::VERSION {
             return Err(DocumentFault::Version(self.version));
         }
         if self.workspace != *workspace {
             return Err(DocumentFault::Foreign(self.workspace.clone()));
         }
-        if self.seq < lowest {
-            return Err(DocumentFault::Rollback { offered: self.seq, held: lowest });
-        }
         Ok(())
     }
 
     fn check_time(&self, now: Timestamp, grace: Duration) -> Result<(), DocumentFault> {
-        if self.issued_at > now.after(CLOCK_SKEW) {
-            return Err(DocumentFault::Future(self.issued_at));
-        }
-        if now > self.not_after.after(grace) {
-            return Err(DocumentFault::Expired(self.not_after));
-        }
-        Ok(())
+        self.term().admits(now, grace).map_err(|untimely| match untimely {
+            Untimely::Future => DocumentFault::Future(self.issued_at),
+            Untimely::Expired => DocumentFault::Expired(self.not_after),
+        })
     }
 }
 
@@ -187,5 +223,20 @@ mod tests {
         assert_eq!(document.user_of(&Fingerprint([1; 32]), NOW).map(UserId::as_str), Some("alice"));
         assert_eq!(document.user_of(&Fingerprint([2; 32]), NOW), None);
         assert_eq!(document.user_of(&Fingerprint([3; 32]), NOW), None);
+    }
+
+    #[test]
+    fn who_is_in_stays_as_long_as_exactly_that_grant() {
+        let mut document = document();
+        let end = NOW.after(Duration::from_secs(9));
+        document.keys[1].not_after = Some(end);
+        let stays = |document: &AuthorizedKeys, byte, user: &str, now| {
+            document.stays(&Fingerprint([byte; 32]), &user.parse().unwrap(), now)
+        };
+        assert_eq!(stays(&document, 1, "alice", Timestamp::from_unix(u64::MAX)), Ok(None), "however old the news");
+        assert_eq!(stays(&document, 2, "bob", end), Ok(Some(end)));
+        assert_eq!(stays(&document, 2, "bob", end.after(Duration::from_secs(1))), Err(Revocation::Expired));
+        assert_eq!(stays(&document, 1, "bob", NOW), Err(Revocation::Removed), "that key is somebody else's");
+        assert_eq!(stays(&document, 1, "carol", NOW), Err(Revocation::Gone));
     }
 }

@@ -7,6 +7,8 @@ pub mod fingerprint;
 pub mod hex;
 pub mod id;
 pub mod key;
+pub mod outage;
+pub mod revocation;
 pub mod signed;
 pub mod snapshot;
 pub mod target;

@@ -3,6 +3,7 @@
 //! The first line is exactly what was signed, its newline included (OpenSSH `PROTOCOL.sshsig`). While keys are rolled a
 //! second signature follows the first; one by a trust root is enough. A signature's own key is no evidence.
 
+use crate::outage::Disbelief;
 use serde::{Serialize, de::DeserializeOwned};
 use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 use std::str::FromStr;
@@ -28,6 +29,18 @@ pub enum SignedFault {
     /// Signed, and still not what it should be.
     #[error("the signed document cannot be read: {0}")]
     Malformed(String),
+}
+
+impl SignedFault {
+    /// What logs and metrics call it.
+    pub const fn disbelief(&self) -> Disbelief {
+        match self {
+            Self::Unsigned => Disbelief::Unsigned,
+            Self::Untrusted => Disbelief::WrongKey,
+            Self::Forged => Disbelief::Forged,
+            Self::Malformed(_) => Disbelief::Malformed,
+        }
+    }
 }
 
 /// The document could not be signed: the key cannot sign.

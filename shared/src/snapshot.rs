@@ -7,6 +7,7 @@ pub mod workspace_shard;
 use crate::{
     hex,
     id::SnapshotSeq,
+    outage::{Disbelief, Term, Untimely},
     signed::{self, SignedFault, TrustRoots},
     time::Timestamp,
 };
@@ -18,8 +19,6 @@ use std::{fmt, time::Duration};
 pub const NAMESPACE: &str = "key-snapshot@drawbridge";
 /// Until when a manifest serves, counted from its issue.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-/// How far ahead of ours the edge's clock may be.
-pub const CLOCK_SKEW: Duration = Duration::from_secs(120);
 /// Longest manifest text: two families of 256 shards and the directory, at 150 bytes each, and the signature.
 pub const MAX_MANIFEST: usize = 128 * 1024;
 /// Longest shard: far above a million keys' 256th part, below what Workers KV holds.
@@ -151,6 +150,22 @@ pub enum SnapshotFault {
     BrokenShard(BlobHash),
 }
 
+impl SnapshotFault {
+    /// What logs and metrics call it.
+    pub const fn disbelief(&self) -> Disbelief {
+        match self {
+            Self::TooLong => Disbelief::TooLong,
+            Self::Signature(fault) => fault.disbelief(),
+            Self::Version(_) => Disbelief::Version,
+            Self::Rollback { .. } => Disbelief::Rollback,
+            Self::Future(_) => Disbelief::Future,
+            Self::Expired(_) => Disbelief::Expired,
+            Self::Shards | Self::BrokenShard(_) => Disbelief::Malformed,
+            Self::WrongShard(_) => Disbelief::WrongShard,
+        }
+    }
+}
+
 impl Manifest {
     /// The format that this build reads and writes.
     pub const VERSION: u32 = 1;
@@ -178,7 +193,7 @@ impl Manifest {
     }
 
     /// Believes `text` if a pinned key signed it, it is not older than `lowest`, and its time has come and not passed.
-    /// `grace` is how long past its end it still serves.
+    /// `grace` is how long past its end it still serves ([`crate::outage`]).
     pub fn verify(
         text: &str,
         trust: &TrustRoots,
@@ -189,18 +204,29 @@ impl Manifest {
         if text.len() > MAX_MANIFEST {
             return Err(SnapshotFault::TooLong);
         }
-        let manifest: Self = signed::verify(text, trust, NAMESPACE)?;
-        manifest.check_content(lowest)?;
+        let manifest = Self::held(text, trust)?;
+        if manifest.seq < lowest {
+            return Err(SnapshotFault::Rollback { offered: manifest.seq, held: lowest });
+        }
         manifest.check_time(now, grace)?;
         Ok(manifest)
     }
 
-    fn check_content(&self, lowest: SnapshotSeq) -> Result<(), SnapshotFault> {
+    /// Reads what was believed when it came, whatever the time is now: its number guards against older ones.
+    pub fn held(text: &str, trust: &TrustRoots) -> Result<Self, SnapshotFault> {
+        let manifest: Self = signed::verify(text, trust, NAMESPACE)?;
+        manifest.check_content()?;
+        Ok(manifest)
+    }
+
+    /// From when until when it serves.
+    pub const fn term(&self) -> Term {
+        Term { issued_at: self.issued_at, not_after: self.not_after }
+    }
+
+    fn check_content(&self) -> Result<(), SnapshotFault> {
         if self.version != Self::VERSION {
             return Err(SnapshotFault::Version(self.version));
-        }
-        if self.seq < lowest {
-            return Err(SnapshotFault::Rollback { offered: self.seq, held: lowest });
         }
         let ascending = self.shards.is_sorted_by(|a, b| (a.family, a.id) < (b.family, b.id));
         let bounded = self.shards.iter().all(|shard| shard.length as usize <= MAX_SHARD);
@@ -208,13 +234,10 @@ impl Manifest {
     }
 
     fn check_time(&self, now: Timestamp, grace: Duration) -> Result<(), SnapshotFault> {
-        if self.issued_at > now.after(CLOCK_SKEW) {
-            return Err(SnapshotFault::Future(self.issued_at));
-        }
-        if now > self.not_after.after(grace) {
-            return Err(SnapshotFault::Expired(self.not_after));
-        }
-        Ok(())
+        self.term().admits(now, grace).map_err(|untimely| match untimely {
+            Untimely::Future => SnapshotFault::Future(self.issued_at),
+            Untimely::Expired => SnapshotFault::Expired(self.not_after),
+        })
     }
 }
 
@@ -234,6 +257,7 @@ impl ShardRef {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outage::CLOCK_SKEW;
     use ssh_key::{PrivateKey, private::Ed25519Keypair};
 
     const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);

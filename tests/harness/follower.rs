@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow, bail};
 use drawbridge_daemon::{
     keyset::KeySet,
-    snapshot::{Keeper, Snapshots, Store},
+    snapshot::{Keeper, Pace, Snapshots, Store},
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
@@ -46,7 +46,7 @@ impl Follower {
         fs::write(&pinned, &edge.trust_key)?;
         let trust = Trust::open(Pinned::read(pinned).map_err(|fault| anyhow!(fault))?, &state);
         let client = EdgeClient::new(format!("{}/", edge.url).parse()?, token)?;
-        let (keeper, snapshots) = Keeper::open(client, trust, Store::open(&state)?, poll);
+        let (keeper, snapshots) = Keeper::open(client, trust, Store::open(&state)?, Pace { poll, grace: Duration::ZERO });
         let stop = CancellationToken::new();
         let (runtime, stopped) = (runtime()?, stop.clone());
         let thread = thread::spawn(move || runtime.block_on(keeper.run(stopped)));

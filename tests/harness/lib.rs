@@ -1,6 +1,7 @@
 //! One harness for all end-to-end tests: a running system, users who call it, and time bounds that never sleep.
 
 pub mod client;
+pub mod figures;
 pub mod follower;
 pub mod pty;
 pub mod relay;

@@ -1,6 +1,7 @@
 //! End-to-end tests: the real Worker under workerd, daemon and agent as processes, the real `ssh`.
 
 mod agents;
+mod audit;
 mod certificates;
 mod edge_alone;
 mod feed;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         feed::TESTS,
         agents::TESTS,
         revocation::TESTS,
+        audit::TESTS,
         outage::TESTS,
         edge_alone::TESTS,
         front_door::TESTS,

@@ -1,58 +1,162 @@
-//! What is taken away is taken from those who are in, too.
+//! What is taken away is taken from those who are in, too: on both hops, in words, and from nobody else.
 
-use crate::{Run::Shared, Test};
+use crate::{
+    Run::{Alone, Shared},
+    Test,
+};
 use anyhow::{Context, Result, ensure};
-use e2e::{Session, Stack, User};
+use drawbridge_shared::native::clock;
+use e2e::{SOON, Session, Stack, User, within};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 pub(crate) const TESTS: &[Test] = &[
     ("revocation::a_deleted_key_ends_its_sessions_and_no_other", Shared(key)),
+    ("revocation::another_key_of_the_same_user_lives_on", Shared(other_key)),
     ("revocation::a_former_members_sessions_end", Shared(member)),
+    ("revocation::a_deleted_workspaces_sessions_end", Shared(workspace)),
+    ("revocation::a_key_ends_in_its_last_second_and_no_news_is_needed", Shared(expiry)),
+    ("revocation::the_jump_says_why_too", Shared(jump)),
+    ("revocation::the_agent_decides_by_itself", Alone(agent_alone)),
 ];
+
+/// What a session of a taken key is told, by the agent or by the jump.
+const REMOVED: &str = "the key of this connection was removed";
 
 /// A session that would go on for ever.
 fn open(user: &User, target: &str) -> Result<Child> {
-    let mut ssh = user.quiet_ssh();
-    let mut child =
-        ssh.arg(target).arg("echo in; exec cat").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    begin(user.quiet_ssh().arg(target))
+}
+
+fn begin(ssh: &mut Command) -> Result<Child> {
+    let ssh = ssh.arg("echo in; exec cat").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = ssh.spawn()?;
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().context("no output")?).read_line(&mut line)?;
     ensure!(line == "in\n", "{line:?}");
     Ok(child)
 }
 
-/// Waits for its end, which has to be ssh's own failure. Returns what it said.
-fn ended(mut child: Child) -> Result<String> {
-    let mut words = String::new();
-    child.stderr.take().context("no error output")?.read_to_string(&mut words)?;
-    ensure!(child.wait()?.code() == Some(255), "{words}");
-    Ok(words)
+/// Waits for its end, which has to be ssh's own failure and in these words.
+fn ended(mut child: Child, words: &str) -> Result<()> {
+    let mut said = String::new();
+    child.stderr.take().context("no error output")?.read_to_string(&mut said)?;
+    ensure!(child.wait()?.code() == Some(255) && said.contains(words), "{said}");
+    Ok(())
+}
+
+/// Ends a session that has to live still.
+fn lives(mut child: Child) -> Result<()> {
+    ensure!(child.try_wait()?.is_none(), "somebody else's session ended too");
+    drop(child.stdin.take());
+    ensure!(child.wait()?.success());
+    Ok(())
+}
+
+fn join(world: &Stack, user: &str) -> Result<String> {
+    let place = format!("/api/operator/workspaces/lighthouse/members/{user}");
+    world.edge.operator().put(&place, &json!({}))?.ok()?;
+    Ok(place)
+}
+
+fn delete_first_key(world: &Stack, user: &User) -> Result<()> {
+    let keys: Value = world.api(user).get("/api/ssh/keys")?.json()?;
+    world.api(user).delete("/api/ssh/keys", &json!({"publicKeyFingerprint": keys[0]["publicKeyFingerprint"]}))?.ok()
 }
 
 fn key(world: &Stack) -> Result<()> {
     let (gina, henry) = (world.new_user("gina")?, world.new_user("henry")?);
     for user in ["gina", "henry"] {
-        world.edge.operator().put(&format!("/api/operator/workspaces/lighthouse/members/{user}"), &json!({}))?.ok()?;
+        join(world, user)?;
     }
-    let (hers, mut his) = (open(&gina, "user@ws-lighthouse")?, open(&henry, "user@ws-lighthouse")?);
-    let keys: Value = world.api(&gina).get("/api/ssh/keys")?.json()?;
-    world.api(&gina).delete("/api/ssh/keys", &json!({"publicKeyFingerprint": keys[0]["publicKeyFingerprint"]}))?.ok()?;
-    let words = ended(hers)?;
-    ensure!(words.contains("the key of this connection was removed or has expired"), "{words}");
-    ensure!(his.try_wait()?.is_none(), "somebody else's session ended too");
-    drop(his.stdin.take());
-    ensure!(his.wait()?.success());
-    Ok(())
+    let (hers, his) = (open(&gina, "user@ws-lighthouse")?, open(&henry, "user@ws-lighthouse")?);
+    delete_first_key(world, &gina)?;
+    ended(hers, REMOVED)?;
+    lives(his)
+}
+
+fn other_key(world: &Stack) -> Result<()> {
+    let jill = world.new_user("jill")?;
+    join(world, "jill")?;
+    let second = world.new_key(&jill, "jill-2")?;
+    let line = std::fs::read_to_string(second.key_file.with_extension("pub"))?;
+    let added: Value = world.api(&jill).post("/api/ssh/keys", &json!({"publicKey": line}))?.json()?;
+    let (first, second) = (open(&jill, "user@ws-lighthouse")?, open(&second, "user@ws-lighthouse")?);
+    let gone = json!({"publicKeyFingerprint": added["publicKeyFingerprint"]});
+    world.api(&jill).delete("/api/ssh/keys", &gone)?.ok()?;
+    ended(second, REMOVED)?;
+    lives(first)
 }
 
 fn member(world: &Stack) -> Result<()> {
-    let (iris, place) = (world.new_user("iris")?, "/api/operator/workspaces/lighthouse/members/iris");
-    world.edge.operator().put(place, &json!({}))?.ok()?;
+    let iris = world.new_user("iris")?;
+    let place = join(world, "iris")?;
     let session = open(&iris, "user@ws-lighthouse")?;
-    world.edge.operator().delete(place, &json!({}))?.ok()?;
-    ended(session).map(drop)
+    world.edge.operator().delete(&place, &json!({}))?.ok()?;
+    ended(session, "no longer a member of this workspace")
+}
+
+/// Its agent has no document any more, and is no evidence: the daemon ends what leads there.
+fn workspace(world: &Stack) -> Result<()> {
+    let kate = world.new_user("kate")?;
+    let brief = world.new_workspace("brief", "kate")?;
+    let session = open(&kate, "user@ws-brief")?;
+    world.edge.operator().delete("/api/operator/workspaces/brief", &json!({}))?.ok()?;
+    ended(session, "")?;
+    drop(brief);
+    Ok(())
+}
+
+fn expiry(world: &Stack) -> Result<()> {
+    let liam = world.new_stranger("liam")?;
+    join(world, "liam")?;
+    let end = clock::now().after(Duration::from_secs(5));
+    let line = std::fs::read_to_string(liam.key_file.with_extension("pub"))?;
+    world.api(&liam).post("/api/ssh/keys", &json!({"publicKey": line, "expiresAt": end}))?.ok()?;
+    let session = open(&liam, "user@ws-lighthouse")?;
+    ended(session, "the key of this connection has expired")?;
+    let late = clock::now();
+    ensure!(late >= end, "{late} is before {end}");
+    ensure!(late.since(end) < SOON, "it ended {late}, long after {end}");
+    Ok(())
+}
+
+/// An outer connection with nothing in it.
+fn jump(world: &Stack) -> Result<()> {
+    let mona = world.new_user("mona")?;
+    let mut ssh = Command::new("ssh");
+    ssh.arg("-F").arg(&mona.ssh_config).args(["-N", "-o", "BatchMode=yes", "jump"]);
+    let child = ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    within(SOON, "the connection stands", || logged_in(world, &mona))?;
+    delete_first_key(world, &mona)?;
+    ended(child, REMOVED)
+}
+
+/// Whether the trail tells of a login with that user's key.
+fn logged_in(world: &Stack, user: &User) -> Result<bool> {
+    let line = std::fs::read_to_string(user.key_file.with_extension("pub"))?;
+    let key = drawbridge_shared::key::UserKey::parse(&line)?.fingerprint().to_string();
+    let trail = std::fs::read_to_string(&world.daemon.audit)?;
+    Ok(trail.lines().any(|line| line.contains("\"login\"") && line.contains(&key)))
+}
+
+/// With the daemon stopped in its tracks, the agent still ends its side: nobody else tells it to.
+fn agent_alone(world: &mut Stack) -> Result<()> {
+    let nora = world.new_user("nora")?;
+    join(world, "nora")?;
+    let session = open(&nora, "user@ws-lighthouse")?;
+    world.daemon.process.signal(rustix::process::Signal::STOP);
+    let told = delete_first_key(world, &nora).and_then(|()| {
+        let log = world.dir().join("logs/agent-lighthouse.log");
+        within(SOON, "the agent revokes by its own document", || {
+            Ok(std::fs::read_to_string(&log)?.lines().any(|line| line.contains("revoked") && line.contains("nora")))
+        })
+    });
+    world.daemon.process.signal(rustix::process::Signal::CONT);
+    told?;
+    ended(session, REMOVED)
 }

@@ -12,6 +12,7 @@ pub mod lint;
 pub mod openapi;
 pub mod process;
 pub mod setup;
+pub mod soak;
 pub mod stack;
 pub mod test;
 pub mod tools;

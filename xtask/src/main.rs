@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, process::ExitCode};
-use xtask::{bench, build, conformance, dev, fuzz, fuzz_api, lint, openapi, root, setup, stack, test, wasm};
+use xtask::{bench, build, conformance, dev, fuzz, fuzz_api, lint, openapi, root, setup, soak, stack, test, wasm};
 
 /// Build, run and check Drawbridge.
 #[derive(Parser)]
@@ -54,6 +54,8 @@ enum Command {
     },
     /// Feed libFuzzer's inputs to every format that strangers send
     Fuzz(fuzz::Options),
+    /// Use and disturb the whole system for a while: at the end nothing may be left of it
+    Soak(soak::Options),
     /// Call the edge as its OpenAPI document says and as it does not, with every scope's token
     FuzzApi(fuzz_api::Options),
     /// Check format, lints, directions of dependency and licences
@@ -86,6 +88,7 @@ fn main() -> ExitCode {
         Command::Conformance { arguments } => conformance::conformance(root, &arguments),
         Command::Token { scope } => print_token(scope),
         Command::Fuzz(options) => fuzz::fuzz(root, &options),
+        Command::Soak(options) => soak::soak(root, &options),
         Command::FuzzApi(options) => fuzz_api::fuzz_api(root, &options),
         Command::Lint => lint::lint(root),
     };

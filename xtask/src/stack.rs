@@ -82,7 +82,7 @@ impl Stack {
         let edge = Edge::start(root, dir)?;
         let api = edge.operator();
         let daemon = Daemon::start(&programs, dir, &edge, "local-1", &daemon_state(dir), &[])?;
-        daemon.register(&api, "local-1", REGION, vec![daemon.tunnel])?;
+        daemon.register(&api, REGION, vec![daemon.tunnel])?;
         let workspaces = DEMO.iter().map(|(user, id)| workspace(&programs, dir, &edge, &api, user, id));
         let mut workspaces = workspaces.collect::<Result<Vec<_>>>()?;
         for workspace in &mut workspaces {
@@ -116,6 +116,21 @@ impl Stack {
         Ok(User { id: id.into(), token, key_file, ssh_config })
     }
 
+    /// The same user with one more key, which nobody knows yet.
+    pub fn new_key(&self, user: &User, name: &str) -> Result<User> {
+        let key_file = keygen(&self.dir.join("keys").join(name), &format!("{name}@demo"))?;
+        let known = [known::path(&self.dir), known::authorities(&self.dir)];
+        let ssh_config = files::ssh_config(&self.dir, name, self.daemon.port, &key_file, &known)?;
+        Ok(User { key_file, ssh_config, ..user.clone() })
+    }
+
+    /// One more workspace with its agent, connected, for as long as it is held.
+    pub fn new_workspace(&self, id: &str, member: &str) -> Result<Workspace> {
+        let mut workspace = workspace(&self.programs, &self.dir, &self.edge, &self.edge.operator(), member, id)?;
+        workspace.connected()?;
+        Ok(workspace)
+    }
+
     /// The API as `user` calls it.
     pub fn api(&self, user: &User) -> Api {
         Api::new(&self.edge.url, &user.token)
@@ -133,6 +148,17 @@ impl Stack {
         workspace.agent.kill();
         workspace.agent = start_agent(&programs, &dir, &url, id, &workspace.token, &workspace.state_dir, &[])?;
         workspace.connected()
+    }
+
+    /// Starts the daemon again on its old state and its old ports; agents come back by themselves.
+    pub fn restart_daemon(&mut self) -> Result<()> {
+        self.restart_daemon_towards(&self.edge.url.clone())
+    }
+
+    /// The same with the edge at another address.
+    pub fn restart_daemon_towards(&mut self, edge: &str) -> Result<()> {
+        self.daemon.restart(&self.programs, &self.dir, edge)?;
+        Ok(())
     }
 
     /// The stack as scripts see it.

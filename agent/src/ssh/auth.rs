@@ -46,6 +46,7 @@ pub(super) async fn key<A: Authorize>(authorizer: &A, key: &PublicKey, algorithm
 #[cfg(test)]
 mod tests {
     use super::*;
+    use drawbridge_shared::revocation::Revocation;
     use russh::keys::{HashAlg, PrivateKey, key::safe_rng};
     use std::future::pending;
 
@@ -61,6 +62,10 @@ mod tests {
                 Self::Holds(known) => (known == key).then(|| "alice".parse().unwrap()),
                 Self::Silent => pending().await,
             }
+        }
+
+        async fn revoked(&self, _: &Fingerprint, _: &UserId) -> Revocation {
+            pending().await
         }
     }
 

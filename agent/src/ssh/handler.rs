@@ -23,6 +23,7 @@ use russh::{
 };
 use rustix::termios::Winsize;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// RFC 4254 section 5.1.
@@ -41,6 +42,9 @@ pub(super) struct Connection<A> {
     pub(super) tasks: TaskTracker,
     /// Fires at the end of a login.
     pub(super) verified: CancellationToken,
+    /// Tells whose login it was, once it is one.
+    pub(super) grant: Option<oneshot::Sender<Login>>,
+    pub(super) login: Option<Login>,
     pub(super) denied: Option<Denial>,
 }
 
@@ -53,6 +57,7 @@ impl<A: Authorize> Connection<A> {
                 tracing::info!(%user, %key, %client, account = account.name, "logged in");
                 self.forwards.log_in(account.clone());
                 self.account = account;
+                self.login = Some(login.clone());
             }
             Err(denial) => {
                 tracing::info!(%user, %key, %client, %denial, "login refused");
@@ -157,7 +162,11 @@ impl<A: Authorize> Handler for Connection<A> {
         self.verified.cancel();
         match &self.denied {
             Some(denial) => wire.disconnect(Disconnect::IllegalUserName, &denial.to_string(), ""),
-            None => Ok(()),
+            None => {
+                // Fails only when the connection is being given up.
+                self.grant.take().zip(self.login.take()).map(|(grant, login)| grant.send(login));
+                Ok(())
+            }
         }
     }
 

@@ -1,13 +1,12 @@
 //! A workspace on a loopback port, and the `ssh` of this machine with settings of its own.
 
 use drawbridge_agent::ssh::{Account, Accounts, Alive, Authorize, Executable, ForwardPolicy, Peer, Server};
-use drawbridge_shared::{fingerprint::Fingerprint, id::UserId};
+use drawbridge_shared::{fingerprint::Fingerprint, id::UserId, revocation::Revocation};
 use russh::keys::{PrivateKey, PublicKey, load_secret_key};
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Output, Stdio},
-    sync::Arc,
     time::Duration,
 };
 use tempfile::TempDir;
@@ -15,6 +14,7 @@ use tokio::{
     io::AsyncWriteExt,
     net::TcpListener,
     process::{Child, Command},
+    sync::watch,
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -31,16 +31,23 @@ pub(crate) struct Workspace {
     dir: TempDir,
     port: u16,
     server: Server<Members>,
+    members: Members,
     stop: CancellationToken,
     connections: TaskTracker,
 }
 
+/// Who may come in and stay.
 #[derive(Clone)]
-struct Members(Arc<Vec<Fingerprint>>);
+struct Members(watch::Sender<Vec<Fingerprint>>);
 
 impl Authorize for Members {
     async fn authorize(&self, key: &Fingerprint) -> Option<UserId> {
-        self.0.contains(key).then(|| "alice".parse().unwrap())
+        self.0.borrow().contains(key).then(|| "alice".parse().unwrap())
+    }
+
+    async fn revoked(&self, key: &Fingerprint, _: &UserId) -> Revocation {
+        self.0.subscribe().wait_for(|members| !members.contains(key)).await.unwrap();
+        Revocation::Removed
     }
 }
 
@@ -82,14 +89,14 @@ impl Workspace {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         write_settings(dir.path(), port, host.public_key());
-        let members = Members(Arc::new(vec![Fingerprint::of(member.public_key())]));
+        let members = Members(watch::Sender::new(vec![Fingerprint::of(member.public_key())]));
         let agent = Executable::at(Path::new(env!("CARGO_BIN_EXE_drawbridge-agent"))).unwrap();
-        let server = Server::new(host, accounts(dir.path(), account), alive, members).with_notices_below(dir.path());
+        let server = Server::new(host, accounts(dir.path(), account), alive, members.clone()).with_notices_below(dir.path());
         let server = server.with_sftp(agent).with_forwarding(policy);
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
         connections.spawn(accept(listener, server.clone(), stop.clone()));
-        Self { dir, port, server, stop, connections }
+        Self { dir, port, server, members, stop, connections }
     }
 
     /// A file or folder of the test.
@@ -105,6 +112,18 @@ impl Workspace {
     /// The server itself.
     pub(crate) fn server(&self) -> &Server<impl Authorize + use<>> {
         &self.server
+    }
+
+    /// Lets the stranger in too.
+    pub(crate) fn befriend(&self) {
+        let stranger = load_secret_key(self.path("stranger"), None).unwrap();
+        self.members.0.send_modify(|members| members.push(Fingerprint::of(stranger.public_key())));
+    }
+
+    /// Takes the member's key away.
+    pub(crate) fn revoke(&self) {
+        let member = load_secret_key(self.path("member"), None).unwrap();
+        self.members.0.send_modify(|members| members.retain(|key| *key != Fingerprint::of(member.public_key())));
     }
 
     /// Where the server listens.

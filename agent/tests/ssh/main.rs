@@ -14,6 +14,7 @@ mod many;
 mod notices;
 mod programs;
 mod refusals;
+mod revocation;
 mod sftp;
 mod terminals;
 mod upstream;

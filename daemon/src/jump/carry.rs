@@ -4,9 +4,11 @@ mod journey;
 
 use super::Hall;
 use crate::{
+    authorize::Gate,
     bridge::{self, Sink, Source, Tally},
     denial::Denial,
-    limits::OPEN_TIMEOUT,
+    limits::{OPEN_TIMEOUT, PARTING},
+    witness::{Crossing, Ending, Who},
 };
 use bytes::Bytes;
 use drawbridge_shared::{
@@ -26,10 +28,14 @@ use russh::{
     ChannelOpenFailure, ChannelWriteHalf,
     server::{ChannelOpenHandle, Msg},
 };
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    future::{self, Future},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 
 /// Who asks for what.
 #[derive(Clone, Debug)]
@@ -59,16 +65,24 @@ struct Reached {
     way: Leg<TunnelReader, TunnelWriter>,
 }
 
+impl Request {
+    fn who(&self) -> Who<'_> {
+        Who { trace: &self.trace_id, peer: self.peer, key: Some(self.key) }
+    }
+}
+
 /// Serves one channel until it ends or `cut` fires; then its agent still learns how it ended.
 pub(super) async fn run(hall: Arc<Hall>, request: Request, channel: Channel, cut: CancellationToken) {
     let Some(reached) = cut.run_until_cancelled(reach(&hall, &request)).await else { return };
     match reached {
         Ok(Reached { user, workspace, halves, journey, way }) => {
-            let served = cut.run_until_cancelled(serve(&hall, &request, (user, workspace), channel, halves));
+            hall.used.note(&user, request.key, clock::now());
+            let crossing = hall.witness.opened(request.who(), &user, &workspace);
+            let served = serve(&hall, &request, (user, workspace), (channel, halves), crossing, cut);
             tokio::join!(served, journey.travel(way));
         }
         Err(denial) => {
-            info!(trace = %request.trace_id, peer = %request.peer, key = %request.key, reason = denial.label(), "refused");
+            hall.witness.refused(request.who(), &denial);
             let failure = ChannelOpenFailure::Other { code: denial.code(), reason: denial.to_string() };
             channel.reply.reject(failure).await;
         }
@@ -79,16 +93,26 @@ async fn serve(
     hall: &Hall,
     request: &Request,
     (user, workspace): (UserId, WorkspaceId),
-    channel: Channel,
-    halves: (StrandReader, StrandWriter),
+    (channel, halves): (Channel, (StrandReader, StrandWriter)),
+    mut crossing: Crossing,
+    cut: CancellationToken,
 ) {
-    info!(trace = %request.trace_id, peer = %request.peer, %user, key = %request.key, %workspace, "open");
-    hall.used.note(&user, request.key, clock::now());
     channel.reply.accept().await;
-    // A key that is nobody's any more ends the whole connection, which can say why: closing here would outrun it.
-    let denied = hall.until_denied(|gate| gate.member(&request.key, &workspace).err().filter(|_| gate.holds(&request.key)));
-    let (tally, lasted, outcome) = cross(channel.inbound, channel.outbound, halves, denied).await;
-    info!(trace = %request.trace_id, up = tally.up, down = tally.down, seconds = lasted.as_secs_f32(), %outcome, "closed");
+    let mut revoked = None;
+    let denied = async {
+        let stays = |gate: Gate<'_>| gate.stays_inside(&request.key, &user, &workspace);
+        revoked = Some(hall.until_revoked(stays).await);
+        // A key that is nobody's any more ends the whole connection, which can say why: closing here would outrun it.
+        if hall.gate(|gate| gate.stays(&request.key)).is_err() {
+            future::pending().await
+        }
+        time::sleep(PARTING).await;
+    };
+    let ending = tokio::select! {
+        ending = cross(channel.inbound, channel.outbound, halves, &mut crossing.tally, denied) => ending,
+        () = cut.cancelled() => if hall.end.is_cancelled() { Ending::Denied(Denial::Stopping) } else { Ending::Left },
+    };
+    crossing.closed(&revoked.map_or(ending, |revocation| Ending::Denied(Denial::Revoked(revocation))));
 }
 
 /// A strand to the workspace's agent, with its header on the way.
@@ -131,20 +155,19 @@ async fn cross(
     inbound: Outlet,
     outbound: ChannelWriteHalf<Msg>,
     (reader, writer): (StrandReader, StrandWriter),
-    denied: impl Future<Output = Denial>,
-) -> (Tally, time::Duration, String) {
-    let begun = Instant::now();
-    let mut tally = Tally::default();
+    tally: &mut Tally,
+    denied: impl Future<Output = ()>,
+) -> Ending {
     let (mut from_client, mut to_client) = (FromClient(inbound), ToClient(outbound));
     let (mut from_agent, mut to_agent) = (FromAgent(reader), ToAgent(writer));
-    let crossed = bridge::bridge((&mut from_client, &mut to_client), (&mut from_agent, &mut to_agent), &mut tally);
-    let outcome = tokio::select! {
-        crossed = crossed => crossed.map_or_else(|fault| fault.to_string(), |()| "ended by both".into()),
-        denial = denied => denial.label().into(),
+    let crossed = bridge::bridge((&mut from_client, &mut to_client), (&mut from_agent, &mut to_agent), tally);
+    let ending = tokio::select! {
+        crossed = crossed => crossed.map_or(Ending::Broken, |()| Ending::Finished),
+        () = denied => Ending::Left,
     };
     // Fails only when the client has closed it, or is gone.
     let _ = to_client.0.close().await;
-    (tally, begun.elapsed(), outcome)
+    ending
 }
 
 struct FromClient(Outlet);

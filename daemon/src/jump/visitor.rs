@@ -7,6 +7,7 @@ use super::{
 use crate::{
     denial::Denial,
     limits::{INFLOW, MAX_BUFFERED, MAX_CHANNELS},
+    witness::Who,
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
@@ -25,7 +26,6 @@ use russh::{
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 
 /// A connection's state.
 pub(super) struct Visitor {
@@ -60,6 +60,15 @@ impl Visitor {
             budget: Budget::new(MAX_BUFFERED),
             inlets: HashMap::new(),
         }
+    }
+
+    /// What the connection is called in logs and trail.
+    pub(super) fn trace_id(&self) -> &str {
+        &self.trace_id
+    }
+
+    fn who(&self) -> Who<'_> {
+        Who { trace: &self.trace_id, peer: self.peer, key: self.key }
     }
 
     /// What holds the connection's stream back while a channel stalls.
@@ -119,7 +128,7 @@ impl Visitor {
     }
 
     async fn refuse(&self, reply: ChannelOpenHandle, denial: Denial) -> Result<(), Error> {
-        info!(trace = %self.trace_id, peer = %self.peer, reason = denial.label(), "refused");
+        self.hall.witness.refused(self.who(), &denial);
         reply.reject(ChannelOpenFailure::Other { code: denial.code(), reason: denial.to_string() }).await;
         Ok(())
     }
@@ -154,7 +163,7 @@ impl Handler for Visitor {
     async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
         let fingerprint = Fingerprint::of(key.public_key);
         if is_sha1(key.algorithm) || !self.knows(&fingerprint).await {
-            info!(trace = %self.trace_id, peer = %self.peer, key = %fingerprint, reason = "unknown-key", "refused");
+            self.hall.witness.refused(Who { key: Some(fingerprint), ..self.who() }, &Denial::UnknownKey);
             return Ok(Auth::reject());
         }
         self.key = Some(fingerprint);

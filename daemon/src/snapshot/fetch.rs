@@ -33,6 +33,25 @@ pub enum FetchFault {
     State(#[from] StateFault),
 }
 
+impl FetchFault {
+    /// What is the same as long as nothing new is the matter.
+    pub(super) fn kind(&self) -> String {
+        match self {
+            Self::Snapshot(fault) => fault.disbelief().label().into(),
+            Self::Edge(fault) => fault.kind(),
+            Self::State(fault) => fault.to_string(),
+        }
+    }
+}
+
+/// By which clock something is believed.
+#[derive(Clone, Copy)]
+pub(super) struct When {
+    pub(super) now: Timestamp,
+    /// Past a snapshot's end.
+    pub(super) grace: Duration,
+}
+
 /// A new view, and the bytes that came with it.
 pub(super) struct Next {
     pub(super) view: KeySet,
@@ -62,9 +81,9 @@ pub(super) async fn view(
     trust: &TrustRoots,
     held: &KeySet,
     text: &str,
-    now: Timestamp,
+    When { now, grace }: When,
 ) -> Result<Option<Next>, FetchFault> {
-    let manifest = Manifest::verify(text, trust, now, held.seq(), Duration::ZERO)?;
+    let manifest = Manifest::verify(text, trust, now, held.seq(), grace)?;
     if manifest.seq == held.seq() {
         return Ok(None);
     }

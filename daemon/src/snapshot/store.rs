@@ -6,18 +6,15 @@ use crate::{
 };
 use bytes::Bytes;
 use drawbridge_shared::{
-    id::SnapshotSeq,
     native::state_dir::{StateDir, StateFault},
     signed::TrustRoots,
     snapshot::{BlobHash, MAX_MANIFEST, MAX_SHARD, Manifest, ShardRef, SnapshotFault},
-    time::Timestamp,
 };
 use std::{
     collections::{HashMap, HashSet},
     fs,
     num::NonZero,
     panic, thread,
-    time::Duration,
 };
 
 const MANIFEST: &str = "manifest";
@@ -77,12 +74,11 @@ impl Store {
         Ok(Self { folder, held: HashSet::new() })
     }
 
-    /// What was saved last; empty where nothing was. One past its end is loaded too: its number guards against
-    /// rollback, and whether it still decides is asked at every login.
-    pub(super) fn load(&mut self, trust: &TrustRoots, now: Timestamp) -> Result<KeySet, LoadFault> {
+    /// What was saved last; empty where nothing was. Whether it still decides is asked at every login.
+    pub(super) fn load(&mut self, trust: &TrustRoots) -> Result<KeySet, LoadFault> {
         let Some(text) = self.folder.read(MANIFEST, MAX_MANIFEST as u64)? else { return Ok(KeySet::default()) };
         let text = String::from_utf8_lossy(&text);
-        let manifest = Manifest::verify(&text, trust, now, SnapshotSeq(0), Duration::MAX)?;
+        let manifest = Manifest::held(&text, trust)?;
         // What hashes needs a core; more threads would only take memory.
         let cores = thread::available_parallelism().map_or(1, NonZero::get).min(DISK_THREADS);
         let shards = in_parallel(cores, &manifest.shards, |reference| self.shard(*reference))?;
@@ -156,6 +152,7 @@ pub(super) mod tests {
     use super::*;
     use crate::keyset::tests::{NOW, fingerprint};
     use drawbridge_shared::{
+        id::SnapshotSeq,
         native::identity::Identity,
         snapshot::{Family, key_shard},
     };
@@ -180,7 +177,7 @@ pub(super) mod tests {
         }
 
         pub(in crate::snapshot) fn load(&self) -> Result<KeySet, LoadFault> {
-            self.store().load(&self.edge.public().to_line().parse().unwrap(), NOW)
+            self.store().load(&self.edge.public().to_line().parse().unwrap())
         }
 
         fn file(&self, byte: u8) -> PathBuf {

@@ -70,7 +70,20 @@ macro_rules! targets {
     };
 }
 
-targets!(frames, key_line, key_shard, manifest, open_header, sftp, strand, target, token, workspace_shard);
+targets!(
+    authorized_keys,
+    directory,
+    frames,
+    key_line,
+    key_shard,
+    manifest,
+    open_header,
+    sftp,
+    strand,
+    target,
+    token,
+    workspace_shard
+);
 
 #[test]
 fn the_genuine_manifest_is_a_seed() {

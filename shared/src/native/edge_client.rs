@@ -41,6 +41,18 @@ pub enum EdgeFault {
     Unreadable,
 }
 
+impl EdgeFault {
+    /// What is the same as long as nothing new is the matter.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Unreachable(_) => "unreachable".into(),
+            Self::Refused { status, .. } => format!("refused {status}"),
+            Self::TooLong(_) => "too long".into(),
+            Self::Unreadable => "unreadable".into(),
+        }
+    }
+}
+
 /// The whole chain: reqwest's own words end before the reason.
 fn causes(fault: &reqwest::Error) -> String {
     let mut text = fault.to_string();

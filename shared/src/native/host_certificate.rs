@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::HostCertificate,
     backoff::{Backoff, spread},
-    snapshot::CLOCK_SKEW,
+    outage::CLOCK_SKEW,
     time::Timestamp,
 };
 use rand::RngExt;

@@ -81,6 +81,41 @@ mod tests {
         assert!(futures_util::poll!(&mut wish).is_ready());
     }
 
+    /// Ten seconds of a thousand wishes a second, and a call that takes no time.
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_wishes_is_few_calls_and_every_wish_is_granted() {
+        let refresh = Refresh::default();
+        let flood = async {
+            for _ in 0..10 {
+                let wishes = (0..1000).map(|n| {
+                    let refresh = &refresh;
+                    async move {
+                        time::sleep(Duration::from_millis(n)).await;
+                        let begun = time::Instant::now();
+                        refresh.wait().await;
+                        begun.elapsed()
+                    }
+                });
+                let waits = futures_util::future::join_all(wishes).await;
+                assert!(waits.iter().all(|wait| *wait <= GAP * 2), "nobody waits longer than for the call after the next");
+            }
+        };
+        let calls = async {
+            loop {
+                let round = refresh.begin();
+                let last = time::Instant::now();
+                refresh.end(round);
+                refresh.wanted(last).await;
+            }
+        };
+        tokio::select! {
+            () = flood => {}
+            () = calls => {}
+        }
+        let (calls, bound) = (refresh.begin(), 13_000 / GAP.as_millis() as u64);
+        assert!(calls <= bound, "{calls} calls, more than {bound}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_ever() {
         let begun = time::Instant::now();

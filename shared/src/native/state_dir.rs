@@ -27,6 +27,19 @@ pub enum StateFault {
     /// Others may read or change it.
     #[error("{path} is open to other users: run `chmod go-rwx {path}`", path = .0.display())]
     Open(PathBuf),
+    /// Somebody else can change it.
+    #[error("{path} belongs to user {owner}, and this process runs as user {ours}: run it as its owner, or `chown` the folder and all in it", path = .path.display())]
+    Owner {
+        /// Which file or folder.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// Ours.
+        ours: u32,
+    },
+    /// Neither a folder nor a file of its own.
+    #[error("{path} is not a plain file or folder: move it away", path = .0.display())]
+    Odd(PathBuf),
     /// The key file holds something else.
     #[error("{path} is not an unencrypted ssh-ed25519 private key: move it away and a new one is made", path = .0.display())]
     NotAKey(PathBuf),
@@ -45,6 +58,11 @@ impl StateDir {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
         private(path)?;
         Ok(Self(path.to_path_buf()))
+    }
+
+    /// The folder of another process, to read what it posts there; no key is taken from it.
+    pub fn of_another(path: &Path) -> Self {
+        Self(path.to_path_buf())
     }
 
     /// Where `name` is.
@@ -104,9 +122,19 @@ fn parse_key(pem: &[u8]) -> Option<Identity> {
     Identity::try_from(&PrivateKey::from_openssh(pem).ok()?).ok()
 }
 
+/// Ours alone: who owns a folder can change what is in it, whatever its mode.
 fn private(path: &Path) -> Result<(), StateFault> {
-    let mode = fs::metadata(path).map_err(at(path))?.mode();
-    if mode & 0o077 == 0 { Ok(()) } else { Err(StateFault::Open(path.to_path_buf())) }
+    let (found, ours) = (fs::metadata(path).map_err(at(path))?, rustix::process::geteuid().as_raw());
+    let path = path.to_path_buf();
+    if !(found.is_dir() || found.is_file()) {
+        Err(StateFault::Odd(path))
+    } else if found.uid() != ours {
+        Err(StateFault::Owner { path, owner: found.uid(), ours })
+    } else if found.mode() & 0o077 != 0 {
+        Err(StateFault::Open(path))
+    } else {
+        Ok(())
+    }
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -149,6 +177,20 @@ mod tests {
         assert!(matches!(state.identity("key"), Err(StateFault::Open(_))));
         fs::set_permissions(state.path("."), Permissions::from_mode(0o755)).unwrap();
         assert!(matches!(StateDir::open(&state.path("")), Err(StateFault::Open(_))));
+    }
+
+    #[test]
+    fn what_somebody_else_owns_is_refused() {
+        let (_root, state) = state();
+        state.identity("key").unwrap();
+        // Only the superuser can give files away.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(state.path("key"), Some(65_534), None).unwrap();
+            assert!(matches!(state.identity("key"), Err(StateFault::Owner { owner: 65_534, .. })));
+            std::os::unix::fs::chown(state.path("."), Some(65_534), None).unwrap();
+            assert!(matches!(StateDir::open(&state.path("")), Err(StateFault::Owner { .. })));
+        }
+        assert!(matches!(private(Path::new("/dev/null")), Err(StateFault::Odd(_))));
     }
 
     #[test]

@@ -40,12 +40,19 @@ pub enum Transport {
     WebSocket,
 }
 
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Transport {
+    /// Its name in logs, metrics and the agent's status.
+    pub const fn label(self) -> &'static str {
+        match self {
             Self::Quic => "quic",
             Self::WebSocket => "websocket",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
     }
 }
 

@@ -59,11 +59,20 @@ impl<B: AsRef<[u8]>> KeyShard<B> {
 
     /// The users whose key this is at `now`: usually one, sometimes several, often none.
     pub fn users<'a>(&'a self, fingerprint: &Fingerprint, now: Timestamp) -> impl Iterator<Item = UserHash> + use<'a, B> {
+        self.found(fingerprint).filter(move |row| end_of(row) >= now.as_unix()).map(user_of)
+    }
+
+    /// All whose key this is or was until it ended, with its last second; `None`: for ever.
+    pub fn owners<'a>(&'a self, fingerprint: &Fingerprint) -> impl Iterator<Item = (UserHash, Option<Timestamp>)> + use<'a, B> {
+        let end = |row| Some(end_of(row)).filter(|end| *end != u64::MAX).map(Timestamp::from_unix);
+        self.found(fingerprint).map(move |row| (user_of(row), end(row)))
+    }
+
+    fn found<'a>(&'a self, fingerprint: &Fingerprint) -> impl Iterator<Item = &'a [u8; ROW]> + use<'a, B> {
         let wanted = fingerprint.0;
         let rows = self.rows();
         let start = start_of(rows, &wanted);
-        let found = rows.iter().skip(start).take_while(move |row| row[..FINGERPRINT] == wanted[..]);
-        found.filter(move |row| end_of(row) >= now.as_unix()).map(user_of)
+        rows.iter().skip(start).take_while(move |row| row[..FINGERPRINT] == wanted[..])
     }
 
     /// How many rows there are.
@@ -206,6 +215,9 @@ mod tests {
         expected.sort_unstable();
         assert_eq!(users, expected);
         assert_eq!(shard.users(&fingerprint(2), NOW).count(), 0);
+        let mut ends: Vec<_> = shard.owners(&fingerprint(3)).map(|(_, end)| end).collect();
+        ends.sort_unstable();
+        assert_eq!(ends, [None, Some(Timestamp::from_unix(1)), Some(NOW)]);
         assert_eq!(shard.len(), 4);
     }
 

@@ -1,12 +1,8 @@
 //! Cold starts, each in a process of its own: from the edge, from disk, and how much memory that takes.
 
-use crate::{
-    figures::{Figure, Goal},
-    million::Million,
-    origin, program,
-};
+use crate::{million::Million, origin, program};
 use anyhow::{Context, Result, ensure};
-use drawbridge_daemon::snapshot::{Keeper, Store};
+use drawbridge_daemon::snapshot::{Keeper, Pace, Store};
 use drawbridge_shared::{
     native::{
         edge_client::EdgeClient,
@@ -15,6 +11,7 @@ use drawbridge_shared::{
     },
     token::{Scope, Token},
 };
+use e2e::figures::{Figure, Goal};
 use serde::{Deserialize, Serialize};
 use std::{
     env, fs,
@@ -110,7 +107,7 @@ impl Cold {
     fn keeper(&self, edge: EdgeClient) -> Result<(Keeper, drawbridge_daemon::snapshot::Snapshots)> {
         let state = StateDir::open(&self.folder.join("state"))?;
         let trust = Trust::open(Pinned::read(self.folder.join("trust")).map_err(anyhow::Error::msg)?, &state);
-        Ok(Keeper::open(edge, trust, Store::open(&state)?, Duration::from_secs(1)))
+        Ok(Keeper::open(edge, trust, Store::open(&state)?, Pace { poll: Duration::from_secs(1), grace: Duration::ZERO }))
     }
 }
 

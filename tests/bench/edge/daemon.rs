@@ -1,13 +1,13 @@
 //! The daemon's part, in this process: lookups, and one change applied.
 
 use crate::{
-    figures::{Figure, Goal},
     ledger::{Changes, cpu},
     million::{Million, fingerprint},
 };
 use anyhow::{Context, Result, ensure};
 use drawbridge_daemon::keyset::{Concerned, KeySet, Shard};
 use drawbridge_shared::{fingerprint::Fingerprint, id::SnapshotSeq, snapshot::Manifest};
+use e2e::figures::{Figure, Goal};
 use sha2::{Digest, Sha256};
 use std::{
     hint::black_box,

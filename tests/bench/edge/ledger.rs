@@ -1,9 +1,6 @@
 //! One change in the Ledger, natively: its CPU, and what it publishes.
 
-use crate::{
-    figures::{Figure, Goal},
-    million::{Million, user_of},
-};
+use crate::million::{Million, user_of};
 use anyhow::{Context, Result, bail, ensure};
 use drawbridge_edge::{
     command::{Call, Command, OperatorCommand, Outcome, SnapshotCommand, UserCommand},
@@ -19,6 +16,7 @@ use drawbridge_shared::{
     time::Timestamp,
     token::{Scope, Token, TokenHash},
 };
+use e2e::figures::{Figure, Goal};
 use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
 use ssh_key::LineEnding;

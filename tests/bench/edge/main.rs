@@ -2,14 +2,13 @@
 
 mod cold;
 mod daemon;
-mod figures;
 mod ledger;
 mod million;
 mod origin;
 mod worker;
 
 use anyhow::{Context, Result};
-use figures::{Figure, Report};
+use e2e::figures::{Figure, Report};
 use million::Million;
 use std::{env, path::PathBuf, process::ExitCode};
 

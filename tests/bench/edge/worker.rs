@@ -3,11 +3,10 @@
 //! Its state is smaller than the native one where that changes nothing: every shard is there, so the manifest is as long as at
 //! a million keys, and the shard that is changed is as long as it is there.
 
-use crate::figures::{Figure, Goal};
 use anyhow::{Context, Result, bail, ensure};
 use drawbridge_daemon::{
     keyset::KeySet,
-    snapshot::{Keeper, Store},
+    snapshot::{Keeper, Pace, Store},
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
@@ -19,6 +18,7 @@ use drawbridge_shared::{
         trust::{Pinned, Trust},
     },
 };
+use e2e::figures::{Figure, Goal};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
@@ -150,7 +150,8 @@ impl Follower {
         let trust = Trust::open(Pinned::read(folder.join("pinned")).map_err(anyhow::Error::msg)?, &state);
         let token = stack::mint(&edge.operator(), "daemon", "bench")?.parse()?;
         let client = EdgeClient::new(edge.url.parse()?, token)?;
-        let (keeper, snapshots) = Keeper::open(client, trust, Store::open(&state)?, Duration::from_secs(2));
+        let (keeper, snapshots) =
+            Keeper::open(client, trust, Store::open(&state)?, Pace { poll: Duration::from_secs(2), grace: Duration::ZERO });
         let (runtime, stop) = (Runtime::new()?, CancellationToken::new());
         let runs = keeper.run(stop.clone());
         thread::Builder::new().spawn({

@@ -27,7 +27,7 @@ impl Stack {
         let dir = self.dir.join("regions").join(name);
         fs::create_dir_all(&dir)?;
         let daemon = Daemon::start(&self.programs, &self.dir, &self.edge, name, &dir.join("daemon"), options)?;
-        daemon.register(&self.edge.operator(), name, name, route(daemon.tunnel)?)?;
+        daemon.register(&self.edge.operator(), name, route(daemon.tunnel)?)?;
         Ok(Region { name: name.into(), daemon, dir })
     }
 

@@ -9,7 +9,7 @@ const NOISY: f64 = 0.5;
 
 /// One figure.
 #[derive(Debug, Serialize)]
-pub(crate) struct Figure {
+pub struct Figure {
     what: String,
     unit: &'static str,
     median: f64,
@@ -26,7 +26,7 @@ pub(crate) struct Figure {
 
 /// What the goal is set for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Goal {
+pub enum Goal {
     /// At most this, as a median.
     Median(f64),
     /// At most this, at the 99th percentile.
@@ -37,7 +37,7 @@ pub(crate) enum Goal {
 
 impl Figure {
     /// Of `samples`, of which there is at least one.
-    pub(crate) fn new(what: impl Into<String>, unit: &'static str, mut samples: Vec<f64>, goal: Goal) -> Result<Self> {
+    pub fn new(what: impl Into<String>, unit: &'static str, mut samples: Vec<f64>, goal: Goal) -> Result<Self> {
         let what = what.into();
         ensure!(!samples.is_empty(), "no sample of: {what}");
         samples.sort_by(f64::total_cmp);
@@ -59,7 +59,7 @@ fn quantile(sorted: &[f64], part: f64) -> f64 {
 
 /// All figures of one run.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
     commit: String,
     machine: String,
     figures: Vec<Figure>,
@@ -67,7 +67,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// Of this checkout, on this machine.
-    pub(crate) fn new(figures: Vec<Figure>) -> Result<Self> {
+    pub fn new(figures: Vec<Figure>) -> Result<Self> {
         let cores = std::thread::available_parallelism()?;
         let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let load = load.split(' ').next().unwrap_or_default().to_owned();
@@ -75,11 +75,13 @@ impl Report {
         Ok(Self { commit: commit()?, machine, figures })
     }
 
-    pub(crate) fn json(&self) -> Result<String> {
+    /// As JSON.
+    pub fn json(&self) -> Result<String> {
         Ok(serde_json::to_string_pretty(self)?)
     }
 
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+    /// Into the file at `path`.
+    pub fn write(&self, path: &Path) -> Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(path))?;
         fs::write(path, self.json()? + "\n").with_context(|| format!("cannot write {}", path.display()))
     }

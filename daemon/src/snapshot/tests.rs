@@ -1,0 +1,140 @@
+//! Which snapshots are believed, and what is kept of those that are not.
+
+use super::*;
+use drawbridge_shared::{
+    id::SnapshotSeq,
+    native::{identity::Identity, state_dir::StateDir, trust::Pinned},
+    outage::Disbelief,
+    snapshot::{MAX_MANIFEST, ShardRef},
+    time::Timestamp,
+    token::{Scope, Token},
+};
+use std::fs;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// A daemon as it starts, with the key of seed 1 pinned.
+fn start(root: &tempfile::TempDir) -> (Keeper, Snapshots) {
+    let state = StateDir::open(&root.path().join("state")).unwrap();
+    fs::write(root.path().join("trust"), key(1).public().to_line()).unwrap();
+    let trust = Trust::open(Pinned::read(root.path().join("trust")).unwrap(), &state);
+    let client = EdgeClient::new("http://127.0.0.1:1".parse().unwrap(), Token::mint(Scope::Daemon, &[1; 32])).unwrap();
+    let pace = Pace { poll: Duration::from_secs(1), grace: Duration::from_secs(60) };
+    Keeper::open(client, trust, Store::open(&state).unwrap(), pace)
+}
+
+async fn stop(mut keeper: Keeper) {
+    let stop = CancellationToken::new();
+    stop.cancel();
+    saver::run(keeper.tray.clone(), keeper.store.take().unwrap(), stop).await;
+}
+
+fn key(seed: u8) -> Identity {
+    Identity::from_seed(&[seed; 32])
+}
+
+/// Manifest `seq`, by the keys of these seeds and announcing those of others.
+fn manifest(seq: u64, by: &[u8], announced: &[u8]) -> String {
+    let keys: Vec<_> = by.iter().map(|seed| key(*seed).ssh()).collect();
+    let lines = announced.iter().map(|seed| key(*seed).public().to_line()).collect();
+    Manifest::new(SnapshotSeq(seq), clock::now(), vec![]).announcing(lines).sign(&keys).unwrap()
+}
+
+#[tokio::test]
+async fn the_edges_key_is_rolled_while_the_daemon_restarts() {
+    let root = tempfile::tempdir().unwrap();
+    let phases: [&[u8]; 5] = [&[1], &[1, 2], &[2], &[2, 3], &[3]];
+    for (seq, signers) in (1..).zip(phases) {
+        let (mut keeper, snapshots) = start(&root);
+        assert_eq!(snapshots.current().seq(), SnapshotSeq(seq - 1), "what was saved is believed again");
+        keeper.take(&manifest(seq, signers, signers)).await.unwrap();
+        stop(keeper).await;
+    }
+    let (mut keeper, snapshots) = start(&root);
+    assert!(keeper.take(&manifest(9, &[2], &[2])).await.is_err(), "announced no longer, and not pinned");
+    assert_eq!(snapshots.current().seq(), SnapshotSeq(5));
+}
+
+#[tokio::test]
+async fn a_forged_manifest_announces_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut keeper, snapshots) = start(&root);
+    for _ in 0..2 {
+        assert!(keeper.take(&manifest(9, &[9], &[9])).await.is_err());
+    }
+    assert_eq!(snapshots.current().seq(), SnapshotSeq(0));
+}
+
+/// Manifest `seq` that was issued `ahead` seconds from now and names `shards`.
+fn issued(seq: u64, ahead: i64, shards: Vec<ShardRef>) -> Manifest {
+    let at = clock::now().as_unix().saturating_add_signed(ahead);
+    Manifest::new(SnapshotSeq(seq), Timestamp::from_unix(at), shards)
+}
+
+fn signed(manifest: &Manifest) -> String {
+    manifest.sign(&[key(1).ssh()]).unwrap()
+}
+
+#[tokio::test]
+async fn whatever_is_not_to_be_believed_changes_nothing_and_is_counted() {
+    const DAY: i64 = 24 * 60 * 60;
+    let root = tempfile::tempdir().unwrap();
+    let (mut keeper, snapshots) = start(&root);
+    keeper.take(&signed(&issued(5, 0, vec![]))).await.unwrap();
+    let good = signed(&issued(6, 0, vec![]));
+    let twice = ShardRef::of(drawbridge_shared::snapshot::Family::Keys, 1, b"shard");
+    let offers = [
+        (signed(&issued(4, 0, vec![])), Disbelief::Rollback),
+        (manifest(6, &[9], &[9]), Disbelief::WrongKey),
+        (good.replacen("\"seq\":6", "\"seq\":7", 1), Disbelief::Forged),
+        (good[..good.len() / 2].to_owned(), Disbelief::Unsigned),
+        (signed(&issued(6, DAY, vec![])), Disbelief::Future),
+        (signed(&issued(6, -2 * DAY - 100, vec![])), Disbelief::Expired),
+        (signed(&issued(6, 0, vec![twice, twice])), Disbelief::Malformed),
+        (signed(&Manifest { version: 2, ..issued(6, 0, vec![]) }), Disbelief::Version),
+        ("x".repeat(MAX_MANIFEST + 1), Disbelief::TooLong),
+    ];
+    for (text, why) in offers {
+        for _ in 0..2 {
+            let taken = keeper.take(&text).await;
+            assert!(matches!(&taken, Err(FetchFault::Snapshot(fault)) if fault.disbelief() == why), "{why:?}: {taken:?}");
+            keeper.note(taken);
+        }
+        assert_eq!((snapshots.current().seq(), snapshots.disbelieved().count(why)), (SnapshotSeq(5), 2), "{why:?}");
+        assert_eq!(keeper.trouble.as_deref(), Some(why.label()), "the same trouble is logged once");
+    }
+}
+
+#[tokio::test]
+async fn a_swapped_shard_is_refused_and_the_old_view_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut keeper, snapshots) = start(&root);
+    keeper.take(&signed(&issued(5, 0, vec![]))).await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    keeper.edge = EdgeClient::new(url, Token::mint(Scope::Daemon, &[1; 32])).unwrap();
+    let named = ShardRef::of(drawbridge_shared::snapshot::Family::Keys, 1, b"named");
+    let swapping = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read_buf(&mut Vec::with_capacity(4096)).await.unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother").await.unwrap();
+    };
+    let text = signed(&issued(6, 0, vec![named]));
+    let (taken, ()) = tokio::join!(keeper.take(&text), swapping);
+    assert!(matches!(taken, Err(FetchFault::Snapshot(SnapshotFault::WrongShard(_)))), "{taken:?}");
+    assert_eq!(snapshots.current().seq(), SnapshotSeq(5));
+}
+
+#[tokio::test]
+async fn state_on_disk_guards_its_number_whatever_the_clock_says() {
+    let root = tempfile::tempdir().unwrap();
+    let (keeper, _) = start(&root);
+    keeper.tray.put(Unsaved::new(&signed(&issued(5, 90_000, vec![])), &KeySet::default(), vec![]));
+    stop(keeper).await;
+    let (mut keeper, snapshots) = start(&root);
+    assert_eq!(snapshots.current().seq(), SnapshotSeq(5), "the clock fell back by 25 hours");
+    assert!(snapshots.current().serves(clock::now(), Duration::ZERO), "and users still get in");
+    assert!(matches!(
+        keeper.take(&signed(&issued(4, 0, vec![]))).await,
+        Err(FetchFault::Snapshot(SnapshotFault::Rollback { .. }))
+    ));
+}

@@ -1,0 +1,184 @@
+//! What happens to users, told to the log, the metrics and the audit trail in one breath.
+
+mod event;
+
+use crate::{
+    audit::Trail,
+    bridge::Tally,
+    denial::Denial,
+    metrics::{Counted, Metrics},
+};
+use drawbridge_shared::{
+    fingerprint::Fingerprint,
+    id::{UserId, WorkspaceId},
+};
+use event::Event;
+use std::{net::SocketAddr, time::Instant};
+use tracing::{debug, field::display, info};
+
+/// Sees it all; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Witness {
+    /// What it counts.
+    pub(crate) metrics: Metrics,
+    trail: Trail,
+}
+
+/// To whom it happens: never more than what was bounded and checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Who<'a> {
+    /// One outer connection, from end to end.
+    pub(crate) trace: &'a str,
+    /// Where it comes from.
+    pub(crate) peer: SocketAddr,
+    /// Its key, once that is proven.
+    pub(crate) key: Option<Fingerprint>,
+}
+
+/// Why something that was open is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Both ends were done with it.
+    Finished,
+    /// It broke.
+    Broken,
+    /// The user's connection was gone.
+    Left,
+    /// The user may no longer.
+    Denied(Denial),
+}
+
+/// Why a connection is given up before a key was proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Early {
+    /// There are too many.
+    Crowded,
+    /// It took too long.
+    Slow,
+    /// The client went, or was no SSH client.
+    Gone,
+}
+
+/// A connection whose key is proven.
+#[derive(Debug)]
+pub(crate) struct Session {
+    witness: Witness,
+    trace: String,
+    peer: SocketAddr,
+    key: Fingerprint,
+    begun: Instant,
+    _counted: Counted,
+}
+
+/// A channel that leads to a workspace.
+#[derive(Debug)]
+pub(crate) struct Crossing {
+    /// What has crossed so far.
+    pub(crate) tally: Tally,
+    witness: Witness,
+    trace: String,
+    peer: SocketAddr,
+    key: Option<Fingerprint>,
+    user: UserId,
+    workspace: WorkspaceId,
+    begun: Instant,
+    _counted: Counted,
+}
+
+impl Witness {
+    /// Tells `trail` too.
+    pub(crate) fn new(metrics: Metrics, trail: Trail) -> Self {
+        Self { metrics, trail }
+    }
+
+    /// A key was proven and may log in.
+    pub(crate) fn logged_in(&self, who: Who<'_>, key: Fingerprint) -> Session {
+        self.metrics.logins.inc();
+        info!(trace = who.trace, peer = %who.peer, %key, "logged in");
+        self.trail.tell(&Event::Login { who: Who { key: Some(key), ..who } });
+        let _counted = Counted::on(&self.metrics.sessions);
+        Session { witness: self.clone(), trace: who.trace.into(), peer: who.peer, key, begun: Instant::now(), _counted }
+    }
+
+    /// A login or a channel was refused.
+    pub(crate) fn refused(&self, who: Who<'_>, denial: &Denial) {
+        let (reason, workspace) = (denial.label(), denial.workspace());
+        self.metrics.refusals.note(reason);
+        let (key, place) = (who.key.as_ref().map(display), workspace.map(display));
+        info!(trace = who.trace, peer = %who.peer, key, workspace = place, reason, "refused");
+        self.trail.tell(&Event::Refusal { who, workspace, reason });
+    }
+
+    /// A connection was given up before a key was proven; there may be many.
+    pub(crate) fn dropped(&self, peer: SocketAddr, early: Early) {
+        self.metrics.dropped.note(early.label());
+        debug!(%peer, reason = early.label(), "gone before a key was proven");
+    }
+
+    /// A channel leads to `workspace` from now on.
+    pub(crate) fn opened(&self, who: Who<'_>, user: &UserId, workspace: &WorkspaceId) -> Crossing {
+        self.metrics.opened.inc();
+        let key = who.key.as_ref().map(display);
+        info!(trace = who.trace, peer = %who.peer, %user, key, %workspace, "open");
+        self.trail.tell(&Event::Open { who, user, workspace });
+        Crossing {
+            tally: Tally::default(),
+            witness: self.clone(),
+            trace: who.trace.into(),
+            peer: who.peer,
+            key: who.key,
+            user: user.clone(),
+            workspace: workspace.clone(),
+            begun: Instant::now(),
+            _counted: Counted::on(&self.metrics.channels),
+        }
+    }
+}
+
+impl Session {
+    /// Its end.
+    pub(crate) fn ended(self, ending: &Ending) {
+        let (reason, lasted) = (ending.label(), self.begun.elapsed());
+        self.witness.metrics.logouts.note(reason);
+        info!(trace = self.trace, peer = %self.peer, key = %self.key, seconds = lasted.as_secs_f32(), reason, "logged out");
+        let who = Who { trace: &self.trace, peer: self.peer, key: Some(self.key) };
+        self.witness.trail.tell(&Event::Logout { who, duration_ms: lasted.as_millis(), reason });
+    }
+}
+
+impl Crossing {
+    /// Its end.
+    pub(crate) fn closed(self, ending: &Ending) {
+        let (reason, lasted, Tally { up, down }) = (ending.label(), self.begun.elapsed(), self.tally);
+        let metrics = &self.witness.metrics;
+        metrics.closed.note(reason);
+        metrics.up.inc_by(up);
+        metrics.down.inc_by(down);
+        info!(trace = self.trace, workspace = %self.workspace, up, down, seconds = lasted.as_secs_f32(), reason, "closed");
+        let who = Who { trace: &self.trace, peer: self.peer, key: self.key };
+        let (user, workspace) = (&self.user, &self.workspace);
+        self.witness.trail.tell(&Event::Close { who, user, workspace, up, down, duration_ms: lasted.as_millis(), reason });
+    }
+}
+
+impl Ending {
+    /// Its name, of a closed set.
+    pub(crate) const fn label(&self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Broken => "broken",
+            Self::Left => "left",
+            Self::Denied(denial) => denial.label(),
+        }
+    }
+}
+
+impl Early {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Crowded => "crowded",
+            Self::Slow => "slow",
+            Self::Gone => "gone",
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What the programs hold while nobody uses them: memory, descriptors, sessions, processes.
+
+use super::chaos::VICTIM;
+use crate::stack::{Daemon, Stack};
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use std::{
+    fmt, fs, thread,
+    time::{Duration, Instant},
+};
+
+/// Connections that were kept for the next call to the edge, and threads for the next blocking one, are gone by then.
+const QUIET: Duration = Duration::from_secs(120);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(500);
+/// How much more memory counts as the same.
+const SLACK: f64 = 0.10;
+/// Descriptors that come and go with calls to the edge.
+const CALLS: u64 = 3;
+
+/// What is held at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Marks {
+    held: Vec<(String, u64, Kind)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Kilobytes.
+    Memory,
+    Descriptors,
+    /// Has to be what it was.
+    Count,
+}
+
+/// One mark, then and now.
+#[derive(Debug, Serialize)]
+pub(super) struct Verdict {
+    what: String,
+    before: u64,
+    after: u64,
+    pub(super) good: bool,
+}
+
+impl Marks {
+    /// Once sessions, channels and programs are gone.
+    pub(super) fn once_quiet(stack: &Stack) -> Result<Self> {
+        let begun = Instant::now();
+        loop {
+            let (live, settled) = (live(stack)?, Self::take(stack)?);
+            thread::sleep(LOOK);
+            let again = Self::take(stack)?;
+            if live == 0 && begun.elapsed() > QUIET / 12 && settled.counts() == again.counts() {
+                return Ok(again);
+            }
+            if begun.elapsed() > QUIET {
+                bail!("{live} sessions, channels and programs are still there {} s after the last user left", QUIET.as_secs());
+            }
+        }
+    }
+
+    fn take(stack: &Stack) -> Result<Self> {
+        let mut held = vec![("tunnels".into(), tunnels(&stack.daemon)?, Kind::Count)];
+        let agents = stack.workspaces.iter().filter(|workspace| workspace.id != VICTIM);
+        let agents = agents.map(|workspace| (format!("agent of {}", workspace.id), workspace.agent.pid()));
+        for (name, pid) in [("daemon".to_owned(), stack.daemon.process.pid())].into_iter().chain(agents) {
+            held.push((format!("{name}: memory, kB"), memory(pid)?, Kind::Memory));
+            held.push((format!("{name}: descriptors"), entries(&format!("/proc/{pid}/fd"))?, Kind::Descriptors));
+        }
+        Ok(Self { held })
+    }
+
+    fn counts(&self) -> Vec<u64> {
+        self.held.iter().filter(|(_, _, kind)| *kind != Kind::Memory).map(|(_, count, _)| *count).collect()
+    }
+
+    /// What became of what was held `before`.
+    pub(super) fn against(&self, before: &Self) -> Vec<Verdict> {
+        let pairs = before.held.iter().zip(&self.held);
+        let verdict = |((what, before, kind), (_, after, _)): (&(String, u64, Kind), &(String, u64, Kind))| {
+            let good = match kind {
+                Kind::Memory => *after as f64 <= *before as f64 * (1.0 + SLACK),
+                Kind::Descriptors => *after <= before + CALLS,
+                Kind::Count => after == before,
+            };
+            Verdict { what: what.clone(), before: *before, after: *after, good }
+        };
+        pairs.map(verdict).collect()
+    }
+}
+
+/// Sessions and channels at the daemon, and programs below the agents.
+fn live(stack: &Stack) -> Result<u64> {
+    let gauges = ["drawbridge_sessions", "drawbridge_channels"].map(|name| stack.daemon.sample(name));
+    let gauges = gauges.into_iter().sum::<Result<f64>>()?;
+    let programs = stack.workspaces.iter().map(|workspace| children(workspace.agent.pid())).sum::<Result<u64>>()?;
+    Ok(gauges as u64 + programs)
+}
+
+fn tunnels(daemon: &Daemon) -> Result<u64> {
+    let (_, text) = daemon.ask("/metrics")?;
+    let lines = text.lines().filter(|line| line.starts_with("drawbridge_tunnels{"));
+    lines.map(|line| Ok(line.rsplit_once(' ').context("a sample without a value")?.1.parse::<u64>()?)).sum()
+}
+
+/// Kilobytes.
+fn memory(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+fn entries(folder: &str) -> Result<u64> {
+    Ok(fs::read_dir(folder)?.count() as u64)
+}
+
+/// Processes whose parent is `pid`, those that nobody has waited for included.
+fn children(pid: u32) -> Result<u64> {
+    let parent = |entry: &fs::DirEntry| -> Option<u32> {
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    };
+    Ok(fs::read_dir("/proc")?.flatten().filter(|entry| parent(entry) == Some(pid)).count() as u64)
+}
+
+impl fmt::Display for Marks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<_> = self.held.iter().map(|(what, count, _)| format!("{what} {count}")).collect();
+        f.write_str(&words.join(", "))
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, before, after, good } = self;
+        write!(f, "{what:<40} {before:>10} -> {after:>10}  {}", if *good { "good" } else { "MISSED" })
+    }
+}
