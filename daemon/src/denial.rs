@@ -1,6 +1,6 @@
 //! Why a user is turned away: one list for the log, the metric and the words on the user's screen.
 
-use drawbridge_shared::{id::WorkspaceId, revocation::Revocation, target::TargetFault};
+use drawbridge_shared::{id::WorkspaceId, revocation::Revocation, target::TargetFault, time::Timestamp};
 use std::fmt;
 
 /// A refusal at the jump.
@@ -10,8 +10,12 @@ pub enum Denial {
     Target(TargetFault),
     /// Unknown workspace, or somebody else's: told apart in no way.
     NoAccess(WorkspaceId),
-    /// The user is a member, the agent is not connected.
-    Offline(WorkspaceId),
+    /// The user is a member, the agent is not connected; since when, if that is remembered.
+    Offline(WorkspaceId, Option<Timestamp>),
+    /// The user is a member, the agent is still connected and takes nothing new.
+    Draining(WorkspaceId),
+    /// The user is a member, the workspace runs in that region by now.
+    Moved(WorkspaceId, String),
     /// The agent is connected and gives no stream.
     Unresponsive(WorkspaceId),
     /// The signed state ended too long ago.
@@ -34,7 +38,9 @@ impl Denial {
         match self {
             Self::Target(_) => "target",
             Self::NoAccess(_) => "no-access",
-            Self::Offline(_) => "offline",
+            Self::Offline(..) => "offline",
+            Self::Draining(_) => "draining",
+            Self::Moved(..) => "moved",
             Self::Unresponsive(_) => "unresponsive",
             Self::Stale => "stale",
             Self::Channels => "channels",
@@ -48,7 +54,9 @@ impl Denial {
     /// The workspace that it is about.
     pub const fn workspace(&self) -> Option<&WorkspaceId> {
         match self {
-            Self::NoAccess(id) | Self::Offline(id) | Self::Unresponsive(id) => Some(id),
+            Self::NoAccess(id) | Self::Offline(id, _) | Self::Draining(id) | Self::Moved(id, _) | Self::Unresponsive(id) => {
+                Some(id)
+            }
             _ => None,
         }
     }
@@ -56,7 +64,7 @@ impl Denial {
     /// The reason code of RFC 4254 section 5.1.
     pub const fn code(&self) -> u32 {
         match self {
-            Self::Offline(_) | Self::Unresponsive(_) | Self::Stopping => 2,
+            Self::Offline(..) | Self::Draining(_) | Self::Moved(..) | Self::Unresponsive(_) | Self::Stopping => 2,
             Self::Channels => 4,
             _ => 1,
         }
@@ -68,8 +76,20 @@ impl fmt::Display for Denial {
         match self {
             Self::Target(fault) => write!(f, "{fault}"),
             Self::NoAccess(id) => write!(f, "no workspace {id} for this key: it does not exist, or you are not a member of it"),
-            Self::Offline(id) => {
+            Self::Offline(id, None) => {
                 write!(f, "workspace {id} is offline: its agent is not connected; start the workspace and try again")
+            }
+            Self::Offline(id, Some(since)) => {
+                write!(
+                    f,
+                    "workspace {id} is offline since {since}: its agent is not connected; start the workspace and try again"
+                )
+            }
+            Self::Draining(id) => {
+                write!(f, "workspace {id} is draining: its agent is about to stop and takes nothing new; try again in a moment")
+            }
+            Self::Moved(id, region) => {
+                write!(f, "workspace {id} has moved to {region}: use the jump host of that region")
             }
             Self::Unresponsive(id) => write!(f, "workspace {id} does not answer: its agent is connected but busy; try again"),
             Self::Stale => f.write_str(

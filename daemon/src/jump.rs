@@ -1,6 +1,9 @@
 //! The users' door: accepts TCP, ends the outer SSH, and lets each channel out as a bridge to a workspace.
 
 mod carry;
+mod desk;
+mod greeting;
+mod presence;
 mod visitor;
 
 use crate::{
@@ -19,7 +22,14 @@ use crate::{
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
-    native::{backlog::brake::Braked, clock, identity::Identity, severable::Severable, ssh},
+    id::WorkspaceId,
+    native::{
+        backlog::brake::Braked,
+        clock,
+        identity::{Identity, PublicIdentity},
+        severable::Severable,
+        ssh,
+    },
     revocation::Revocation,
 };
 use russh::{
@@ -52,6 +62,8 @@ pub(crate) struct Hall {
     pub used: Used,
     /// Sees what happens here.
     pub witness: Witness,
+    /// Who this daemon is.
+    pub identity: PublicIdentity,
     /// Domains of this region.
     pub domains: Vec<String>,
     /// Past a snapshot's end.
@@ -70,6 +82,23 @@ impl Hall {
     /// Decides by the newest view.
     fn gate<T>(&self, decide: impl FnOnce(Gate<'_>) -> T) -> T {
         decide(Gate { keys: &self.snapshots.current(), now: clock::now(), grace: self.grace })
+    }
+
+    /// The tunnel that new streams of `workspace` go through, or why there is none: for its members only.
+    fn link(&self, workspace: &WorkspaceId) -> Result<Link, Denial> {
+        presence::reach(&self.registry, &self.snapshots.current(), &self.identity, workspace)
+    }
+
+    /// What the holder of `key` is greeted with.
+    fn greeting(&self, key: &Fingerprint) -> String {
+        let keys = self.snapshots.current();
+        let users: Vec<_> = keys.users(key, clock::now()).collect();
+        let line = |(user, workspace)| {
+            let trouble = presence::reach(&self.registry, &keys, &self.identity, &workspace).err();
+            greeting::Line { user, workspace, trouble }
+        };
+        let lines: Vec<_> = keys.memberships(&users).into_iter().map(line).collect();
+        greeting::text(self.domains.first().map_or("<this host>", String::as_str), &lines)
     }
 
     /// Decides again with every new view, and when a key's last second is over, until what lives may not stay.
@@ -91,14 +120,14 @@ impl Hall {
     pub(crate) fn new(
         snapshots: Snapshots,
         registry: Registry<Link>,
-        domains: Vec<String>,
+        (identity, domains): (PublicIdentity, Vec<String>),
         (grace, patience): (Duration, Duration),
         witness: Witness,
         tokens: &Tokens,
     ) -> Self {
         let Tokens { stop, end } = tokens.clone();
         let (used, tasks) = (Used::default(), TaskTracker::new());
-        Self { snapshots, registry, used, witness, domains, grace, patience, stop, tasks, end }
+        Self { snapshots, registry, used, witness, identity, domains, grace, patience, stop, tasks, end }
     }
 }
 

@@ -127,6 +127,28 @@ impl KeySet {
         self.workspaces(id)?.member(id, users)
     }
 
+    /// Where that workspace runs.
+    pub fn region(&self, id: &WorkspaceId) -> Option<&str> {
+        self.workspaces(id)?.region(id)
+    }
+
+    /// What any of `users` is a member of, by user and workspace.
+    pub fn memberships(&self, users: &[UserHash]) -> Vec<(UserId, WorkspaceId)> {
+        let shards = self.shards.iter().flatten().filter_map(|shard| match &shard.content {
+            Content::Workspaces(workspaces) => Some(workspaces),
+            _ => None,
+        });
+        let mut all: Vec<_> = shards.flat_map(|workspaces| workspaces.memberships(users)).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// The region of the daemon that is `identity`.
+    pub fn home(&self, identity: &PublicIdentity) -> Option<&str> {
+        let line = identity.to_line();
+        self.daemons().iter().find(|daemon| daemon.identity == line).map(|daemon| daemon.region.as_str())
+    }
+
     /// The key that proves a tunnel to be that workspace's.
     pub fn agent_key(&self, id: &WorkspaceId) -> Option<PublicIdentity> {
         self.workspaces(id)?.agent_key(id)
@@ -214,6 +236,20 @@ pub(crate) mod tests {
         }));
         let manifest = Manifest::new(SnapshotSeq(1), NOW, shards.iter().map(|shard| shard.reference).collect());
         KeySet::default().next(manifest, shards).unwrap()
+    }
+
+    /// Workspaces as (id, members), and daemons as (id, region, identity).
+    pub(crate) fn keyset_with_daemon(workspaces: &[(&str, &[&str])], daemons: &[(&str, &str, PublicIdentity)]) -> KeySet {
+        let base = keyset(&[], workspaces);
+        let entry = |(id, region, identity): &(&str, &str, PublicIdentity)| DaemonEntry {
+            id: id.parse().unwrap(),
+            region: (*region).into(),
+            identity: identity.to_line(),
+            addresses: vec![],
+        };
+        let directory = shard(Family::Daemons, 0, directory::build(daemons.iter().map(entry).collect()));
+        let references = base.references().copied().chain([directory.reference]).collect();
+        base.next(Manifest::new(SnapshotSeq(2), NOW, references), vec![directory]).unwrap()
     }
 
     /// One key that is `user`'s until `end`, in one workspace.

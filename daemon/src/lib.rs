@@ -148,8 +148,8 @@ impl Daemon {
         let exhibition = Arc::new(Exhibition::new(&metrics, snapshots.clone()));
         let admin = Admin { exhibition, snapshots: snapshots.clone(), grace: config.grace, stop: tokens.stop.clone() };
         let listener = Listener::new(ports.clone(), identity.public(), snapshots.clone(), registry.clone(), metrics);
-        let hall =
-            Hall::new(snapshots.clone(), registry.clone(), config.domains, (config.grace, config.resume), witness, &tokens);
+        let (names, spans) = ((identity.public(), config.domains), (config.grace, config.resume));
+        let hall = Hall::new(snapshots.clone(), registry.clone(), names, spans, witness, &tokens);
         let used = hall.used.clone();
         let renewal = Renewal::open(edge.clone(), certify::PATH, identity.public(), state.clone());
         let face = Face::new(identity, renewal.held().cloned());

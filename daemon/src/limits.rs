@@ -11,6 +11,13 @@ pub(crate) const MAX_PRE_AUTH: usize = 256;
 pub(crate) const MAX_CONNECTIONS: usize = 10_000;
 /// Channels of one outer connection at a time: an IDE behind ControlMaster opens dozens.
 pub(crate) const MAX_CHANNELS: usize = 128;
+/// Answers of the jump host itself (greetings, refused commands) over one connection: russh 0.65 keeps some kilobytes
+/// for every channel that the server closes first, until the connection ends.
+pub(crate) const MAX_ANSWERS: usize = 256;
+/// Such an answer is taken by the client within this time: all fits in the first window of any SSH client.
+pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+/// Workspaces that a greeting lists; a user of more knows what to look for.
+pub(crate) const GREETED_WORKSPACES: usize = 100;
 /// Refused offers of one connection, signed or not: agents hold dozens of keys.
 pub(crate) const MAX_OFFERS: usize = 64;
 /// A silent client is asked after this long; NATs forget idle TCP flows after minutes.
@@ -48,6 +55,8 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) const MAX_TUNNELS: usize = 50_000;
 /// Tunnels of one workspace: the active one, a standby, and those of an agent that died without a word.
 pub(crate) const MAX_TUNNELS_PER_WORKSPACE: usize = 4;
+/// Departures of workspaces' last tunnels that are remembered: as many as there may be tunnels.
+pub(crate) const MAX_ABSENCES: usize = MAX_TUNNELS;
 /// A tunnel gives a stream within this time, or counts as full.
 pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a refused agent is told to wait, before its own jitter.

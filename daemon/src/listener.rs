@@ -15,6 +15,7 @@ use crate::{
 };
 use drawbridge_shared::{
     native::{
+        clock,
         control::{self, ControlFault},
         identity::PublicIdentity,
         quic,
@@ -188,6 +189,7 @@ impl Listener {
             Err(fault) => fault.to_string(),
         };
         drop(registered.registration);
+        self.registry.left(&workspace, clock::now());
         info!(%workspace, generation, %reason, "agent gone");
         // Whoever says goodbye still serves its streams to their end, and closes then.
         part(&tunnel, &mut talk).await;

@@ -1,7 +1,10 @@
 //! Which tunnels lead to which workspace: sync methods only, and leaving happens by dropping a guard.
 
+mod absences;
+
 use crate::limits::MAX_TUNNELS_PER_WORKSPACE;
-use drawbridge_shared::{id::WorkspaceId, tunnel::instance::Instance};
+use absences::Absences;
+use drawbridge_shared::{id::WorkspaceId, time::Timestamp, tunnel::instance::Instance};
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -32,6 +35,7 @@ pub struct Seat {
 #[derive(Debug)]
 struct Table<T> {
     workspaces: HashMap<WorkspaceId, VecDeque<Entry<T>>>,
+    absences: Absences,
     generation: u64,
     tunnels: usize,
 }
@@ -63,7 +67,7 @@ pub struct Registered<T> {
 
 impl<T> Default for Registry<T> {
     fn default() -> Self {
-        let table = Mutex::new(Table { workspaces: HashMap::new(), generation: 0, tunnels: 0 });
+        let table = Mutex::new(Table { workspaces: HashMap::new(), absences: Absences::default(), generation: 0, tunnels: 0 });
         Self(Arc::new(Shared { table, newest: watch::Sender::new(0) }))
     }
 }
@@ -75,6 +79,7 @@ impl<T: Clone> Registry<T> {
         let mut table = self.lock();
         table.generation += 1;
         table.tunnels += 1;
+        table.absences.back(&workspace);
         let generation = table.generation;
         let entries = table.workspaces.entry(workspace.clone()).or_default();
         entries.push_back(Entry { generation, instance, accepts, tunnel });
@@ -95,6 +100,19 @@ impl<T: Clone> Registry<T> {
     /// The newest tunnel to one agent process of `workspace`: where its streams go on.
     pub fn newest(&self, workspace: &WorkspaceId, instance: Instance) -> Option<T> {
         self.last(workspace, |entry| entry.instance == instance)
+    }
+
+    /// A tunnel of `workspace` has left just now; the last one's departure is remembered.
+    pub fn left(&self, workspace: &WorkspaceId, now: Timestamp) {
+        let mut table = self.lock();
+        if !table.workspaces.contains_key(workspace) {
+            table.absences.left(workspace, now);
+        }
+    }
+
+    /// When the last tunnel of `workspace` left, if it has none and that is remembered.
+    pub fn absent_since(&self, workspace: &WorkspaceId) -> Option<Timestamp> {
+        self.lock().absences.since(workspace)
     }
 
     /// Changes with every registration, to its generation.

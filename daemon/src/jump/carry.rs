@@ -122,7 +122,7 @@ async fn reach(hall: &Arc<Hall>, request: &Request) -> Result<Reached, Denial> {
     }
     let workspace = target::parse(&request.host, request.port, &hall.domains).map_err(Denial::Target)?;
     let user = enter(hall, request, &workspace).await?;
-    let link = hall.registry.active(&workspace).ok_or_else(|| Denial::Offline(workspace.clone()))?;
+    let link = hall.link(&workspace)?;
     let open = Open {
         user: user.clone(),
         fingerprint: request.key,

@@ -3,6 +3,7 @@
 use super::{
     Hall,
     carry::{self, Request},
+    desk::{Answer, Desk},
 };
 use crate::{
     denial::Denial,
@@ -40,6 +41,7 @@ pub(super) struct Visitor {
     inflow: Inflow<ChannelId>,
     budget: Budget,
     inlets: HashMap<ChannelId, Inlet>,
+    desk: Desk,
 }
 
 impl Visitor {
@@ -59,6 +61,7 @@ impl Visitor {
             inflow,
             budget: Budget::new(MAX_BUFFERED),
             inlets: HashMap::new(),
+            desk: Desk::default(),
         }
     }
 
@@ -127,6 +130,36 @@ impl Visitor {
         self.inflow.received(&channel, data.len()).map_err(|_| Error::Inconsistent)
     }
 
+    /// Whether one more channel may be open.
+    fn has_room(&mut self) -> bool {
+        self.sweep();
+        self.inlets.len() + self.desk.len() < MAX_CHANNELS
+    }
+
+    /// Answers the one request of a session channel.
+    fn answer(&mut self, channel: ChannelId, answer: impl FnOnce(&Self) -> Answer, session: &mut Session) -> Result<(), Error> {
+        let Some(guest) = self.desk.call(channel) else { return session.channel_failure(channel) };
+        self.inflow.closed(&channel);
+        session.channel_success(channel)?;
+        let (answer, cut) = (guest.answer(answer(self)), self.cut.clone());
+        self.hall.tasks.spawn(async move { cut.run_until_cancelled(answer).await });
+        Ok(())
+    }
+
+    /// What a jump host does not do, said where a client shows it.
+    fn not_served(&self, what: &'static str) -> Answer {
+        let denial = Denial::NotServed(what);
+        self.hall.witness.refused(self.who(), &denial);
+        Answer::Refusal(format!("{denial}\n"))
+    }
+
+    /// The same of a request whose refusal has no place for words: a debug message, as sshd's (`ssh -v` shows it).
+    fn not_served_aside(&self, what: &'static str, session: &mut Session) -> Result<(), Error> {
+        let denial = Denial::NotServed(what);
+        self.hall.witness.refused(self.who(), &denial);
+        session.debug(false, &denial.to_string(), "")
+    }
+
     async fn refuse(&self, reply: ChannelOpenHandle, denial: Denial) -> Result<(), Error> {
         self.hall.witness.refused(self.who(), &denial);
         reply.reject(ChannelOpenFailure::Other { code: denial.code(), reason: denial.to_string() }).await;
@@ -151,6 +184,10 @@ impl Handler for Visitor {
 
     async fn auth_openssh_certificate(&mut self, _: &str, _: &Certificate) -> Result<Auth, Error> {
         Ok(Auth::reject())
+    }
+
+    async fn authentication_banner(&mut self) -> Result<Option<String>, Error> {
+        Ok(None)
     }
 
     /// An unproven key: the answer only says whether signing with it is worth while.
@@ -188,19 +225,27 @@ impl Handler for Visitor {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Error> {
-        self.sweep();
-        match self.key {
-            Some(_) if self.inlets.len() >= MAX_CHANNELS => self.refuse(reply, Denial::Channels).await,
-            Some(key) => {
-                self.admit(channel, reply, key, host, port);
-                Ok(())
-            }
-            None => Err(Error::Inconsistent),
+        let Some(key) = self.key else { return Err(Error::Inconsistent) };
+        if !self.has_room() {
+            return self.refuse(reply, Denial::Channels).await;
         }
+        self.admit(channel, reply, key, host, port);
+        Ok(())
     }
 
-    async fn channel_open_session(&mut self, _: Channel<Msg>, reply: ChannelOpenHandle, _: &mut Session) -> Result<(), Error> {
-        self.refuse(reply, Denial::NotServed("shell, commands or files")).await
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Error> {
+        if !self.has_room() || !self.desk.has_room() {
+            return self.refuse(reply, Denial::Channels).await;
+        }
+        self.inflow.opened(channel.id());
+        self.desk.seat(channel);
+        reply.accept().await;
+        Ok(())
     }
 
     async fn channel_open_x11(
@@ -245,6 +290,15 @@ impl Handler for Visitor {
         next
     }
 
+    /// A jump host opens no channels: whoever confirms one is no SSH client.
+    async fn channel_open_confirmation(&mut self, _: ChannelId, _: u32, _: u32, _: &mut Session) -> Result<(), Error> {
+        Err(Error::Inconsistent)
+    }
+
+    async fn window_adjusted(&mut self, _: ChannelId, _: u32, _: &mut Session) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn data(&mut self, channel: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Error> {
         self.count(channel, data)?;
         if let Some(inlet) = self.inlets.get(&channel) {
@@ -267,6 +321,7 @@ impl Handler for Visitor {
     async fn channel_close(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Error> {
         self.inflow.closed(&channel);
         self.inlets.remove(&channel);
+        self.desk.left(channel);
         Ok(())
     }
 
@@ -281,7 +336,7 @@ impl Handler for Visitor {
         _: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Error> {
-        session.channel_failure(channel)
+        if self.desk.terminal(channel) { session.channel_success(channel) } else { session.channel_failure(channel) }
     }
 
     async fn x11_request(
@@ -293,6 +348,7 @@ impl Handler for Visitor {
         _: u32,
         session: &mut Session,
     ) -> Result<(), Error> {
+        self.not_served_aside("X11", session)?;
         session.channel_failure(channel)
     }
 
@@ -301,15 +357,17 @@ impl Handler for Visitor {
     }
 
     async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Error> {
-        session.channel_failure(channel)
+        let greeting = |visitor: &Self| Answer::Greeting(visitor.key.map(|key| visitor.hall.greeting(&key)).unwrap_or_default());
+        self.answer(channel, greeting, session)
     }
 
     async fn exec_request(&mut self, channel: ChannelId, _: &[u8], session: &mut Session) -> Result<(), Error> {
-        session.channel_failure(channel)
+        self.answer(channel, |visitor| visitor.not_served("commands"), session)
     }
 
+    /// OpenSSH's clients show nothing of a refused subsystem but that it was; they do show its standard error.
     async fn subsystem_request(&mut self, channel: ChannelId, _: &str, session: &mut Session) -> Result<(), Error> {
-        session.channel_failure(channel)
+        self.answer(channel, |visitor| visitor.not_served("files"), session)
     }
 
     async fn window_change_request(
@@ -324,7 +382,8 @@ impl Handler for Visitor {
         session.channel_failure(channel)
     }
 
-    async fn agent_request(&mut self, _: ChannelId, _: &mut Session) -> Result<bool, Error> {
+    async fn agent_request(&mut self, _: ChannelId, session: &mut Session) -> Result<bool, Error> {
+        self.not_served_aside("agent forwarding", session)?;
         Ok(false)
     }
 
@@ -332,7 +391,8 @@ impl Handler for Visitor {
         Ok(())
     }
 
-    async fn tcpip_forward(&mut self, _: &str, _: &mut u32, _: &mut Session) -> Result<bool, Error> {
+    async fn tcpip_forward(&mut self, _: &str, _: &mut u32, session: &mut Session) -> Result<bool, Error> {
+        self.not_served_aside("remote forwarding", session)?;
         Ok(false)
     }
 
@@ -340,7 +400,8 @@ impl Handler for Visitor {
         Ok(false)
     }
 
-    async fn streamlocal_forward(&mut self, _: &str, _: &mut Session) -> Result<bool, Error> {
+    async fn streamlocal_forward(&mut self, _: &str, session: &mut Session) -> Result<bool, Error> {
+        self.not_served_aside("remote forwarding", session)?;
         Ok(false)
     }
 

@@ -63,6 +63,19 @@ impl Workspaces {
         })
     }
 
+    /// Where the workspace `id` runs.
+    pub(super) fn region(&self, id: &WorkspaceId) -> Option<&str> {
+        self.region_at(self.find(id)?)
+    }
+
+    /// What any of `users` is a member of, each with the user.
+    pub(super) fn memberships<'a>(&'a self, users: &'a [UserHash]) -> impl Iterator<Item = (UserId, WorkspaceId)> + 'a {
+        users.iter().flat_map(move |user| {
+            let found = self.hinted(user).iter().filter_map(move |member| Some((self.exactly(member, user)?, member.at)));
+            found.filter_map(|(user, at)| Some((user, self.id(self.row_at(at))?)))
+        })
+    }
+
     /// All workspaces.
     pub(super) fn ids(&self) -> impl Iterator<Item = WorkspaceId> + '_ {
         (0..self.rows.len()).filter_map(|row| self.id(row))
@@ -123,6 +136,10 @@ impl Workspaces {
 
     fn name(&self, row: usize) -> Option<&str> {
         self.line(row).map(word)
+    }
+
+    fn region_at(&self, row: usize) -> Option<&str> {
+        self.line(row)?.split([' ', '\n']).nth(1)
     }
 
     fn id(&self, row: usize) -> Option<WorkspaceId> {
@@ -227,7 +244,9 @@ mod tests {
             assert_eq!(packed.member(id, &[user("bob"), user("alice")]).unwrap().as_str(), "alice");
             assert_eq!(packed.member(id, &[user(id.as_str())]).unwrap().as_str(), id.as_str());
             assert_eq!(packed.member(id, &[user("bob")]), None);
-            assert_eq!(packed.of_users(&[user(id.as_str())]).collect::<Vec<_>>(), std::slice::from_ref(id));
+            assert_eq!(packed.region(id), Some("eu"));
+            let own: Vec<_> = packed.memberships(&[user(id.as_str())]).collect();
+            assert_eq!(own, [(id.as_str().parse().unwrap(), id.clone())]);
         }
         assert_eq!(packed.of_users(&[user("alice")]).count(), 40);
         assert_eq!(packed.member(&ids[0], &[user(ids[1].as_str())]), None, "a member of the next one");
