@@ -123,17 +123,12 @@ fn moved(world: &Stack) -> Result<()> {
 }
 
 fn gone(world: &mut Stack) -> Result<()> {
-    world.workspace("796636")?.agent.kill();
-    let told = within(SOON, "the agent is gone", || {
-        let refused = outcome(&mut jump(world, &["-W", "796636:22", "jump"])?)?;
-        Ok(refused.err.contains("workspace 796636 is offline since 20"))
-    });
-    let greeted = outcome(&mut jump(world, &["jump"])?)?.text();
+    world.workspace("796636")?.agent.stop();
+    let line = |world: &Stack| line_of(&outcome(&mut jump(world, &["jump"])?)?.text(), "796636");
+    let noticed = within(SOON, "the agent is gone", || Ok(line(world)?.contains(" offline since 20")));
+    let refused = outcome(&mut jump(world, &["-W", "796636:22", "jump"])?);
     world.restart_agent("796636")?;
-    told?;
-    let line = line_of(&greeted, "796636")?;
-    ensure!(line.contains(" offline since 20"), "{line:?}");
-    within(SOON, "it is online again", || {
-        Ok(line_of(&outcome(&mut jump(world, &["jump"])?)?.text(), "796636")?.ends_with("online"))
-    })
+    noticed?;
+    refused?.refused("workspace 796636 is offline since 20")?;
+    within(SOON, "it is online again", || Ok(line(world)?.ends_with(" online")))
 }
