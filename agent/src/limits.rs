@@ -18,6 +18,8 @@ pub(crate) const RETIRED: Duration = Duration::from_secs(6);
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between tries, with full jitter: from, and to.
 pub(crate) const DIAL_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// A daemon may have us wait this long before we try again, and no longer: it is not trusted with our absence.
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 /// Another agent of this workspace took over; both coming back at once would never end.
 pub(crate) const SUPERSEDED_PAUSE: Duration = Duration::from_secs(30);
 /// A daemon that opens a stream says within this time what for.

@@ -1,6 +1,7 @@
 //! The agent's side of the handshake: Hello, Proof, and what the daemon makes of it.
 
 use super::{DialFault, Dialer};
+use crate::limits::MAX_RETRY_AFTER;
 use drawbridge_shared::{
     native::{
         control::{self, ControlFault},
@@ -36,7 +37,29 @@ impl Dialer {
 
 fn refusal(frame: Frame) -> DialFault {
     match frame {
-        Frame::Refuse { reason, words, retry_after } => DialFault::Refused { reason, words, retry_after },
+        Frame::Refuse { reason, words, retry_after } => {
+            DialFault::Refused { reason, words, retry_after: retry_after.min(MAX_RETRY_AFTER) }
+        }
         _ => ControlFault::OutOfTurn.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drawbridge_shared::tunnel::frame::Reason;
+    use std::time::Duration;
+
+    #[test]
+    fn a_daemon_cannot_have_us_wait_for_ever() {
+        let asked = |seconds| {
+            let retry_after = Duration::from_secs(seconds);
+            match refusal(Frame::Refuse { reason: Reason::Busy, words: String::new(), retry_after }) {
+                DialFault::Refused { retry_after, .. } => retry_after,
+                other => panic!("{other}"),
+            }
+        };
+        assert_eq!(asked(7), Duration::from_secs(7));
+        assert_eq!(asked(50 * 24 * 3600), MAX_RETRY_AFTER);
     }
 }
