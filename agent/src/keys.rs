@@ -14,6 +14,7 @@ use drawbridge_shared::{
         edge_client::{EdgeClient, EdgeFault, Fetched},
         refresh::Refresh,
         state_dir::{StateDir, StateFault},
+        stay::until_revoked,
         trust::Trust,
     },
     outage::Disbelief,
@@ -98,20 +99,10 @@ impl Keys {
 }
 
 impl Authorize for Keys {
-    /// Decides again with every new document, and when the key's last second is over.
+    /// However old the news: whoever is in stays while there is no document.
     async fn revoked(&self, key: &Fingerprint, user: &UserId) -> Revocation {
-        let (mut held, mut last) = (self.held.clone(), None);
-        loop {
-            let stays = |document: &Arc<AuthorizedKeys>| document.stays(key, user, clock::now());
-            match held.borrow_and_update().as_ref().map_or(Ok(None), stays) {
-                Ok(until) => last = until,
-                Err(revocation) => return revocation.of_key_until(last, clock::now()),
-            }
-            tokio::select! {
-                Ok(()) = held.changed() => {}
-                () = clock::passed(last) => {}
-            }
-        }
+        let stays = |document: &Arc<AuthorizedKeys>| document.stays(key, user, clock::now());
+        until_revoked(self.held.clone(), |held| held.as_ref().map_or(Ok(None), stays)).await
     }
 
     /// A key that is news to this agent is looked up once more before it is refused.

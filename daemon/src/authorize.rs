@@ -4,14 +4,11 @@ use crate::{denial::Denial, keyset::KeySet};
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::{UserId, WorkspaceId},
-    revocation::Revocation,
+    revocation::{Revocation, Stay},
     snapshot::key_shard::UserHash,
     time::Timestamp,
 };
 use std::time::Duration;
-
-/// How long what lives may go on by what is known now: its last second, or `None` until there is other news.
-pub type Stay = Result<Option<Timestamp>, Revocation>;
 
 /// One decision's circumstances.
 #[derive(Clone, Copy, Debug)]

@@ -8,11 +8,11 @@ mod visitor;
 
 use crate::{
     Tokens,
-    authorize::{Gate, Stay},
+    authorize::Gate,
     denial::Denial,
     limits::{
-        INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, LINGER, LOGIN_DEADLINE, MAX_CONNECTIONS, MAX_OFFERS, MAX_PRE_AUTH, PARTING,
-        READ_BUFFER,
+        ACCEPT_PAUSE, INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, LINGER, LOGIN_DEADLINE, MAX_CONNECTIONS, MAX_OFFERS, MAX_PRE_AUTH,
+        PARTING, READ_BUFFER,
     },
     link::Link,
     registry::Registry,
@@ -29,8 +29,9 @@ use drawbridge_shared::{
         identity::{Identity, PublicIdentity},
         severable::Severable,
         ssh,
+        stay::until_revoked,
     },
-    revocation::Revocation,
+    revocation::{Revocation, Stay},
 };
 use russh::{
     Disconnect,
@@ -47,9 +48,6 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 use visitor::Visitor;
-
-/// After a failed accept (no descriptors left) the next is tried this much later.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What every visitor's session needs to know.
 #[derive(Debug)]
@@ -101,19 +99,9 @@ impl Hall {
         greeting::text(self.domains.first().map_or("<this host>", String::as_str), &lines)
     }
 
-    /// Decides again with every new view, and when a key's last second is over, until what lives may not stay.
+    /// Comes to an end when what lives may not stay, and says why.
     async fn until_revoked(&self, mut decide: impl FnMut(Gate<'_>) -> Stay) -> Revocation {
-        let (mut views, mut last) = (self.snapshots.watch(), None);
-        loop {
-            match self.gate(&mut decide) {
-                Ok(until) => last = until,
-                Err(revocation) => return revocation.of_key_until(last, clock::now()),
-            }
-            tokio::select! {
-                Ok(()) = views.changed() => {}
-                () = clock::passed(last) => {}
-            }
-        }
+        until_revoked(self.snapshots.watch(), |keys| decide(Gate { keys, now: clock::now(), grace: self.grace })).await
     }
 
     /// Of one daemon, which ends as `tokens` say.

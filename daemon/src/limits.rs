@@ -49,7 +49,7 @@ pub(crate) const INFLOW: Bounds =
 pub(crate) const TUNNEL_HANDSHAKE: Duration = Duration::from_secs(10);
 /// Tunnels in their handshake, over each transport; over WebSocket, sockets of tunnels that are in count among them.
 pub(crate) const MAX_TUNNEL_HANDSHAKES: usize = 512;
-/// After a socket could not be accepted; each try costs a line in the log.
+/// After a user or an agent could not be accepted, for want of file descriptors mostly; each try costs a line in the log.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Tunnels of one daemon: quinn takes about 30 kB an idle one.
 pub(crate) const MAX_TUNNELS: usize = 50_000;

@@ -4,7 +4,7 @@ use crate::{
     fingerprint::Fingerprint,
     id::{SnapshotSeq, UserId, WorkspaceId},
     outage::{Disbelief, Term, Untimely},
-    revocation::Revocation,
+    revocation::{Revocation, Stay},
     signed::{self, CannotSign, SignedFault, TrustRoots},
     snapshot::directory::DaemonEntry,
     time::Timestamp,
@@ -149,7 +149,7 @@ impl AuthorizedKeys {
 
     /// Until when `user` may stay who came in with that key: its last second, or `None` for as long as this document is
     /// the newest one, however old.
-    pub fn stays(&self, fingerprint: &Fingerprint, user: &UserId, now: Timestamp) -> Result<Option<Timestamp>, Revocation> {
+    pub fn stays(&self, fingerprint: &Fingerprint, user: &UserId, now: Timestamp) -> Stay {
         let mut theirs = self.keys.iter().filter(|key| key.user == *user).peekable();
         if theirs.peek().is_none() {
             return Err(Revocation::Gone);

@@ -1,4 +1,4 @@
-//! Lower-case hexadecimal of digests and tickets.
+//! Lower-case hexadecimal of digests, tickets and names by chance.
 
 use std::fmt::Write;
 

@@ -15,6 +15,7 @@ pub mod resume;
 pub mod severable;
 pub mod ssh;
 pub mod state_dir;
+pub mod stay;
 pub mod talk;
 pub mod tls;
 pub mod trust;

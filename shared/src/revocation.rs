@@ -16,6 +16,9 @@ pub enum Revocation {
     Gone,
 }
 
+/// How long what lives may go on by what is known now: its last second, or `None` until there is other news.
+pub type Stay = Result<Option<Timestamp>, Revocation>;
+
 impl Revocation {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Removed, Self::Expired, Self::Left, Self::Gone];

@@ -1,5 +1,6 @@
 //! Which agent process a tunnel belongs to: streams go on over another tunnel of the same process, never over another's.
 
+use crate::hex;
 use std::fmt;
 
 /// Bytes in an instance.
@@ -12,7 +13,7 @@ pub struct Instance(pub [u8; INSTANCE]);
 impl fmt::Display for Instance {
     /// The first four bytes, for logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(&self.0[..4]))
     }
 }
 

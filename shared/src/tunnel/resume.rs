@@ -49,6 +49,9 @@ pub const TAKEN_EVERY_RECORDS: usize = 512;
 pub const BATCH: usize = 256 << 10;
 /// Up to this many bytes are copied together: cheaper than sending or keeping them apart, and they pin no larger allocation.
 pub const SMALL: usize = 2048;
+/// Smallest allocation that small pieces are gathered in, on their way out and in: what is kept costs a small part more than
+/// its bytes, and a peer's tiny records cost no allocation each.
+const GATHER: usize = 4096;
 
 /// How a peer broke this protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

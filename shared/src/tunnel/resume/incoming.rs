@@ -1,11 +1,8 @@
 //! The receiving direction of a strand: what has arrived in order, and how far the application has taken it.
 
-use super::{TAKEN_EVERY, TAKEN_EVERY_RECORDS, Violation, WINDOW, outgoing::End};
+use super::{GATHER, TAKEN_EVERY, TAKEN_EVERY_RECORDS, Violation, WINDOW, outgoing::End};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
-
-/// Smallest allocation that small pieces are gathered in: a peer's tiny records cost no allocation each.
-const GATHER: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct Incoming {

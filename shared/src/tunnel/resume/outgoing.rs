@@ -1,11 +1,8 @@
 //! The sending direction of a strand: keeps what the other side has not taken, and knows what to send next.
 
-use super::{BATCH, SMALL, Violation, WINDOW, record::Record};
+use super::{BATCH, GATHER, SMALL, Violation, WINDOW, record::Record};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
-
-/// Smallest allocation that small pieces are gathered in: what is kept costs a small part more than its bytes.
-const GATHER: usize = 4096;
 
 /// Positions: `taken <= base <= cursor <= pushed`; only a confirmed end makes `taken` one more than `pushed`.
 #[derive(Debug, Default)]

@@ -1,5 +1,6 @@
 //! A strand's name and secret, and the proof that who resumes it also opened it.
 
+use crate::hex;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
@@ -69,7 +70,7 @@ impl Ticket {
 impl fmt::Display for StrandId {
     /// The first four bytes, for logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(&self.0[..4]))
     }
 }
 
@@ -88,7 +89,6 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hex;
 
     fn ticket() -> Ticket {
         Ticket { id: StrandId([1; ID]), secret: Secret::new([2; SECRET]) }
