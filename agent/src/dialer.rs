@@ -118,25 +118,21 @@ impl Dialer {
             worked.insert(name, transport);
             info!(daemon = %daemon.id, address = %found.address, %transport, why = %found.why, "tunnel up");
             let returns = transport == Transport::WebSocket && self.routes.choice == Choice::Auto;
+            if !returns {
+                self.connected(daemon, (&found, since), None);
+            }
             let retire = CancellationToken::new();
             let serving = self.service.run(identity, found.tunnel.clone(), control, stop, &retire);
             tokio::pin!(serving);
             let better = tokio::select! {
                 parting = &mut serving => return outcome(parting),
                 better = self.better(daemon, (&found, since), name, identity), if returns => better,
-                never = self.only(daemon, (&found, since)), if !returns => match never {},
             };
             // The new one is registered: the old one serves what it has to its end.
             retire.cancel();
             serving.await;
             reached = better;
         }
-    }
-
-    /// Reports a tunnel that nothing is better than.
-    async fn only(&self, daemon: &DaemonEntry, found: (&Found, Timestamp)) -> std::convert::Infallible {
-        self.connected(daemon, found, None);
-        std::future::pending().await
     }
 
     /// Waits until the daemon is reached over QUIC too.

@@ -228,7 +228,7 @@ async fn session(hall: Arc<Hall>, config: Arc<Config>, socket: TcpStream, peer: 
     drop(pre_auth);
     match session {
         Ok(Ok((session, key))) => {
-            let seen = hall.witness.logged_in(Who { trace: &trace, peer, key: Some(key) }, key);
+            let seen = hall.witness.logged_in(Who { trace: &trace, peer, key: Some(key) });
             let ending = live(session, &hall, key).await;
             seen.ended(&ending);
         }

@@ -61,26 +61,25 @@ pub(crate) enum Early {
 
 /// A connection whose key is proven.
 #[derive(Debug)]
-pub(crate) struct Session {
-    witness: Witness,
-    trace: String,
-    peer: SocketAddr,
-    key: Fingerprint,
-    begun: Instant,
-    _counted: Counted,
-}
+pub(crate) struct Session(Seen);
 
 /// A channel that leads to a workspace.
 #[derive(Debug)]
 pub(crate) struct Crossing {
     /// What has crossed so far.
     pub(crate) tally: Tally,
+    seen: Seen,
+    user: UserId,
+    workspace: WorkspaceId,
+}
+
+/// Something that lasts, from its beginning on.
+#[derive(Debug)]
+struct Seen {
     witness: Witness,
     trace: String,
     peer: SocketAddr,
     key: Option<Fingerprint>,
-    user: UserId,
-    workspace: WorkspaceId,
     begun: Instant,
     _counted: Counted,
 }
@@ -92,12 +91,11 @@ impl Witness {
     }
 
     /// A key was proven and may log in.
-    pub(crate) fn logged_in(&self, who: Who<'_>, key: Fingerprint) -> Session {
+    pub(crate) fn logged_in(&self, who: Who<'_>) -> Session {
         self.metrics.logins.inc();
-        info!(trace = who.trace, peer = %who.peer, %key, "logged in");
-        self.trail.tell(&Event::Login { who: Who { key: Some(key), ..who } });
-        let _counted = Counted::on(&self.metrics.sessions);
-        Session { witness: self.clone(), trace: who.trace.into(), peer: who.peer, key, begun: Instant::now(), _counted }
+        info!(trace = who.trace, peer = %who.peer, key = who.key.as_ref().map(display), "logged in");
+        self.trail.tell(&Event::Login { who });
+        Session(Seen::new(self, who, Counted::on(&self.metrics.sessions)))
     }
 
     /// A login or a channel was refused.
@@ -121,43 +119,45 @@ impl Witness {
         let key = who.key.as_ref().map(display);
         info!(trace = who.trace, peer = %who.peer, %user, key, %workspace, "open");
         self.trail.tell(&Event::Open { who, user, workspace });
-        Crossing {
-            tally: Tally::default(),
-            witness: self.clone(),
-            trace: who.trace.into(),
-            peer: who.peer,
-            key: who.key,
-            user: user.clone(),
-            workspace: workspace.clone(),
-            begun: Instant::now(),
-            _counted: Counted::on(&self.metrics.channels),
-        }
+        let seen = Seen::new(self, who, Counted::on(&self.metrics.channels));
+        Crossing { tally: Tally::default(), seen, user: user.clone(), workspace: workspace.clone() }
+    }
+}
+
+impl Seen {
+    fn new(witness: &Witness, who: Who<'_>, counted: Counted) -> Self {
+        let Who { trace, peer, key } = who;
+        Self { witness: witness.clone(), trace: trace.into(), peer, key, begun: Instant::now(), _counted: counted }
+    }
+
+    fn who(&self) -> Who<'_> {
+        Who { trace: &self.trace, peer: self.peer, key: self.key }
     }
 }
 
 impl Session {
     /// Its end.
     pub(crate) fn ended(self, ending: &Ending) {
-        let (reason, lasted) = (ending.label(), self.begun.elapsed());
-        self.witness.metrics.logouts.note(reason);
-        info!(trace = self.trace, peer = %self.peer, key = %self.key, seconds = lasted.as_secs_f32(), reason, "logged out");
-        let who = Who { trace: &self.trace, peer: self.peer, key: Some(self.key) };
-        self.witness.trail.tell(&Event::Logout { who, duration_ms: lasted.as_millis(), reason });
+        let (Self(seen), reason) = (self, ending.label());
+        let (who, lasted, witness) = (seen.who(), seen.begun.elapsed(), &seen.witness);
+        witness.metrics.logouts.note(reason);
+        let key = who.key.as_ref().map(display);
+        info!(trace = who.trace, peer = %who.peer, key, seconds = lasted.as_secs_f32(), reason, "logged out");
+        witness.trail.tell(&Event::Logout { who, duration_ms: lasted.as_millis(), reason });
     }
 }
 
 impl Crossing {
     /// Its end.
     pub(crate) fn closed(self, ending: &Ending) {
-        let (reason, lasted, Tally { up, down }) = (ending.label(), self.begun.elapsed(), self.tally);
-        let metrics = &self.witness.metrics;
-        metrics.closed.note(reason);
-        metrics.up.inc_by(up);
-        metrics.down.inc_by(down);
-        info!(trace = self.trace, workspace = %self.workspace, up, down, seconds = lasted.as_secs_f32(), reason, "closed");
-        let who = Who { trace: &self.trace, peer: self.peer, key: self.key };
-        let (user, workspace) = (&self.user, &self.workspace);
-        self.witness.trail.tell(&Event::Close { who, user, workspace, up, down, duration_ms: lasted.as_millis(), reason });
+        let Self { tally: Tally { up, down }, seen, user, workspace } = &self;
+        let (who, reason, lasted, witness) = (seen.who(), ending.label(), seen.begun.elapsed(), &seen.witness);
+        witness.metrics.closed.note(reason);
+        witness.metrics.up.inc_by(*up);
+        witness.metrics.down.inc_by(*down);
+        info!(trace = who.trace, %workspace, up, down, seconds = lasted.as_secs_f32(), reason, "closed");
+        let duration_ms = lasted.as_millis();
+        witness.trail.tell(&Event::Close { who, user, workspace, up: *up, down: *down, duration_ms, reason });
     }
 }
 

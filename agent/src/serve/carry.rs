@@ -4,7 +4,7 @@ use super::strands::{Offer, Seat};
 use crate::limits::MAX_PATIENCE;
 use drawbridge_shared::{
     native::{
-        resume::{Driver, Leg, LegWriter, Outcome},
+        resume::{Driver, Leg, LegWriter, Outcome, Violation},
         tunnel::{TunnelReader, TunnelWriter},
     },
     tunnel::resume::frame::Answer,
@@ -48,7 +48,7 @@ pub(super) async fn carry(
                     return driver.fail(words);
                 }
             },
-            Turn::Replaced(offer) => match greet(&driver, offer).await {
+            Turn::Replaced(offer) => match greet(&driver, offer, trace).await {
                 Ok(held) => ride(&driver, held, seat, trace).await,
                 Err(turn) => turn,
             },
@@ -69,23 +69,21 @@ async fn ride(driver: &Driver, mut held: Held, seat: &Seat<Held>, trace: &str) -
             debug!(%trace, %fault, "a connection lost its tunnel");
             Turn::Broke
         }
-        Outcome::Violated(violation) => {
-            warn!(%trace, %violation, "a daemon broke the tunnel protocol");
-            driver.fail("the daemon broke the tunnel protocol");
-            Turn::Done
-        }
+        Outcome::Violated(violation) => violated(driver, violation, trace),
     }
 }
 
 /// Tells the daemon from where it is to send.
-async fn greet(driver: &Driver, Offer { mut leg, received }: Offer<Held>) -> Result<Held, Turn> {
-    if let Err(violation) = driver.attach(received) {
-        warn!(%violation, "a daemon broke the tunnel protocol");
-        driver.fail("the daemon broke the tunnel protocol");
-        return Err(Turn::Done);
-    }
+async fn greet(driver: &Driver, Offer { mut leg, received }: Offer<Held>, trace: &str) -> Result<Held, Turn> {
+    driver.attach(received).map_err(|violation| violated(driver, violation, trace))?;
     let answer = Answer::Resumed { received: driver.received() };
     LegWriter::send(leg.leg.writer(), answer.encode().into()).await.map(|()| leg).map_err(|_| Turn::Broke)
+}
+
+fn violated(driver: &Driver, violation: Violation, trace: &str) -> Turn {
+    warn!(%trace, %violation, "a daemon broke the tunnel protocol");
+    driver.fail("the daemon broke the tunnel protocol");
+    Turn::Done
 }
 
 async fn wait(seat: &Seat<Held>, patience: Duration, end: &CancellationToken) -> Result<Offer<Held>, &'static str> {

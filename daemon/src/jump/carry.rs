@@ -17,13 +17,12 @@ use drawbridge_shared::{
     native::{
         backlog::Outlet,
         clock,
-        resume::{Budget, Leg, StrandReader, StrandWriter},
-        tunnel::{TunnelReader, TunnelWriter},
+        resume::{Budget, StrandReader, StrandWriter},
     },
     target,
     tunnel::open::Open,
 };
-use journey::Journey;
+use journey::{Journey, Way};
 use russh::{
     ChannelOpenFailure, ChannelWriteHalf,
     server::{ChannelOpenHandle, Msg},
@@ -62,7 +61,7 @@ struct Reached {
     workspace: WorkspaceId,
     halves: (StrandReader, StrandWriter),
     journey: Journey,
-    way: Leg<TunnelReader, TunnelWriter>,
+    way: Way,
 }
 
 impl Request {

@@ -100,18 +100,20 @@ impl Tunnel {
     pub async fn open(&self) -> io::Result<Stream> {
         // Counted from the wish on: a tunnel that gives no stream is to be found dead soon.
         let place = self.place(Side::Daemon);
-        match &self.carrier {
-            Carrier::Quic(carrier) => carrier.open().await.map(|halves| self.quic(halves, place)),
-            Carrier::WebSocket(carrier) => carrier.open().await.map(|halves| websocket(halves, place)),
-        }
+        let halves = match &self.carrier {
+            Carrier::Quic(carrier) => quic(carrier.open().await?),
+            Carrier::WebSocket(carrier) => websocket(carrier.open().await?),
+        };
+        Ok(stream(halves, place))
     }
 
     /// The next stream that the other side opens.
     pub async fn accept(&self) -> io::Result<Stream> {
-        match &self.carrier {
-            Carrier::Quic(carrier) => carrier.accept().await.map(|halves| self.quic(halves, self.place(Side::Agent))),
-            Carrier::WebSocket(carrier) => carrier.accept().await.map(|halves| websocket(halves, self.place(Side::Agent))),
-        }
+        let halves = match &self.carrier {
+            Carrier::Quic(carrier) => quic(carrier.accept().await?),
+            Carrier::WebSocket(carrier) => websocket(carrier.accept().await?),
+        };
+        Ok(stream(halves, self.place(Side::Agent)))
     }
 
     /// Keying material that only the two ends of this tunnel know.
@@ -202,18 +204,21 @@ impl Tunnel {
     fn place(&self, counting: Side) -> Option<Arc<Place>> {
         (self.side == counting).then(|| Arc::new(self.load.enter()))
     }
-
-    fn quic(&self, (reader, writer): (quic::Reader, quic::Writer), place: Option<Arc<Place>>) -> Stream {
-        if place.is_none() {
-            writer.hurry();
-        }
-        let (reader, writer) = (ReaderOf::Quic(reader), WriterOf::Quic(writer));
-        (TunnelReader { half: reader, _place: place.clone() }, TunnelWriter { half: writer, _place: place })
-    }
 }
 
-fn websocket((reader, writer): (websocket::Reader, websocket::Writer), place: Option<Arc<Place>>) -> Stream {
-    let (reader, writer) = (ReaderOf::WebSocket(reader), WriterOf::WebSocket(writer));
+fn quic((reader, writer): (quic::Reader, quic::Writer)) -> (ReaderOf, WriterOf) {
+    (ReaderOf::Quic(reader), WriterOf::Quic(writer))
+}
+
+fn websocket((reader, writer): (websocket::Reader, websocket::Writer)) -> (ReaderOf, WriterOf) {
+    (ReaderOf::WebSocket(reader), WriterOf::WebSocket(writer))
+}
+
+/// One without a place is the control stream, which overtakes the others.
+fn stream((reader, writer): (ReaderOf, WriterOf), place: Option<Arc<Place>>) -> Stream {
+    if let (None, WriterOf::Quic(writer)) = (&place, &writer) {
+        writer.hurry();
+    }
     (TunnelReader { half: reader, _place: place.clone() }, TunnelWriter { half: writer, _place: place })
 }
 

@@ -26,7 +26,8 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::time::{self, Instant};
 use tracing::{debug, info, warn};
 
-type Way = Leg<TunnelReader, TunnelWriter>;
+/// A leg of this side's.
+pub(super) type Way = Leg<TunnelReader, TunnelWriter>;
 
 /// What moves a strand; belongs into the task of its application.
 pub(super) struct Journey {
@@ -65,7 +66,7 @@ pub(super) async fn begin(
     link: &Link,
     open: Open,
     budget: &Budget,
-) -> io::Result<((StrandReader, StrandWriter), (Journey, Leg<TunnelReader, TunnelWriter>))> {
+) -> io::Result<((StrandReader, StrandWriter), (Journey, Way))> {
     let way = open_over(link, &open).await?;
     let (reader, writer, driver) = resume::strand(budget);
     Ok(((reader, writer), (Journey { hall, workspace, instance: link.instance(), open, driver, legs: 0 }, way)))
