@@ -91,12 +91,9 @@ impl Hall {
     fn greeting(&self, key: &Fingerprint) -> String {
         let keys = self.snapshots.current();
         let users: Vec<_> = keys.users(key, clock::now()).collect();
-        let line = |(user, workspace)| {
-            let trouble = presence::reach(&self.registry, &keys, &self.identity, &workspace).err();
-            greeting::Line { user, workspace, trouble }
-        };
-        let lines: Vec<_> = keys.memberships(&users).into_iter().map(line).collect();
-        greeting::text(self.domains.first().map_or("<this host>", String::as_str), &lines)
+        let trouble = |workspace: &WorkspaceId| presence::reach(&self.registry, &keys, &self.identity, workspace).err();
+        let host = self.domains.first().map_or("<this host>", String::as_str);
+        greeting::text(host, &keys.memberships(&users), trouble)
     }
 
     /// Comes to an end when what lives may not stay, and says why.
