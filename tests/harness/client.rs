@@ -1,11 +1,12 @@
 //! The real `ssh` as a user runs it, and what came of it.
 
 use anyhow::{Context, Result, ensure};
+use drawbridge_shared::key::UserKey;
 use std::{
-    fs::File,
-    io::Write,
+    fs::{self, File},
+    io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
 };
 use xtask::stack::User;
@@ -58,6 +59,22 @@ impl Session for User {
         ssh.args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=15"]);
         ssh
     }
+}
+
+/// Starts `ssh`, up to the destination, with a session that would go on for ever, and waits until it stands.
+pub fn hold(ssh: &mut Command) -> Result<Child> {
+    let ssh = ssh.arg("echo in; exec cat").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = ssh.spawn()?;
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().context("no output")?).read_line(&mut line)?;
+    ensure!(line == "in\n", "{line:?}");
+    Ok(child)
+}
+
+/// The fingerprint of `user`'s key, as logs and trails have it.
+pub fn fingerprint(user: &User) -> Result<String> {
+    let line = fs::read_to_string(user.key_file.with_extension("pub"))?;
+    Ok(UserKey::parse(&line)?.fingerprint().to_string())
 }
 
 /// Runs `command` to its end.

@@ -1,6 +1,7 @@
 //! A daemon's own keeper of snapshots, without the daemon around it: what a login would be decided by.
 
-use anyhow::{Context, Result, anyhow, bail};
+use crate::aside::{Aside, runtime};
+use anyhow::{Result, anyhow, bail};
 use drawbridge_daemon::{
     keyset::KeySet,
     snapshot::{Keeper, Pace, Snapshots, Store},
@@ -16,24 +17,15 @@ use drawbridge_shared::{
     },
     snapshot::key_shard::UserHash,
 };
-use std::{
-    fs,
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 use tempfile::TempDir;
-use tokio::{
-    runtime::{Builder, Runtime},
-    time,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::time;
 use xtask::stack::{Edge, mint};
 
 /// Follows the edge until it is dropped.
 pub struct Follower {
     snapshots: Snapshots,
-    stop: CancellationToken,
-    thread: Option<JoinHandle<()>>,
+    _runs: Aside,
     _folder: TempDir,
 }
 
@@ -47,10 +39,8 @@ impl Follower {
         let trust = Trust::open(Pinned::read(pinned).map_err(|fault| anyhow!(fault))?, &state);
         let client = EdgeClient::new(format!("{}/", edge.url).parse()?, token)?;
         let (keeper, snapshots) = Keeper::open(client, trust, Store::open(&state)?, Pace { poll, grace: Duration::ZERO });
-        let stop = CancellationToken::new();
-        let (runtime, stopped) = (runtime()?, stop.clone());
-        let thread = thread::spawn(move || runtime.block_on(keeper.run(stopped)));
-        Ok(Self { snapshots, stop, thread: Some(thread), _folder: folder })
+        let runs = Aside::start(name, runtime()?, |stop| keeper.run(stop))?;
+        Ok(Self { snapshots, _runs: runs, _folder: folder })
     }
 
     /// Waits until the view is as wanted, for `bound` at most.
@@ -72,15 +62,4 @@ impl Follower {
 /// Whether `view` lets `user` log in with this key.
 pub fn lets_in(view: &KeySet, user: &UserId, key: &Fingerprint) -> bool {
     view.users(key, clock::now()).any(|held| held == UserHash::of(user))
-}
-
-fn runtime() -> Result<Runtime> {
-    Builder::new_current_thread().enable_all().build().context("no runtime")
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        let _ = self.thread.take().map(JoinHandle::join);
-    }
 }

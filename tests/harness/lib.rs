@@ -1,5 +1,6 @@
 //! One harness for all end-to-end tests: a running system, users who call it, and time bounds that never sleep.
 
+pub mod aside;
 pub mod client;
 pub mod figures;
 pub mod follower;

@@ -6,13 +6,13 @@ mod line;
 mod tcp;
 mod udp;
 
+use crate::aside::{Aside, runtime};
 use anyhow::{Context, Result};
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 use tokio::{
     net::{TcpListener, UdpSocket},
     sync::watch,
 };
-use tokio_util::sync::CancellationToken;
 
 /// Port numbers tried until one is free for both.
 const TRIES: usize = 32;
@@ -22,8 +22,7 @@ const TRIES: usize = 32;
 pub struct Relay {
     address: SocketAddr,
     faults: watch::Sender<Faults>,
-    stop: CancellationToken,
-    runs: Option<thread::JoinHandle<()>>,
+    _runs: Aside,
 }
 
 /// What is wrong with the network now.
@@ -45,20 +44,17 @@ impl Relay {
     pub fn start(target: SocketAddr) -> Result<Self> {
         let sound = Faults { udp: true, tcp: true, stalled: false, delay: Duration::ZERO, loss: 0.0, cuts: 0, bindings: 0 };
         let (faults, watch) = watch::channel(sound);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime()?;
         let (socket, listener) = runtime.block_on(bind())?;
         let address = socket.local_addr()?;
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let serve = async move {
+        let runs = Aside::start("relay", runtime, |stop| async move {
             tokio::select! {
-                () = stopped.cancelled() => {}
+                () = stop.cancelled() => {}
                 () = udp::relay(socket, target, watch.clone()) => {}
                 () = tcp::relay(listener, target, watch) => {}
             }
-        };
-        let runs = thread::Builder::new().name("relay".into()).spawn(move || runtime.block_on(serve))?;
-        Ok(Self { address, faults, stop, runs: Some(runs) })
+        })?;
+        Ok(Self { address, faults, _runs: runs })
     }
 
     /// Where to call instead of the target.
@@ -99,16 +95,6 @@ impl Relay {
     /// Lets UDP flows go on from new ports, as when an address changes or a NAT forgets.
     pub fn rebind(&self) {
         self.faults.send_modify(|faults| faults.bindings += 1);
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        if let Some(runs) = self.runs.take() {
-            // It panics only where a test would have failed already.
-            let _ = runs.join();
-        }
     }
 }
 

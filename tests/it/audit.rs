@@ -2,7 +2,7 @@
 
 use crate::{Run::Alone, Run::Shared, Test};
 use anyhow::{Context, Result, ensure};
-use e2e::{SOON, Session, Stack, User, within};
+use e2e::{SOON, Session, Stack, User, client::fingerprint, within};
 use serde_json::Value;
 use std::{fs, process::Command};
 
@@ -15,14 +15,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("audit::the_daemon_is_alive_and_ready", Shared(ready)),
 ];
 
-fn key_of(user: &User) -> Result<String> {
-    let line = fs::read_to_string(user.key_file.with_extension("pub"))?;
-    Ok(drawbridge_shared::key::UserKey::parse(&line)?.fingerprint().to_string())
-}
-
 /// The trail's lines of that event about `user`'s key.
-fn events(world: &Stack, user: &User, event: &str) -> Result<Vec<Value>> {
-    let key = key_of(user)?;
+pub(crate) fn events(world: &Stack, user: &User, event: &str) -> Result<Vec<Value>> {
+    let key = fingerprint(user)?;
     let trail = fs::read_to_string(&world.daemon.audit)?;
     let lines: Vec<Value> = trail.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     Ok(lines.into_iter().filter(|line| line["event"] == event && line["key"] == key.as_str()).collect())

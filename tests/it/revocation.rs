@@ -3,13 +3,14 @@
 use crate::{
     Run::{Alone, Shared},
     Test,
+    audit::events,
 };
 use anyhow::{Context, Result, ensure};
 use drawbridge_shared::native::clock;
-use e2e::{SOON, Session, Stack, User, within};
+use e2e::{SOON, Session, Stack, User, client::hold, within};
 use serde_json::{Value, json};
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::Read,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -29,16 +30,7 @@ const REMOVED: &str = "the key of this connection was removed";
 
 /// A session that would go on for ever.
 fn open(user: &User, target: &str) -> Result<Child> {
-    begin(user.quiet_ssh().arg(target))
-}
-
-fn begin(ssh: &mut Command) -> Result<Child> {
-    let ssh = ssh.arg("echo in; exec cat").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = ssh.spawn()?;
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().context("no output")?).read_line(&mut line)?;
-    ensure!(line == "in\n", "{line:?}");
-    Ok(child)
+    hold(user.quiet_ssh().arg(target))
 }
 
 /// Waits for its end, which has to be ssh's own failure and in these words.
@@ -131,17 +123,9 @@ fn jump(world: &Stack) -> Result<()> {
     let mut ssh = Command::new("ssh");
     ssh.arg("-F").arg(&mona.ssh_config).args(["-N", "-o", "BatchMode=yes", "jump"]);
     let child = ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-    within(SOON, "the connection stands", || logged_in(world, &mona))?;
+    within(SOON, "the connection stands", || Ok(!events(world, &mona, "login")?.is_empty()))?;
     delete_first_key(world, &mona)?;
     ended(child, REMOVED)
-}
-
-/// Whether the trail tells of a login with that user's key.
-fn logged_in(world: &Stack, user: &User) -> Result<bool> {
-    let line = std::fs::read_to_string(user.key_file.with_extension("pub"))?;
-    let key = drawbridge_shared::key::UserKey::parse(&line)?.fingerprint().to_string();
-    let trail = std::fs::read_to_string(&world.daemon.audit)?;
-    Ok(trail.lines().any(|line| line.contains("\"login\"") && line.contains(&key)))
 }
 
 /// With the daemon stopped in its tracks, the agent still ends its side: nobody else tells it to.

@@ -6,8 +6,8 @@ use crate::{Run::Shared, Test};
 use anyhow::{Context, Result, ensure};
 use e2e::{Session, Stack, User, relay::Relay};
 use std::{
-    io::{BufRead, BufReader, Write},
-    process::Stdio,
+    io::{BufRead, BufReader, Lines, Write},
+    process::{Child, ChildStdin, ChildStdout, Stdio},
     time::Duration,
 };
 use xtask::stack::{Region, Workspace};
@@ -53,20 +53,53 @@ impl Place {
     }
 }
 
+/// A session that echoes lines.
+pub(crate) struct Echo {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Echo {
+    pub(crate) fn start(place: &Place) -> Result<Self> {
+        let mut ssh = place.user.quiet_ssh();
+        let mut child = ssh.arg(place.target()).arg("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (input, output) = (child.stdin.take(), child.stdout.take().context("no output")?);
+        let mut echo = Self { child, input, lines: BufReader::new(output).lines() };
+        echo.say("hello")?;
+        Ok(echo)
+    }
+
+    /// Says a line and waits for it to come back.
+    pub(crate) fn say(&mut self, line: &str) -> Result<()> {
+        writeln!(self.input.as_ref().context("no input")?, "{line}")?;
+        ensure!(self.lines.next().context("the session ended")?? == line);
+        Ok(())
+    }
+
+    pub(crate) fn end(mut self) -> Result<()> {
+        drop(self.input.take());
+        ensure!(self.child.wait()?.success());
+        Ok(())
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        // Fails only when it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 fn rebinding(world: &Stack) -> Result<()> {
     let place = Place::new(world, "rebinding", &[])?;
     ensure!(place.region.daemon.tunnel != place.relay.address(), "no relay is in between");
     place.relay.delay(Duration::from_millis(5));
-    let mut ssh = place.user.quiet_ssh();
-    let mut child = ssh.arg(place.target()).arg("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let (mut input, output) = (child.stdin.take().context("no input")?, child.stdout.take().context("no output")?);
-    let mut lines = BufReader::new(output).lines();
+    let mut session = Echo::start(&place)?;
     for n in 0..5 {
-        writeln!(input, "{n}")?;
-        ensure!(lines.next().context("it ended")?? == n.to_string());
+        session.say(&n.to_string())?;
         place.relay.rebind();
     }
-    drop(input);
-    ensure!(child.wait()?.success());
-    Ok(())
+    session.end()
 }

@@ -83,7 +83,7 @@ impl Stack {
         let api = edge.operator();
         let daemon = Daemon::start(&programs, dir, &edge, "local-1", &daemon_state(dir), &[])?;
         daemon.register(&api, REGION, vec![daemon.tunnel])?;
-        let workspaces = DEMO.iter().map(|(user, id)| workspace(&programs, dir, &edge, &api, user, id));
+        let workspaces = DEMO.iter().map(|(user, id)| workspace(&programs, dir, &edge, REGION, id, &[user], &[]));
         let mut workspaces = workspaces.collect::<Result<Vec<_>>>()?;
         for workspace in &mut workspaces {
             workspace.connected()?;
@@ -110,23 +110,31 @@ impl Stack {
     /// One more user with a token, and a key that nobody knows.
     pub fn new_stranger(&self, id: &str) -> Result<User> {
         let token = mint(&self.edge.operator(), "user", id)?;
-        let key_file = keygen(&self.dir.join("keys").join(id), &format!("{id}@demo"))?;
-        let known = [known::path(&self.dir), known::authorities(&self.dir)];
-        let ssh_config = files::ssh_config(&self.dir, id, self.daemon.port, &key_file, &known)?;
+        let (key_file, ssh_config) = self.key(id)?;
         Ok(User { id: id.into(), token, key_file, ssh_config })
     }
 
     /// The same user with one more key, which nobody knows yet.
     pub fn new_key(&self, user: &User, name: &str) -> Result<User> {
+        let (key_file, ssh_config) = self.key(name)?;
+        Ok(User { key_file, ssh_config, ..user.clone() })
+    }
+
+    /// A new key called `name`, and the ssh_config that uses it.
+    fn key(&self, name: &str) -> Result<(PathBuf, PathBuf)> {
         let key_file = keygen(&self.dir.join("keys").join(name), &format!("{name}@demo"))?;
         let known = [known::path(&self.dir), known::authorities(&self.dir)];
         let ssh_config = files::ssh_config(&self.dir, name, self.daemon.port, &key_file, &known)?;
-        Ok(User { key_file, ssh_config, ..user.clone() })
+        Ok((key_file, ssh_config))
     }
 
     /// One more workspace with its agent, connected, for as long as it is held.
     pub fn new_workspace(&self, id: &str, member: &str) -> Result<Workspace> {
-        let mut workspace = workspace(&self.programs, &self.dir, &self.edge, &self.edge.operator(), member, id)?;
+        self.connected_workspace(REGION, id, &[member], &[])
+    }
+
+    fn connected_workspace(&self, region: &str, id: &str, members: &[&str], options: &[&str]) -> Result<Workspace> {
+        let mut workspace = workspace(&self.programs, &self.dir, &self.edge, region, id, members, options)?;
         workspace.connected()?;
         Ok(workspace)
     }
@@ -157,8 +165,7 @@ impl Stack {
 
     /// The same with the edge at another address.
     pub fn restart_daemon_towards(&mut self, edge: &str) -> Result<()> {
-        self.daemon.restart(&self.programs, &self.dir, edge)?;
-        Ok(())
+        self.daemon.restart(&self.programs, &self.dir, edge)
     }
 
     /// The stack as scripts see it.
@@ -244,13 +251,26 @@ fn daemon_state(dir: &Path) -> PathBuf {
     dir.join("daemon")
 }
 
-fn workspace(programs: &Programs, dir: &Path, edge: &Edge, api: &Api, member: &str, id: &str) -> Result<Workspace> {
-    api.put(&format!("/api/operator/workspaces/{id}"), &json!({"region": REGION}))?.ok()?;
-    api.put(&format!("/api/operator/workspaces/{id}/members/{member}"), &json!({}))?.ok()?;
-    let token = mint(api, "agent", id)?;
+/// A workspace called `id` in `region` with `members`, and its agent, started with `options` beside the usual ones.
+fn workspace(
+    programs: &Programs,
+    dir: &Path,
+    edge: &Edge,
+    region: &str,
+    id: &str,
+    members: &[&str],
+    options: &[&str],
+) -> Result<Workspace> {
+    let api = edge.operator();
+    api.put(&format!("/api/operator/workspaces/{id}"), &json!({"region": region}))?.ok()?;
+    for member in members {
+        api.put(&format!("/api/operator/workspaces/{id}/members/{member}"), &json!({}))?.ok()?;
+    }
+    let token = mint(&api, "agent", id)?;
     let state_dir = dir.join("agents").join(id);
-    let agent = start_agent(programs, dir, &edge.url, id, &token, &state_dir, &[])?;
-    Ok(Workspace { id: id.into(), members: vec![member.into()], token, state_dir, agent })
+    let agent = start_agent(programs, dir, &edge.url, id, &token, &state_dir, options)?;
+    let members = members.iter().map(|member| (*member).to_owned()).collect();
+    Ok(Workspace { id: id.into(), members, token, state_dir, agent })
 }
 
 fn start_agent(

@@ -2,11 +2,11 @@
 
 mod deaf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use deaf::DeafEdge;
-use drawbridge_shared::key::UserKey;
 use e2e::{
     Session, Stack, User,
+    client::{fingerprint, hold},
     figures::{Figure, Goal, Report},
     within,
 };
@@ -14,9 +14,9 @@ use serde_json::json;
 use std::{
     env,
     fs::{self, File},
-    io::{BufRead, BufReader, Read, Seek, SeekFrom},
+    io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
-    process::{Child, ExitCode, Stdio},
+    process::ExitCode,
     thread,
     time::{Duration, Instant},
 };
@@ -98,9 +98,9 @@ fn ends(world: &Stack, rita: &User, sessions: usize, feed: &str, bound: f64) -> 
 fn end(world: &Stack, rita: &User, name: &str) -> Result<Ended> {
     let user = world.new_key(rita, name)?;
     let line = fs::read_to_string(user.key_file.with_extension("pub"))?;
-    let key = UserKey::parse(&line)?.fingerprint().to_string();
+    let key = fingerprint(&user)?;
     world.api(&user).post("/api/ssh/keys", &json!({"publicKey": line}))?.ok()?;
-    let mut child = open(&user)?;
+    let mut child = hold(user.quiet_ssh().arg(target()))?;
     let mut agent = Tail::new(&world.dir().join(format!("logs/agent-{WORKSPACE}.log")), ["revoked", &key])?;
     let mut daemon = Tail::new(&world.daemon.audit, ["logout", &key])?;
     world.api(&user).delete("/api/ssh/keys", &json!({"publicKeyFingerprint": key}))?.ok()?;
@@ -116,16 +116,6 @@ fn end(world: &Stack, rita: &User, name: &str) -> Result<Ended> {
         [Some(agent), Some(daemon), Some(client)] => Ok(Ended { agent, daemon, client }),
         _ => bail!("not all was seen"),
     }
-}
-
-fn open(user: &User) -> Result<Child> {
-    let mut ssh = user.quiet_ssh();
-    ssh.arg(target()).arg("echo in; exec cat").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = ssh.spawn()?;
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().context("no output")?).read_line(&mut line)?;
-    ensure!(line == "in\n", "{line:?}");
-    Ok(child)
 }
 
 /// What is written to a log from now on.

@@ -3,16 +3,15 @@
 
 mod proxy;
 
-use super::Place;
+use super::{Echo, Place};
 use crate::{Run::Shared, Test};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use e2e::{SOON, Session, Stack};
 use proxy::Proxy;
 use serde_json::Value;
 use std::{
     fs,
-    io::{BufRead, BufReader, Lines, Write},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 use xtask::stack::Workspace;
@@ -40,45 +39,6 @@ fn tunnel(workspace: &mut Workspace, what: &str, bound: Duration, wanted: impl F
 
 fn over(transport: &'static str) -> impl Fn(&Value) -> bool {
     move |tunnel| tunnel["state"] == "connected" && tunnel["transport"] == transport
-}
-
-/// A session that echoes lines.
-struct Echo {
-    child: Child,
-    input: Option<ChildStdin>,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Echo {
-    fn start(place: &Place) -> Result<Self> {
-        let mut ssh = place.user.quiet_ssh();
-        let mut child = ssh.arg(place.target()).arg("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let (input, output) = (child.stdin.take(), child.stdout.take().context("no output")?);
-        let mut echo = Self { child, input, lines: BufReader::new(output).lines() };
-        echo.say("hello")?;
-        Ok(echo)
-    }
-
-    /// Says a line and waits for it to come back.
-    fn say(&mut self, line: &str) -> Result<()> {
-        writeln!(self.input.as_ref().context("no input")?, "{line}")?;
-        ensure!(self.lines.next().context("the session ended")?? == line);
-        Ok(())
-    }
-
-    fn end(mut self) -> Result<()> {
-        drop(self.input.take());
-        ensure!(self.child.wait()?.success());
-        Ok(())
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        // Fails only when it has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// `scp` as the place's user, up to its operands, 8 MB/s at most.

@@ -1,8 +1,7 @@
 //! One more region beside the demo's: a daemon of its own, whose way from the agents a test may route as it likes.
 
-use super::{Stack, User, Workspace, daemon::Daemon, files, host_key, known, mint, start_agent};
+use super::{Stack, User, Workspace, daemon::Daemon, files, host_key, known};
 use anyhow::Result;
-use serde_json::json;
 use std::{fs, net::SocketAddr, path::PathBuf};
 
 /// A region with one daemon. Dropping it stops that; its workspaces are their holders'.
@@ -33,18 +32,7 @@ impl Stack {
 
     /// A workspace called `id` in `region` with `members`, its agent started with `options` beside the usual ones and connected.
     pub fn workspace_in(&self, region: &Region, id: &str, members: &[&str], options: &[&str]) -> Result<Workspace> {
-        let api = self.edge.operator();
-        api.put(&format!("/api/operator/workspaces/{id}"), &json!({"region": region.name}))?.ok()?;
-        for member in members {
-            api.put(&format!("/api/operator/workspaces/{id}/members/{member}"), &json!({}))?.ok()?;
-        }
-        let token = mint(&api, "agent", id)?;
-        let state_dir = self.dir.join("agents").join(id);
-        let agent = start_agent(&self.programs, &self.dir, &self.edge.url, id, &token, &state_dir, options)?;
-        let members = members.iter().map(|member| (*member).to_owned()).collect();
-        let mut workspace = Workspace { id: id.into(), members, token, state_dir, agent };
-        workspace.connected()?;
-        Ok(workspace)
+        self.connected_workspace(&region.name, id, members, options)
     }
 
     /// `user` as one who calls `region`'s jump host, and knows its key and those of `workspaces`.

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use base64ct::{Base64, Encoding};
+use e2e::aside::{Aside, runtime};
 use std::{
     io,
     net::SocketAddr,
@@ -9,21 +10,18 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    thread,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
-use tokio_util::sync::CancellationToken;
 
 /// Dropping it ends what goes through it.
 pub(super) struct Proxy {
     address: SocketAddr,
     counts: Arc<Counts>,
-    stop: CancellationToken,
-    runs: Option<thread::JoinHandle<()>>,
+    _runs: Aside,
 }
 
 #[derive(Default)]
@@ -35,16 +33,15 @@ struct Counts {
 impl Proxy {
     /// Lets those through who show `credentials`, a name and a password with a colon in between.
     pub(super) fn start(credentials: &str) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime()?;
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
-        let (address, stop, counts) = (listener.local_addr()?, CancellationToken::new(), Arc::<Counts>::default());
+        let (address, counts) = (listener.local_addr()?, Arc::<Counts>::default());
         let wanted: Arc<str> = format!("proxy-authorization: basic {}", Base64::encode_string(credentials.as_bytes())).into();
         let serve = serve(listener, wanted, Arc::clone(&counts));
-        let stopped = stop.clone();
-        let runs = thread::Builder::new().name("proxy".into()).spawn(move || {
-            runtime.block_on(stopped.run_until_cancelled(serve));
+        let runs = Aside::start("proxy", runtime, |stop| async move {
+            stop.run_until_cancelled(serve).await;
         })?;
-        Ok(Self { address, counts, stop, runs: Some(runs) })
+        Ok(Self { address, counts, _runs: runs })
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
@@ -59,16 +56,6 @@ impl Proxy {
     /// How many did not.
     pub(super) fn refused(&self) -> usize {
         self.counts.refused.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        if let Some(runs) = self.runs.take() {
-            // It panics only where a test would have failed already.
-            let _ = runs.join();
-        }
     }
 }
 
