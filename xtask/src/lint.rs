@@ -41,6 +41,8 @@ pub fn lint(root: &Path) -> Result<ExitCode> {
     setup::run(root)?;
     cargo(root, &["fmt", "--all", "--check"])?;
     cargo(root, &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
+    // The fuzzer's workspace has a lock file of its own, and follows this one's dependencies.
+    cargo(root, &["fetch", "--locked", "--manifest-path", "fuzz/Cargo.toml"])?;
     cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     cargo(root, &["clippy", "-p", "drawbridge-edge", "--lib", "--target", WASM, "--", "-D", "warnings"])?;
     ABSENT.iter().try_for_each(|(package, target, crates)| absent(root, package, *target, crates))?;
