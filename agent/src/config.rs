@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn service(uid: u32, options: &[&str]) -> Result<Service, String> {
-        let own = Account { name: "me".into(), uid, gid: 1, home: "/".into(), shell: "/bin/sh".into(), assumed: None };
+        let own = Account { name: "me".into(), uid, gid: 1, home: "/".into(), shell: "/bin/sh".into(), tty: None, assumed: None };
         let raw = Cli::parse_from(["agent"].iter().chain(options)).raw;
         let mut faults = Faults::default();
         raw.service(&own, &mut faults).ok_or_else(|| faults.to_string())

@@ -20,6 +20,8 @@ pub struct Account {
     pub home: PathBuf,
     /// Login shell.
     pub shell: PathBuf,
+    /// The group of terminals, if the machine has one.
+    pub tty: Option<u32>,
     /// What a child has to take on to become this account; `None` for the agent's own, which it already is.
     pub assumed: Option<Assumed>,
 }
@@ -29,8 +31,6 @@ pub struct Account {
 pub struct Assumed {
     /// All its groups, as `initgroups` finds them, the primary one included.
     pub groups: Vec<u32>,
-    /// The group of terminals, if there is one.
-    pub tty: Option<u32>,
 }
 
 impl Account {
@@ -39,7 +39,9 @@ impl Account {
     pub fn current() -> Self {
         let uid = rustix::process::geteuid().as_raw();
         let file = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        Self::in_passwd(&file, uid).or_else(|| Self::in_passwd(&from_name_service(uid), uid)).unwrap_or_else(Self::nameless)
+        let known = Self::in_passwd(&file, uid).or_else(|| Self::in_passwd(&from_name_service(uid), uid));
+        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        Self { tty: terminals(&groups), ..known.unwrap_or_else(Self::nameless) }
     }
 
     /// The first entry of `uid` in a text in the form of `/etc/passwd`.
@@ -61,6 +63,7 @@ impl Account {
             gid: gid.parse().ok()?,
             home: home.into(),
             shell: shell.into(),
+            tty: None,
             assumed: None,
         })
     }
@@ -73,9 +76,24 @@ impl Account {
             gid: rustix::process::getegid().as_raw(),
             home: var("HOME", "/").into(),
             shell: var("SHELL", FALLBACK_SHELL).into(),
+            tty: None,
             assumed: None,
         }
     }
+}
+
+/// The group of terminals in a text in the form of `/etc/group`.
+pub(super) fn terminals(text: &str) -> Option<u32> {
+    entries(text).find_map(|(group, gid, _)| (group == "tty").then_some(gid))
+}
+
+/// Name, number and members of each group in such a text.
+pub(super) fn entries(text: &str) -> impl Iterator<Item = (&str, u32, &str)> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, gid) = (fields.next()?, fields.nth(1)?.parse().ok()?);
+        Some((name, gid, fields.next()?))
+    })
 }
 
 /// What the name service (LDAP and the like) knows of `uid`; nothing where it cannot be asked.

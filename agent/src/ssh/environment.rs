@@ -44,8 +44,15 @@ mod tests {
     use std::collections::HashMap;
 
     fn variables(uid: u32, term: Option<&str>, env: &[(&str, &str)]) -> HashMap<String, OsString> {
-        let account =
-            Account { name: "dev".into(), uid, gid: 1, home: "/home/dev".into(), shell: "/bin/sh".into(), assumed: None };
+        let account = Account {
+            name: "dev".into(),
+            uid,
+            gid: 1,
+            home: "/home/dev".into(),
+            shell: "/bin/sh".into(),
+            tty: None,
+            assumed: None,
+        };
         let peer = Peer::new("[::ffff:192.0.2.7]:5555".parse().unwrap());
         let env = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let launch = Launch { program: Program::Shell, term: term.map(str::to_owned), env };

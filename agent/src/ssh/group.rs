@@ -137,7 +137,8 @@ mod tests {
 
     /// A child that has said "ready".
     async fn child(line: &str) -> Child {
-        let account = Account { name: "dev".into(), uid: 0, gid: 0, home: "/".into(), shell: "/bin/bash".into(), assumed: None };
+        let account =
+            Account { name: "dev".into(), uid: 0, gid: 0, home: "/".into(), shell: "/bin/bash".into(), tty: None, assumed: None };
         let launch = Launch { program: Program::Command(line.into()), term: None, env: vec![] };
         let path = vec![("PATH".into(), "/usr/bin:/bin".into())];
         let mut child = spawn(&account, &launch, path, None).unwrap();

@@ -14,12 +14,8 @@ pub(super) fn apply(termios: &mut Termios, modes: &[(Pty, u32)]) {
 }
 
 fn set_speed(termios: &mut Termios, mode: Pty, baud: u32) -> bool {
-    // A speed the kernel lacks is left alone: a pseudo-terminal has none anyway.
-    match mode {
-        Pty::TTY_OP_ISPEED => termios.set_input_speed(baud).is_ok(),
-        Pty::TTY_OP_OSPEED => termios.set_output_speed(baud).is_ok(),
-        _ => false,
-    }
+    // The C library that sshd asks keeps one speed for both ways. One that the kernel lacks is left alone.
+    matches!(mode, Pty::TTY_OP_ISPEED | Pty::TTY_OP_OSPEED) && termios.set_speed(baud).is_ok()
 }
 
 fn set_character(termios: &mut Termios, mode: Pty, value: u32) -> bool {
@@ -154,10 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn speeds_are_bauds() {
+    fn speeds_are_bauds_and_the_last_one_stands() {
         let mut termios = fresh();
         apply(&mut termios, &[(Pty::TTY_OP_ISPEED, 9600), (Pty::TTY_OP_OSPEED, 115_200)]);
-        assert_eq!((termios.input_speed(), termios.output_speed()), (9600, 115_200));
+        assert_eq!((termios.input_speed(), termios.output_speed()), (115_200, 115_200));
+        apply(&mut termios, &[(Pty::TTY_OP_ISPEED, 9600)]);
+        assert_eq!((termios.input_speed(), termios.output_speed()), (9600, 9600));
     }
 
     #[test]

@@ -60,7 +60,7 @@ mod tests {
         }
         let notices = Notices::below(root.path());
         let home = root.path().join("home");
-        let account = Account { name: "dev".into(), uid: 1, gid: 1, home, shell: "/bin/sh".into(), assumed: None };
+        let account = Account { name: "dev".into(), uid: 1, gid: 1, home, shell: "/bin/sh".into(), tty: None, assumed: None };
         (root, notices, account)
     }
 

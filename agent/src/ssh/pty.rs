@@ -96,13 +96,16 @@ pub(super) fn open_pair(size: Winsize) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((master, slave))
 }
 
-/// Makes a terminal that a root agent opened the account's own, as sshd does: `write` and `wall`, which run as the
-/// group of terminals, may write to it, and nobody else.
+/// Makes a terminal the account's own, as sshd does: `write` and `wall`, which run as the group of terminals, may write
+/// to it, and nobody else. The agent's own account has it already; where it may not give it that group, it stays private.
 fn hand_over(slave: &OwnedFd, account: &Account) -> io::Result<()> {
-    let Some(assumed) = &account.assumed else { return Ok(()) };
-    let (gid, mode) = assumed.tty.map_or((account.gid, 0o600), |tty| (tty, 0o620));
-    fchown(slave, Some(Uid::from_raw(account.uid)), Some(Gid::from_raw(gid)))?;
-    Ok(fchmod(slave, Mode::from_raw_mode(mode))?)
+    let (gid, mode) = account.tty.map_or((account.gid, 0o600), |tty| (tty, 0o620));
+    let given = fchown(slave, Some(Uid::from_raw(account.uid)), Some(Gid::from_raw(gid)))
+        .and_then(|()| fchmod(slave, Mode::from_raw_mode(mode)));
+    match given {
+        Err(Errno::PERM) if account.assumed.is_none() => Ok(()),
+        given => Ok(given?),
+    }
 }
 
 /// Linux reports a terminal that nobody has open any more as EIO.
@@ -156,8 +159,8 @@ mod tests {
             return;
         }
         for (tty, gid, mode) in [(Some(5), 5, 0o20620), (None, 4322, 0o20600)] {
-            let assumed = Some(Assumed { groups: vec![], tty });
-            let other = Account { uid: 4321, gid: 4322, assumed, ..Account::current() };
+            let assumed = Some(Assumed { groups: vec![] });
+            let other = Account { uid: 4321, gid: 4322, tty, assumed, ..Account::current() };
             let (_terminal, slave) = Terminal::open(&other, SIZE, &[]).unwrap();
             let stat = rustix::fs::fstat(&slave).unwrap();
             assert_eq!((stat.st_uid, stat.st_gid, stat.st_mode), (4321, gid, mode));

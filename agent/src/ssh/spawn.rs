@@ -181,7 +181,7 @@ mod tests {
     use rustix::fs::{Mode, OFlags};
 
     fn account(home: &str) -> Account {
-        Account { name: "dev".into(), uid: 0, gid: 0, home: home.into(), shell: "/bin/sh".into(), assumed: None }
+        Account { name: "dev".into(), uid: 0, gid: 0, home: home.into(), shell: "/bin/sh".into(), tty: None, assumed: None }
     }
 
     async fn output(line: &str, env: &[(&str, &str)]) -> String {
@@ -237,7 +237,7 @@ mod tests {
         if !rustix::process::geteuid().is_root() {
             return;
         }
-        let assumed = Some(Assumed { groups: vec![4321, 4322], tty: None });
+        let assumed = Some(Assumed { groups: vec![4321, 4322] });
         let other = Account { uid: 4321, gid: 4321, assumed, ..account("/") };
         let launch = Launch {
             program: Program::Command("grep -E '^(Uid|Gid|Groups|CapEff):' /proc/self/status; umask".into()),

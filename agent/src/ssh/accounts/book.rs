@@ -1,7 +1,7 @@
 //! The machine's accounts: its files, and beyond them its name service.
 
 use super::super::{
-    account::{Account, Assumed},
+    account::{Account, Assumed, entries, terminals},
     limits,
 };
 use std::{
@@ -52,8 +52,7 @@ impl Book {
         groups.extend(self.ask("initgroups", name).await.split_whitespace().skip(1).filter_map(|gid| gid.parse::<u32>().ok()));
         groups.sort_unstable();
         groups.dedup();
-        let tty = entries(&text).find_map(|(group, gid, _)| (group == "tty").then_some(gid));
-        Some(Account { assumed: Some(Assumed { groups, tty }), ..found })
+        Some(Account { tty: terminals(&text), assumed: Some(Assumed { groups }), ..found })
     }
 
     /// What the shadow file says of `name`; nothing where it cannot be read.
@@ -95,15 +94,6 @@ impl Shadow {
     pub(super) fn has_expired(&self, today: u64) -> bool {
         self.expires.is_some_and(|day| day < today)
     }
-}
-
-/// Name, number and members of each group in a text in the form of `/etc/group`.
-fn entries(text: &str) -> impl Iterator<Item = (&str, u32, &str)> {
-    text.lines().filter_map(|line| {
-        let mut fields = line.split(':');
-        let (name, gid) = (fields.next()?, fields.nth(1)?.parse().ok()?);
-        Some((name, gid, fields.next()?))
-    })
 }
 
 fn groups_of(text: &str, name: &str) -> impl Iterator<Item = u32> {
