@@ -21,6 +21,7 @@ use drawbridge_shared::{
     revocation::Revocation,
     signed::TrustRoots,
     time::Timestamp,
+    trouble::{Trouble, Turn},
 };
 use rand::RngExt;
 use reqwest::header::HeaderValue;
@@ -54,7 +55,7 @@ pub struct Keeper {
     refresh: Arc<Refresh>,
     pace: Pace,
     etag: Option<HeaderValue>,
-    trouble: Option<String>,
+    trouble: Trouble,
 }
 
 /// Why there is no new document.
@@ -125,7 +126,7 @@ impl Keeper {
         let (held, watcher) = watch::channel(document);
         let refresh = Arc::new(Refresh::default());
         let keys = Keys { held: watcher, refresh: refresh.clone(), grace: pace.grace };
-        let keeper = Self { edge, trust, workspace, state, held, refresh, pace, etag: None, trouble: None };
+        let keeper = Self { edge, trust, workspace, state, held, refresh, pace, etag: None, trouble: Trouble::default() };
         (keeper, keys)
     }
 
@@ -170,13 +171,10 @@ impl Keeper {
     /// Logs trouble when it starts, changes its kind and ends, not at every try. Returns why a document was not believed.
     fn note(&mut self, outcome: Result<(), KeysFault>) -> Option<Disbelief> {
         let fault = outcome.err();
-        let trouble = fault.as_ref().map(KeysFault::kind);
-        if trouble != self.trouble {
-            match &fault {
-                Some(fault) => warn!(%fault, "no new list of keys; serving on with the last good one"),
-                None => info!("the edge answers again"),
-            }
-            self.trouble = trouble;
+        match self.trouble.turn(fault.as_ref(), |fault| fault.kind()) {
+            Some(Turn::Fails(fault)) => warn!(%fault, "no new list of keys; serving on with the last good one"),
+            Some(Turn::Works) => info!("the edge answers again"),
+            None => {}
         }
         fault?.disbelief()
     }

@@ -15,6 +15,7 @@ use drawbridge_shared::{
     backoff::spread,
     native::{clock, edge_client::EdgeClient, refresh::Refresh, trust::Trust},
     snapshot::{Manifest, SnapshotFault},
+    trouble::{Trouble, Turn},
 };
 use feed::Pushed;
 use fetch::When;
@@ -57,7 +58,7 @@ pub struct Keeper {
     disbelieved: Disbelieved,
     pace: Pace,
     etag: Option<HeaderValue>,
-    trouble: Option<String>,
+    trouble: Trouble,
 }
 
 impl Snapshots {
@@ -94,7 +95,8 @@ impl Keeper {
         let disbelieved = Disbelieved::default();
         let snapshots = Snapshots { view: watcher, refresh: refresh.clone(), disbelieved: disbelieved.clone() };
         let (etag, tray) = (etag_of(&view.borrow()), Tray::default());
-        let keeper = Self { edge, trust, store: Some(store), tray, view, refresh, disbelieved, pace, etag, trouble: None };
+        let keeper =
+            Self { edge, trust, store: Some(store), tray, view, refresh, disbelieved, pace, etag, trouble: Trouble::default() };
         (keeper, snapshots)
     }
 
@@ -141,7 +143,7 @@ impl Keeper {
 
     /// A feed that works makes asking a mere precaution.
     fn pause(&self, live: bool) -> Duration {
-        if live && self.trouble.is_none() { self.pace.poll.max(FEED_POLL) } else { self.pace.poll }
+        if live && self.trouble.kind().is_none() { self.pace.poll.max(FEED_POLL) } else { self.pace.poll }
     }
 
     async fn ask(&mut self) {
@@ -178,13 +180,10 @@ impl Keeper {
         if let Some(FetchFault::Snapshot(fault)) = &fault {
             self.disbelieved.note(fault.disbelief());
         }
-        let trouble = fault.as_ref().map(FetchFault::kind);
-        if trouble != self.trouble {
-            match &fault {
-                Some(fault) => warn!(%fault, "no new snapshot; serving on with the last good one"),
-                None => info!("the edge answers again"),
-            }
-            self.trouble = trouble;
+        match self.trouble.turn(fault, FetchFault::kind) {
+            Some(Turn::Fails(fault)) => warn!(%fault, "no new snapshot; serving on with the last good one"),
+            Some(Turn::Works) => info!("the edge answers again"),
+            None => {}
         }
     }
 }

@@ -12,6 +12,7 @@ use drawbridge_shared::{
         edge_client::{EdgeClient, EdgeFault},
     },
     time::Timestamp,
+    trouble::{Trouble, Turn},
 };
 use rand::RngExt;
 use std::{
@@ -77,7 +78,7 @@ impl Table {
 
 /// Tells the edge each minute or so until `stop`, and then once more.
 pub(crate) async fn report(used: Used, edge: EdgeClient, stop: CancellationToken) {
-    let mut trouble = None;
+    let mut trouble = Trouble::default();
     while !stop.is_cancelled() {
         tokio::select! {
             () = stop.cancelled() => {}
@@ -105,15 +106,11 @@ async fn tell(used: &Used, edge: &EdgeClient) -> Result<(), EdgeFault> {
     }
 }
 
-/// Logs trouble when it starts, changes and ends, not at every try.
-fn note(trouble: &mut Option<String>, told: Result<(), EdgeFault>) {
-    let now = told.err().map(|fault| fault.to_string());
-    if now != *trouble {
-        match &now {
-            Some(fault) => warn!(%fault, "the edge does not learn which keys are used; tried again"),
-            None => info!("the edge learns again which keys are used"),
-        }
-        *trouble = now;
+fn note(trouble: &mut Trouble, told: Result<(), EdgeFault>) {
+    match trouble.turn(told.err(), EdgeFault::kind) {
+        Some(Turn::Fails(fault)) => warn!(%fault, "the edge does not learn which keys are used; tried again"),
+        Some(Turn::Works) => info!("the edge learns again which keys are used"),
+        None => {}
     }
 }
 

@@ -14,6 +14,7 @@ pub mod snapshot;
 pub mod target;
 pub mod time;
 pub mod token;
+pub mod trouble;
 pub mod tunnel;
 
 #[cfg(feature = "schema")]

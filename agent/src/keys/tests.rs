@@ -141,7 +141,7 @@ fn whatever_is_not_to_be_believed_changes_nothing_and_is_named() {
     for (text, why) in offers {
         let taken = agent.keeper.take(&text);
         assert_eq!(agent.keeper.note(taken), Some(why));
-        assert_eq!((agent.seq(), agent.keeper.trouble.as_deref()), (Some(4), Some(why.label())), "logged once a kind");
+        assert_eq!((agent.seq(), agent.keeper.trouble.kind()), (Some(4), Some(why.label())), "logged once a kind");
     }
 }
 
