@@ -1,8 +1,8 @@
 //! The key API under real workerd, as existing clients call it.
 
-use crate::{Run::Shared, Test};
+use crate::{Run::Shared, Test, tunnels::Place};
 use anyhow::{Context, Result, ensure};
-use e2e::Stack;
+use e2e::{SOON, Session, Stack, within};
 use serde_json::{Value, json};
 use std::{collections::HashSet, thread};
 use xtask::api::{Answer, Api};
@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("keys_api::methods_that_no_address_takes_are_refused", Shared(methods)),
     ("keys_api::fifteen_at_once_lose_none", Shared(at_once)),
     ("keys_api::ten_of_the_same_make_one", Shared(the_same)),
+    ("keys_api::a_login_is_the_keys_last_use", Shared(last_use)),
 ];
 
 fn key_line(name: &str) -> Result<String> {
@@ -115,6 +116,17 @@ fn the_same(world: &Stack) -> Result<()> {
     statuses.sort_unstable();
     ensure!(statuses[0] == 201 && statuses[1..] == [409; 9], "{statuses:?}");
     Ok(())
+}
+
+/// A daemon tells when it stops what it has not told yet.
+fn last_use(world: &Stack) -> Result<()> {
+    let place = Place::new(world, "last-use", &[])?;
+    let api = new_api(world, &place.user.id)?;
+    let used = || -> Result<Value> { Ok(api.get("/api/ssh/keys")?.json::<Value>()?[0]["lastUsedAt"].take()) };
+    ensure!(used()?.is_null(), "used before any login");
+    ensure!(place.user.quiet_ssh().arg(place.target()).arg("true").status()?.success());
+    drop(place.region);
+    within(SOON, "the key's last use", || Ok(used()?.as_str().is_some_and(|at| at.ends_with('Z'))))
 }
 
 /// All at the same time.
