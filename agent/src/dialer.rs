@@ -1,6 +1,8 @@
 //! Keeps a tunnel to one daemon: calls it, proves itself, serves, goes back to QUIC when it can, and tries again.
 
+mod again;
 mod greet;
+mod memory;
 mod probes;
 mod race;
 mod reach;
@@ -8,10 +10,11 @@ mod reach;
 pub use reach::{Choice, Routes};
 
 use crate::{
-    limits::{DIAL_RETRY, HANDSHAKE_TIMEOUT, SUPERSEDED_PAUSE},
+    limits::{DIAL_RETRY, HANDSHAKE_TIMEOUT, NAME_HEAD_START},
     serve::{Parting, Service},
     status::{Board, TunnelStatus},
 };
+use again::Again;
 use drawbridge_shared::{
     backoff::Backoff,
     id::WorkspaceId,
@@ -24,12 +27,15 @@ use drawbridge_shared::{
     signed::CannotSign,
     snapshot::directory::DaemonEntry,
     time::Timestamp,
-    tunnel::{frame::Reason, instance::Instance},
+    tunnel::instance::Instance,
 };
+use futures_util::FutureExt;
+use memory::Memory;
 use probes::Probes;
+use race::race;
 use rand::RngExt;
 use reach::{Found, NoRoute};
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -65,7 +71,7 @@ enum DialFault {
     #[error(transparent)]
     Key(#[from] CannotSign),
     #[error("refused: {words}")]
-    Refused { reason: Reason, words: String, retry_after: Duration },
+    Refused { words: String, retry_after: Duration },
     #[error("the directory names no address for this daemon")]
     Nowhere,
 }
@@ -83,39 +89,36 @@ impl Dialer {
     /// Keeps a tunnel to `daemon` until `stop`.
     pub(crate) async fn run(self, daemon: DaemonEntry, stop: CancellationToken) {
         let mut backoff = Backoff::new(DIAL_RETRY.0, DIAL_RETRY.1);
-        let mut worked = HashMap::new();
+        let mut memory = Memory::default();
         while !stop.is_cancelled() {
-            let begun = time::Instant::now();
             let reached = tokio::select! {
                 () = stop.cancelled() => break,
-                reached = self.reach(&daemon, &worked) => reached,
+                reached = self.reach(&daemon, &memory) => reached,
             };
-            let (reason, least) = match reached {
-                Ok(reached) => self.serve(&daemon, reached, &mut worked, &stop).await,
-                Err(DialFault::Refused { reason, words, retry_after }) => {
-                    (format!("refused: {words}"), retry_after + pause(reason))
-                }
-                Err(fault) => (fault.to_string(), Duration::ZERO),
+            let up = time::Instant::now();
+            let (reason, again) = match reached {
+                Ok(reached) => self.serve(&daemon, reached, &mut memory, &stop).await,
+                Err(fault) => (fault.to_string(), fault.again()),
             };
-            let wait = least + backoff.after(begun.elapsed(), rand::rng().random());
+            let wait = again.wait(&mut backoff, up.elapsed(), rand::rng().random());
             self.rest(&daemon, reason, wait, &stop).await;
         }
         self.board.post(|status| drop(status.tunnels.remove(&daemon.id)));
     }
 
-    /// One tunnel to its end, or several that relieve each other. Returns why the last one ended and what to wait at least.
+    /// One tunnel to its end, or several that relieve each other. Returns why the last one ended and when to call again.
     async fn serve<'a>(
         &self,
         daemon: &DaemonEntry,
         mut reached: Reached<'a>,
-        worked: &mut HashMap<&'a str, Transport>,
+        memory: &mut Memory<'a>,
         stop: &CancellationToken,
-    ) -> (String, Duration) {
+    ) -> (String, Again) {
         loop {
             let Reached { found, control, name, identity } = reached;
             let transport = found.tunnel.transport();
             let since = clock::now();
-            worked.insert(name, transport);
+            memory.worked(name, transport);
             info!(daemon = %daemon.id, address = %found.address, %transport, why = %found.why, "tunnel up");
             let returns = transport == Transport::WebSocket && self.routes.choice == Choice::Auto;
             if !returns {
@@ -172,23 +175,17 @@ impl Dialer {
     }
 
     /// The first of the daemon's names under which it welcomes us.
-    async fn reach<'a>(&self, daemon: &'a DaemonEntry, worked: &HashMap<&str, Transport>) -> Result<Reached<'a>, DialFault> {
+    async fn reach<'a>(&self, daemon: &'a DaemonEntry, memory: &Memory<'a>) -> Result<Reached<'a>, DialFault> {
         let identity = PublicIdentity::from_line(&daemon.identity).map_err(|_| DialFault::Identity)?;
-        let mut last = DialFault::Nowhere;
-        for name in &daemon.addresses {
-            let called = async {
-                let found = self.routes.call(name, identity, worked.get(name.as_str()).copied()).await?;
+        let call = |name| {
+            let last = memory.transport(name);
+            async move {
+                let found = self.routes.call(name, identity, last).await?;
                 self.welcomed(found, name, identity).await
-            };
-            match called.await {
-                Ok(reached) => return Ok(reached),
-                Err(fault) => {
-                    debug!(daemon = %daemon.id, name, %fault, "not here");
-                    last = fault;
-                }
             }
-        }
-        Err(last)
+        };
+        let runners = memory.order(&daemon.addresses).map(|name| call(name).boxed()).collect();
+        race(runners, NAME_HEAD_START).await.map(|(reached, _)| reached).map_err(DialFault::of_all)
     }
 
     async fn welcomed<'a>(&self, found: Found, name: &'a str, identity: PublicIdentity) -> Result<Reached<'a>, DialFault> {
@@ -213,17 +210,24 @@ impl Dialer {
     }
 }
 
-fn outcome(parting: Parting) -> (String, Duration) {
-    match parting {
-        Parting::Dismissed { reason, words } => (format!("the daemon said goodbye: {words}"), pause(reason)),
-        Parting::Broke(fault) => (fault, Duration::ZERO),
+impl DialFault {
+    /// Of several names' faults: what the daemon itself said, or else the last one's.
+    fn of_all(faults: Vec<Self>) -> Self {
+        faults.into_iter().max_by_key(|fault| matches!(fault, Self::Refused { .. })).unwrap_or(Self::Nowhere)
+    }
+
+    /// A daemon's refusal has its own time.
+    const fn again(&self) -> Again {
+        match self {
+            Self::Refused { retry_after, .. } => Again::Later(*retry_after),
+            _ => Again::Later(Duration::ZERO),
+        }
     }
 }
 
-/// What a reason asks us to wait, beside the back-off.
-const fn pause(reason: Reason) -> Duration {
-    match reason {
-        Reason::Superseded => SUPERSEDED_PAUSE,
-        _ => Duration::ZERO,
+fn outcome(parting: Parting) -> (String, Again) {
+    match parting {
+        Parting::Dismissed { reason, words } => (format!("the daemon said goodbye: {words}"), Again::after(reason)),
+        Parting::Broke(fault) => (fault, Again::Later(Duration::ZERO)),
     }
 }
