@@ -1,4 +1,4 @@
-//! Keeps a tunnel to one daemon: calls it, proves itself, serves, goes back to QUIC when it can, and tries again.
+//! Keeps the tunnel of one line: calls it, proves itself, serves, goes back to QUIC when it can, and tries again.
 
 mod again;
 mod greet;
@@ -11,6 +11,7 @@ pub use reach::{Choice, Routes};
 
 use crate::{
     limits::{DIAL_RETRY, HANDSHAKE_TIMEOUT, NAME_HEAD_START},
+    lines::Line,
     serve::{Parting, Service},
     status::{Board, TunnelStatus},
 };
@@ -25,7 +26,6 @@ use drawbridge_shared::{
         tunnel::{Stream, Transport},
     },
     signed::CannotSign,
-    snapshot::directory::DaemonEntry,
     time::Timestamp,
     tunnel::instance::Instance,
 };
@@ -86,30 +86,30 @@ struct Reached<'a> {
 }
 
 impl Dialer {
-    /// Keeps a tunnel to `daemon` until `stop`.
-    pub(crate) async fn run(self, daemon: DaemonEntry, stop: CancellationToken) {
+    /// Keeps the tunnel of `line` until `stop`.
+    pub(crate) async fn run(self, line: Line, stop: CancellationToken) {
         let mut backoff = Backoff::new(DIAL_RETRY.0, DIAL_RETRY.1);
         let mut memory = Memory::default();
         while !stop.is_cancelled() {
             let reached = tokio::select! {
                 () = stop.cancelled() => break,
-                reached = self.reach(&daemon, &memory) => reached,
+                reached = self.reach(&line, &memory) => reached,
             };
             let up = time::Instant::now();
             let (reason, again) = match reached {
-                Ok(reached) => self.serve(&daemon, reached, &mut memory, &stop).await,
+                Ok(reached) => self.serve(&line, reached, &mut memory, &stop).await,
                 Err(fault) => (fault.to_string(), fault.again()),
             };
             let wait = again.wait(&mut backoff, up.elapsed(), rand::rng().random());
-            self.rest(&daemon, reason, wait, &stop).await;
+            self.rest(&line, reason, wait, &stop).await;
         }
-        self.board.post(|status| drop(status.tunnels.remove(&daemon.id)));
+        self.board.post(|status| drop(status.tunnels.remove(&line.to_string())));
     }
 
     /// One tunnel to its end, or several that relieve each other. Returns why the last one ended and when to call again.
     async fn serve<'a>(
         &self,
-        daemon: &DaemonEntry,
+        line: &Line,
         mut reached: Reached<'a>,
         memory: &mut Memory<'a>,
         stop: &CancellationToken,
@@ -119,17 +119,17 @@ impl Dialer {
             let transport = found.tunnel.transport();
             let since = clock::now();
             memory.worked(name, transport);
-            info!(daemon = %daemon.id, address = %found.address, %transport, why = %found.why, "tunnel up");
+            info!(%line, address = %found.address, %transport, why = %found.why, "tunnel up");
             let returns = transport == Transport::WebSocket && self.routes.choice == Choice::Auto;
             if !returns {
-                self.connected(daemon, (&found, since), None);
+                self.connected(line, (&found, since), None);
             }
             let retire = CancellationToken::new();
             let serving = self.service.run(identity, found.tunnel.clone(), control, stop, &retire);
             tokio::pin!(serving);
             let better = tokio::select! {
                 parting = &mut serving => return outcome(parting),
-                better = self.better(daemon, (&found, since), name, identity), if returns => better,
+                better = self.better(line, (&found, since), name, identity), if returns => better,
             };
             // The new one is registered: the old one serves what it has to its end.
             retire.cancel();
@@ -139,17 +139,11 @@ impl Dialer {
     }
 
     /// Waits until the daemon is reached over QUIC too.
-    async fn better<'a>(
-        &self,
-        daemon: &DaemonEntry,
-        found: (&Found, Timestamp),
-        name: &'a str,
-        identity: PublicIdentity,
-    ) -> Reached<'a> {
+    async fn better<'a>(&self, line: &Line, found: (&Found, Timestamp), name: &'a str, identity: PublicIdentity) -> Reached<'a> {
         let mut probes = Probes::default();
         loop {
             let wait = probes.next(rand::rng().random());
-            self.connected(daemon, found, Some(clock::now().after(wait)));
+            self.connected(line, found, Some(clock::now().after(wait)));
             time::sleep(wait).await;
             let probed = async {
                 let found = self.routes.probe(name, identity).await?;
@@ -157,26 +151,26 @@ impl Dialer {
             };
             match probed.await {
                 Ok(reached) => return reached,
-                Err(fault) => debug!(daemon = %daemon.id, %fault, "QUIC still does not get through"),
+                Err(fault) => debug!(%line, %fault, "QUIC still does not get through"),
             }
         }
     }
 
-    async fn rest(&self, daemon: &DaemonEntry, reason: String, wait: Duration, stop: &CancellationToken) {
+    async fn rest(&self, line: &Line, reason: String, wait: Duration, stop: &CancellationToken) {
         if stop.is_cancelled() {
             return;
         }
-        warn!(daemon = %daemon.id, %reason, retry_ms = wait.as_millis() as u64, "no tunnel");
-        self.report(daemon, TunnelStatus::Disconnected { reason, since: clock::now() });
+        warn!(%line, %reason, retry_ms = wait.as_millis() as u64, "no tunnel");
+        self.report(line, TunnelStatus::Disconnected { reason, since: clock::now() });
         tokio::select! {
             () = stop.cancelled() => {}
             () = time::sleep(wait) => {}
         }
     }
 
-    /// The first of the daemon's names under which it welcomes us.
-    async fn reach<'a>(&self, daemon: &'a DaemonEntry, memory: &Memory<'a>) -> Result<Reached<'a>, DialFault> {
-        let identity = PublicIdentity::from_line(&daemon.identity).map_err(|_| DialFault::Identity)?;
+    /// The first of the line's names under which it welcomes us.
+    async fn reach<'a>(&self, line: &'a Line, memory: &Memory<'a>) -> Result<Reached<'a>, DialFault> {
+        let identity = PublicIdentity::from_line(&line.identity).map_err(|_| DialFault::Identity)?;
         let call = |name| {
             let last = memory.transport(name);
             async move {
@@ -184,7 +178,7 @@ impl Dialer {
                 self.welcomed(found, name, identity).await
             }
         };
-        let runners = memory.order(&daemon.addresses).map(|name| call(name).boxed()).collect();
+        let runners = memory.order(&line.names).map(|name| call(name).boxed()).collect();
         race(runners, NAME_HEAD_START).await.map(|(reached, _)| reached).map_err(DialFault::of_all)
     }
 
@@ -199,14 +193,14 @@ impl Dialer {
         }
     }
 
-    fn connected(&self, daemon: &DaemonEntry, (found, since): (&Found, Timestamp), quic_again: Option<Timestamp>) {
+    fn connected(&self, line: &Line, (found, since): (&Found, Timestamp), quic_again: Option<Timestamp>) {
         let Found { tunnel, address, proxy, why } = found;
         let (transport, address, proxy, why) = (tunnel.transport().to_string(), address.clone(), proxy.clone(), why.clone());
-        self.report(daemon, TunnelStatus::Connected { transport, address, proxy, since, why, quic_again });
+        self.report(line, TunnelStatus::Connected { transport, address, proxy, since, why, quic_again });
     }
 
-    fn report(&self, daemon: &DaemonEntry, tunnel: TunnelStatus) {
-        self.board.post(|status| drop(status.tunnels.insert(daemon.id.clone(), tunnel)));
+    fn report(&self, line: &Line, tunnel: TunnelStatus) {
+        self.board.post(|status| drop(status.tunnels.insert(line.to_string(), tunnel)));
     }
 }
 

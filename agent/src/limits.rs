@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Daemons of the region that are dialled at a time: the home, and two that take over.
-pub(crate) const MAX_DAEMONS: usize = 3;
+/// Tunnels that are kept: to the home daemon, and two that take over from it, be they other daemons' or its own.
+pub(crate) const MAX_TUNNELS: usize = 3;
 /// A daemon answers the first packet within this time, or the next address is tried.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// What one transport has over the other before that starts beside it: a healthy QUIC handshake across an ocean fits.
