@@ -13,6 +13,7 @@ pub mod quic;
 pub mod refresh;
 pub mod resume;
 pub mod severable;
+pub mod slot;
 pub mod ssh;
 pub mod state_dir;
 pub mod stay;

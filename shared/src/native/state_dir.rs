@@ -2,6 +2,10 @@
 
 use super::identity::Identity;
 use rand::RngExt;
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
 use ssh_key::{LineEnding, PrivateKey};
 use std::{
     fs::{self, DirBuilder, OpenOptions, Permissions},
@@ -12,6 +16,8 @@ use std::{
 
 /// Longest key file.
 const MAX_KEY_FILE: u64 = 16 * 1024;
+/// How the name of a file ends that is not whole yet, after its writer's pid.
+const DRAFT: &str = ".new";
 
 /// The state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +63,9 @@ impl StateDir {
     pub fn open(path: &Path) -> Result<Self, StateFault> {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
         private(path)?;
-        Ok(Self(path.to_path_buf()))
+        let state = Self(path.to_path_buf());
+        state.sweep();
+        Ok(state)
     }
 
     /// The folder of another process, to read what it posts there; no key is taken from it.
@@ -98,9 +106,17 @@ impl StateDir {
 
     /// Replaces `name` in one step, mode 0600: a crash leaves the old bytes or the new ones.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateFault> {
-        let (path, draft) = (self.path(name), self.path(&format!("{name}.new")));
+        // Another process may write the same name at the same time: the later one wins, with all of its bytes.
+        let (path, draft) = (self.path(name), self.path(&format!("{name}.{}{DRAFT}", std::process::id())));
         write_new(&draft, bytes).map_err(at(&draft))?;
         fs::rename(&draft, &path).map_err(at(&path))
+    }
+
+    /// Best effort: removes drafts of processes that died over them.
+    fn sweep(&self) {
+        let Ok(files) = fs::read_dir(&self.0) else { return };
+        let dead = |file: &fs::DirEntry| file.file_name().to_str().and_then(author).is_some_and(|pid| !alive(pid));
+        files.flatten().filter(dead).for_each(|file| drop(fs::remove_file(file.path())));
     }
 
     /// Makes names that were written or removed outlast a power cut, as the bytes behind them do already.
@@ -116,6 +132,16 @@ impl StateDir {
         self.write(&format!("{name}.pub"), format!("{}\n", identity.public().to_line()).as_bytes())?;
         Ok(identity)
     }
+}
+
+/// The process whose draft is called `name`, if it is a draft.
+fn author(name: &str) -> Option<Pid> {
+    let (_, pid) = name.strip_suffix(DRAFT)?.rsplit_once('.')?;
+    Pid::from_raw(pid.parse().ok()?)
+}
+
+fn alive(process: Pid) -> bool {
+    test_kill_process(process) != Err(Errno::SRCH)
 }
 
 fn parse_key(pem: &[u8]) -> Option<Identity> {
@@ -191,6 +217,18 @@ mod tests {
             assert!(matches!(StateDir::open(&state.path("")), Err(StateFault::Owner { .. })));
         }
         assert!(matches!(private(Path::new("/dev/null")), Err(StateFault::Odd(_))));
+    }
+
+    #[test]
+    fn drafts_of_the_dead_are_removed() {
+        let (_root, state) = state();
+        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        let (theirs, ours) = (format!("key.{}.new", gone.id()), format!("key.{}.new", std::process::id()));
+        let files = [&theirs, &ours, "key.new", "new"].map(|name| state.path(name));
+        files.iter().for_each(|file| fs::write(file, b"half").unwrap());
+        StateDir::open(&state.path("")).unwrap();
+        assert_eq!(files.map(|file| file.exists()), [false, true, true, true]);
     }
 
     #[test]

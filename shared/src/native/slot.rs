@@ -1,0 +1,251 @@
+//! At most two processes serve one state folder: the one that does, and the one that takes its place.
+
+use super::state_dir::{StateDir, StateFault};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
+use tokio::time;
+
+/// Processes on one state folder at a time.
+const SLOTS: u8 = 2;
+/// A pid as text, and more than that.
+const MAX_PID: u64 = 32;
+/// Who looks whether a slot is held locks it for a moment: only one that stays taken for so many looks is held.
+const TRIES: u32 = 10;
+/// Between two such looks.
+const PAUSE: Duration = Duration::from_millis(10);
+/// Between two looks whether a successor has ended.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A place among the processes of one state folder. Dropping it, or dying, leaves.
+#[derive(Debug)]
+pub struct Slot {
+    number: u8,
+    state: StateDir,
+    /// The process that held the other slot when this one was taken.
+    elder: Option<u32>,
+    _lock: File,
+}
+
+/// No place among the processes of a state folder.
+#[derive(Debug, thiserror::Error)]
+pub enum SlotFault {
+    /// Reading or writing failed.
+    #[error(transparent)]
+    State(#[from] StateFault),
+    /// One is handing over to another.
+    #[error("processes {} and {} serve {} already, and the one hands over to the other: wait until that has ended", .pids[0], .pids[1], .path.display())]
+    Full {
+        /// Whose slots they are.
+        pids: [u32; SLOTS as usize],
+        /// The state folder.
+        path: PathBuf,
+    },
+    /// Somebody serves, who was not to be replaced.
+    #[error("process {pid} serves {} already: stop it first, or start with --take-over to take its place while its sessions go on", .path.display())]
+    Taken {
+        /// Who.
+        pid: u32,
+        /// The state folder.
+        path: PathBuf,
+    },
+}
+
+impl Slot {
+    /// Takes a free one on `state`.
+    pub fn take(state: &StateDir) -> Result<Self, SlotFault> {
+        for _ in 0..TRIES {
+            for number in 0..SLOTS {
+                if let Some(lock) = lock(state, number)? {
+                    let elder = held(state, 1 - number)?;
+                    return Ok(Self { number, state: state.clone(), elder, _lock: lock });
+                }
+            }
+            thread::sleep(PAUSE);
+        }
+        let pids = [pid(state, 0)?, pid(state, 1)?];
+        Err(SlotFault::Full { pids, path: state.path("") })
+    }
+
+    /// Fails where another process was here first: for one that is not to take its place.
+    pub fn alone(self) -> Result<Self, SlotFault> {
+        match self.elder {
+            Some(pid) => Err(SlotFault::Taken { pid, path: self.state.path("") }),
+            None => Ok(self),
+        }
+    }
+
+    /// 0 or 1; the other process, if there is one, has the other.
+    pub const fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// The process that holds the other slot now.
+    pub fn other(&self) -> Option<u32> {
+        // A file that cannot be read says nothing of a process.
+        held(&self.state, 1 - self.number).unwrap_or_default()
+    }
+
+    /// The process that takes this one's place, or has. One that was here first is not it.
+    pub fn successor(&self) -> Option<u32> {
+        self.other().filter(|pid| Some(*pid) != self.elder)
+    }
+
+    /// Waits until there is no successor, or not any more.
+    pub async fn until_no_successor(&self) {
+        while self.successor().is_some() {
+            time::sleep(LOOK).await;
+        }
+    }
+
+    /// Sends SIGTERM to the process that was here first, if it still is; says whether.
+    pub fn ask_other(&self) -> io::Result<bool> {
+        let Some(pid) = self.elder.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) else { return Ok(false) };
+        let process = match pidfd_open(pid, PidfdFlags::empty()) {
+            Err(rustix::io::Errno::SRCH) => return Ok(false),
+            opened => opened?,
+        };
+        // Once opened, the descriptor is of one process, whatever becomes of its number: of the one that holds the lock?
+        if self.other() != self.elder {
+            return Ok(false);
+        }
+        pidfd_send_signal(process, Signal::TERM)?;
+        Ok(true)
+    }
+}
+
+/// Whether two processes are on `state`.
+pub fn shared(state: &StateDir) -> bool {
+    // What cannot be told is taken for two, with which everything is as safe as with one.
+    (0..SLOTS).all(|number| held(state, number).map_or(true, |pid| pid.is_some()))
+}
+
+fn path(state: &StateDir, number: u8) -> PathBuf {
+    state.path(&format!("slot.{number}"))
+}
+
+/// The lock of slot `number` with our pid in it, unless somebody holds it.
+fn lock(state: &StateDir, number: u8) -> Result<Option<File>, StateFault> {
+    let Some(mut file) = free(state, number)? else { return Ok(None) };
+    let pid = format!("{}\n", std::process::id());
+    let written = file.set_len(0).and_then(|()| file.write_all(pid.as_bytes()));
+    written.map_err(|source| StateFault::Io { path: path(state, number), source })?;
+    Ok(Some(file))
+}
+
+/// The file of slot `number`, locked, unless somebody holds it.
+fn free(state: &StateDir, number: u8) -> Result<Option<File>, StateFault> {
+    let path = path(state, number);
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let locked = opened.map_err(TryLockError::Error).and_then(|file| file.try_lock().map(|()| file));
+    match locked {
+        Ok(file) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(StateFault::Io { path, source }),
+    }
+}
+
+fn held(state: &StateDir, number: u8) -> Result<Option<u32>, StateFault> {
+    if free(state, number)?.is_some() {
+        return Ok(None);
+    }
+    pid(state, number).map(Some)
+}
+
+/// The pid in slot `number`; 0 where there is none to be read.
+fn pid(state: &StateDir, number: u8) -> Result<u32, StateFault> {
+    let path = path(state, number);
+    let mut text = String::new();
+    let read = File::open(&path).and_then(|file| file.take(MAX_PID).read_to_string(&mut text));
+    read.map_err(|source| StateFault::Io { path, source })?;
+    Ok(text.trim().parse().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, process};
+
+    fn state() -> (tempfile::TempDir, StateDir) {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&root.path().join("state")).unwrap();
+        (root, state)
+    }
+
+    /// Another process' pid in slot `number`, under this one's lock.
+    fn pretend(slot: &Slot, pid: u32) {
+        fs::write(path(&slot.state, slot.number), pid.to_string()).unwrap();
+    }
+
+    #[test]
+    fn two_find_a_place_and_a_third_is_told_of_both() {
+        let (_root, state) = state();
+        let first = Slot::take(&state).unwrap().alone().unwrap();
+        assert_eq!((first.number(), first.other(), shared(&state)), (0, None, false));
+        pretend(&first, 7);
+        let second = Slot::take(&state).unwrap();
+        assert_eq!((second.number(), second.other(), shared(&state)), (1, Some(7), true));
+        assert_eq!((first.successor(), second.successor()), (Some(process::id()), None));
+        let third = Slot::take(&state).unwrap_err().to_string();
+        assert!(third.starts_with(&format!("processes 7 and {} serve ", process::id())), "{third}");
+        drop(first);
+        assert_eq!((second.other(), shared(&state)), (None, false));
+        assert_eq!(Slot::take(&state).unwrap().number(), 0);
+    }
+
+    #[test]
+    fn one_that_takes_nobodys_place_is_told_who_is_there() {
+        let (_root, state) = state();
+        let _first = Slot::take(&state).unwrap();
+        let refused = Slot::take(&state).unwrap().alone().unwrap_err().to_string();
+        assert!(refused.contains(&format!("process {} serves", process::id())) && refused.contains("--take-over"), "{refused}");
+        assert!(!shared(&state), "who is refused leaves");
+    }
+
+    #[test]
+    fn only_the_elder_is_asked_to_end_and_only_while_it_is_there() {
+        use std::os::unix::process::ExitStatusExt;
+        let (_root, state) = state();
+        let mut elder = process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let first = Slot::take(&state).unwrap();
+        pretend(&first, elder.id());
+        let second = Slot::take(&state).unwrap();
+        assert!(!first.ask_other().unwrap(), "a successor is not asked");
+        assert!(second.ask_other().unwrap());
+        assert_eq!(elder.wait().unwrap().signal(), Some(15));
+        assert!(!second.ask_other().unwrap(), "it is gone");
+    }
+
+    #[test]
+    fn a_pid_that_holds_no_lock_any_more_is_not_asked() {
+        let (_root, state) = state();
+        let mut stranger = process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let first = Slot::take(&state).unwrap();
+        pretend(&first, stranger.id());
+        let second = Slot::take(&state).unwrap();
+        drop(first);
+        assert!(!second.ask_other().unwrap());
+        assert!(stranger.try_wait().unwrap().is_none());
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_successor_is_waited_for() {
+        let (_root, state) = state();
+        let first = Slot::take(&state).unwrap();
+        first.until_no_successor().await;
+        let second = Slot::take(&state).unwrap();
+        let wait = first.until_no_successor();
+        tokio::pin!(wait);
+        assert!(futures_util::poll!(&mut wait).is_pending());
+        drop(second);
+        wait.await;
+    }
+}
