@@ -1,6 +1,8 @@
-//! Keeps a tunnel to one daemon: calls it, proves itself, serves, goes back to QUIC when it can, and tries again.
+//! Keeps the tunnel of one line: calls it, proves itself, serves, goes back to QUIC when it can, and tries again.
 
+mod again;
 mod greet;
+mod memory;
 mod probes;
 mod race;
 mod reach;
@@ -8,10 +10,12 @@ mod reach;
 pub use reach::{Choice, Routes};
 
 use crate::{
-    limits::{DIAL_RETRY, HANDSHAKE_TIMEOUT, SUPERSEDED_PAUSE},
+    limits::{DIAL_RETRY, HANDSHAKE_TIMEOUT, NAME_HEAD_START},
+    lines::Line,
     serve::{Parting, Service},
     status::{Board, TunnelStatus},
 };
+use again::Again;
 use drawbridge_shared::{
     backoff::Backoff,
     id::WorkspaceId,
@@ -22,14 +26,16 @@ use drawbridge_shared::{
         tunnel::{Stream, Transport},
     },
     signed::CannotSign,
-    snapshot::directory::DaemonEntry,
     time::Timestamp,
-    tunnel::{frame::Reason, instance::Instance},
+    tunnel::instance::Instance,
 };
+use futures_util::FutureExt;
+use memory::Memory;
 use probes::Probes;
+use race::race;
 use rand::RngExt;
 use reach::{Found, NoRoute};
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -65,7 +71,7 @@ enum DialFault {
     #[error(transparent)]
     Key(#[from] CannotSign),
     #[error("refused: {words}")]
-    Refused { reason: Reason, words: String, retry_after: Duration },
+    Refused { words: String, retry_after: Duration },
     #[error("the directory names no address for this daemon")]
     Nowhere,
 }
@@ -80,53 +86,50 @@ struct Reached<'a> {
 }
 
 impl Dialer {
-    /// Keeps a tunnel to `daemon` until `stop`.
-    pub(crate) async fn run(self, daemon: DaemonEntry, stop: CancellationToken) {
+    /// Keeps the tunnel of `line` until `stop`.
+    pub(crate) async fn run(self, line: Line, stop: CancellationToken) {
         let mut backoff = Backoff::new(DIAL_RETRY.0, DIAL_RETRY.1);
-        let mut worked = HashMap::new();
+        let mut memory = Memory::default();
         while !stop.is_cancelled() {
-            let begun = time::Instant::now();
             let reached = tokio::select! {
                 () = stop.cancelled() => break,
-                reached = self.reach(&daemon, &worked) => reached,
+                reached = self.reach(&line, &memory) => reached,
             };
-            let (reason, least) = match reached {
-                Ok(reached) => self.serve(&daemon, reached, &mut worked, &stop).await,
-                Err(DialFault::Refused { reason, words, retry_after }) => {
-                    (format!("refused: {words}"), retry_after + pause(reason))
-                }
-                Err(fault) => (fault.to_string(), Duration::ZERO),
+            let up = time::Instant::now();
+            let (reason, again) = match reached {
+                Ok(reached) => self.serve(&line, reached, &mut memory, &stop).await,
+                Err(fault) => (fault.to_string(), fault.again()),
             };
-            let wait = least + backoff.after(begun.elapsed(), rand::rng().random());
-            self.rest(&daemon, reason, wait, &stop).await;
+            let wait = again.wait(&mut backoff, up.elapsed(), rand::rng().random());
+            self.rest(&line, reason, wait, &stop).await;
         }
-        self.board.post(|status| drop(status.tunnels.remove(&daemon.id)));
+        self.board.post(|status| drop(status.tunnels.remove(&line.to_string())));
     }
 
-    /// One tunnel to its end, or several that relieve each other. Returns why the last one ended and what to wait at least.
+    /// One tunnel to its end, or several that relieve each other. Returns why the last one ended and when to call again.
     async fn serve<'a>(
         &self,
-        daemon: &DaemonEntry,
+        line: &Line,
         mut reached: Reached<'a>,
-        worked: &mut HashMap<&'a str, Transport>,
+        memory: &mut Memory<'a>,
         stop: &CancellationToken,
-    ) -> (String, Duration) {
+    ) -> (String, Again) {
         loop {
             let Reached { found, control, name, identity } = reached;
             let transport = found.tunnel.transport();
             let since = clock::now();
-            worked.insert(name, transport);
-            info!(daemon = %daemon.id, address = %found.address, %transport, why = %found.why, "tunnel up");
+            memory.worked(name, transport);
+            info!(%line, address = %found.address, %transport, why = %found.why, "tunnel up");
             let returns = transport == Transport::WebSocket && self.routes.choice == Choice::Auto;
             if !returns {
-                self.connected(daemon, (&found, since), None);
+                self.connected(line, (&found, since), None);
             }
             let retire = CancellationToken::new();
             let serving = self.service.run(identity, found.tunnel.clone(), control, stop, &retire);
             tokio::pin!(serving);
             let better = tokio::select! {
                 parting = &mut serving => return outcome(parting),
-                better = self.better(daemon, (&found, since), name, identity), if returns => better,
+                better = self.better(line, (&found, since), name, identity), if returns => better,
             };
             // The new one is registered: the old one serves what it has to its end.
             retire.cancel();
@@ -136,17 +139,11 @@ impl Dialer {
     }
 
     /// Waits until the daemon is reached over QUIC too.
-    async fn better<'a>(
-        &self,
-        daemon: &DaemonEntry,
-        found: (&Found, Timestamp),
-        name: &'a str,
-        identity: PublicIdentity,
-    ) -> Reached<'a> {
+    async fn better<'a>(&self, line: &Line, found: (&Found, Timestamp), name: &'a str, identity: PublicIdentity) -> Reached<'a> {
         let mut probes = Probes::default();
         loop {
             let wait = probes.next(rand::rng().random());
-            self.connected(daemon, found, Some(clock::now().after(wait)));
+            self.connected(line, found, Some(clock::now().after(wait)));
             time::sleep(wait).await;
             let probed = async {
                 let found = self.routes.probe(name, identity).await?;
@@ -154,41 +151,35 @@ impl Dialer {
             };
             match probed.await {
                 Ok(reached) => return reached,
-                Err(fault) => debug!(daemon = %daemon.id, %fault, "QUIC still does not get through"),
+                Err(fault) => debug!(%line, %fault, "QUIC still does not get through"),
             }
         }
     }
 
-    async fn rest(&self, daemon: &DaemonEntry, reason: String, wait: Duration, stop: &CancellationToken) {
+    async fn rest(&self, line: &Line, reason: String, wait: Duration, stop: &CancellationToken) {
         if stop.is_cancelled() {
             return;
         }
-        warn!(daemon = %daemon.id, %reason, retry_ms = wait.as_millis() as u64, "no tunnel");
-        self.report(daemon, TunnelStatus::Disconnected { reason, since: clock::now() });
+        warn!(%line, %reason, retry_ms = wait.as_millis() as u64, "no tunnel");
+        self.report(line, TunnelStatus::Disconnected { reason, since: clock::now() });
         tokio::select! {
             () = stop.cancelled() => {}
             () = time::sleep(wait) => {}
         }
     }
 
-    /// The first of the daemon's names under which it welcomes us.
-    async fn reach<'a>(&self, daemon: &'a DaemonEntry, worked: &HashMap<&str, Transport>) -> Result<Reached<'a>, DialFault> {
-        let identity = PublicIdentity::from_line(&daemon.identity).map_err(|_| DialFault::Identity)?;
-        let mut last = DialFault::Nowhere;
-        for name in &daemon.addresses {
-            let called = async {
-                let found = self.routes.call(name, identity, worked.get(name.as_str()).copied()).await?;
+    /// The first of the line's names under which it welcomes us.
+    async fn reach<'a>(&self, line: &'a Line, memory: &Memory<'a>) -> Result<Reached<'a>, DialFault> {
+        let identity = PublicIdentity::from_line(&line.identity).map_err(|_| DialFault::Identity)?;
+        let call = |name| {
+            let last = memory.transport(name);
+            async move {
+                let found = self.routes.call(name, identity, last).await?;
                 self.welcomed(found, name, identity).await
-            };
-            match called.await {
-                Ok(reached) => return Ok(reached),
-                Err(fault) => {
-                    debug!(daemon = %daemon.id, name, %fault, "not here");
-                    last = fault;
-                }
             }
-        }
-        Err(last)
+        };
+        let runners = memory.order(&line.names).map(|name| call(name).boxed()).collect();
+        race(runners, NAME_HEAD_START).await.map(|(reached, _)| reached).map_err(DialFault::of_all)
     }
 
     async fn welcomed<'a>(&self, found: Found, name: &'a str, identity: PublicIdentity) -> Result<Reached<'a>, DialFault> {
@@ -202,28 +193,35 @@ impl Dialer {
         }
     }
 
-    fn connected(&self, daemon: &DaemonEntry, (found, since): (&Found, Timestamp), quic_again: Option<Timestamp>) {
+    fn connected(&self, line: &Line, (found, since): (&Found, Timestamp), quic_again: Option<Timestamp>) {
         let Found { tunnel, address, proxy, why } = found;
         let (transport, address, proxy, why) = (tunnel.transport().to_string(), address.clone(), proxy.clone(), why.clone());
-        self.report(daemon, TunnelStatus::Connected { transport, address, proxy, since, why, quic_again });
+        self.report(line, TunnelStatus::Connected { transport, address, proxy, since, why, quic_again });
     }
 
-    fn report(&self, daemon: &DaemonEntry, tunnel: TunnelStatus) {
-        self.board.post(|status| drop(status.tunnels.insert(daemon.id.clone(), tunnel)));
+    fn report(&self, line: &Line, tunnel: TunnelStatus) {
+        self.board.post(|status| drop(status.tunnels.insert(line.to_string(), tunnel)));
     }
 }
 
-fn outcome(parting: Parting) -> (String, Duration) {
+impl DialFault {
+    /// Of several names' faults: what the daemon itself said, or else the last one's.
+    fn of_all(faults: Vec<Self>) -> Self {
+        faults.into_iter().max_by_key(|fault| matches!(fault, Self::Refused { .. })).unwrap_or(Self::Nowhere)
+    }
+
+    /// A daemon's refusal has its own time.
+    const fn again(&self) -> Again {
+        match self {
+            Self::Refused { retry_after, .. } => Again::Later(*retry_after),
+            _ => Again::Later(Duration::ZERO),
+        }
+    }
+}
+
+fn outcome(parting: Parting) -> (String, Again) {
     match parting {
-        Parting::Dismissed { reason, words } => (format!("the daemon said goodbye: {words}"), pause(reason)),
-        Parting::Broke(fault) => (fault, Duration::ZERO),
-    }
-}
-
-/// What a reason asks us to wait, beside the back-off.
-const fn pause(reason: Reason) -> Duration {
-    match reason {
-        Reason::Superseded => SUPERSEDED_PAUSE,
-        _ => Duration::ZERO,
+        Parting::Dismissed { reason, words } => (format!("the daemon said goodbye: {words}"), Again::after(reason)),
+        Parting::Broke(fault) => (fault, Again::Later(Duration::ZERO)),
     }
 }

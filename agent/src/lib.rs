@@ -12,6 +12,7 @@ pub mod dialer;
 mod farewell;
 mod fleet;
 mod limits;
+mod lines;
 mod serve;
 pub mod upstream;
 

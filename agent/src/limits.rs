@@ -2,22 +2,29 @@
 
 use std::time::Duration;
 
-/// Daemons of the region that are dialled at a time: the home, and two that take over.
-pub(crate) const MAX_DAEMONS: usize = 3;
+/// Tunnels that are kept: to the home daemon, and two that take over from it, be they other daemons' or its own.
+pub(crate) const MAX_TUNNELS: usize = 3;
 /// A daemon answers the first packet within this time, or the next address is tried.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// What one transport has over the other before that starts beside it: a healthy QUIC handshake across an ocean fits.
 pub(crate) const TRANSPORT_HEAD_START: Duration = Duration::from_millis(300);
+/// The same between two names of one daemon, each with its transports and its handshake.
+pub(crate) const NAME_HEAD_START: Duration = Duration::from_secs(1);
 /// The same between two addresses of one name (RFC 8305 section 5).
 pub(crate) const ADDRESS_HEAD_START: Duration = Duration::from_millis(250);
 /// Between tries of QUIC while WebSocket serves: from, doubling, to.
 pub(crate) const QUIC_PROBES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
-/// A tunnel that another took over from still takes the streams that were on their way; longer than a daemon opens one.
+/// A tunnel that another took over from, or that its daemon drains, still takes the streams that were on their way; longer
+/// than a daemon opens one.
 pub(crate) const RETIRED: Duration = Duration::from_secs(6);
 /// From an open tunnel to Welcome; the daemon may ask the edge meanwhile.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between tries, with full jitter: from, and to.
 pub(crate) const DIAL_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// The agents of a daemon that leaves call its successor within this time, thousands of them: logins wait for them meanwhile.
+pub(crate) const DISMISSAL_SPREAD: Duration = Duration::from_secs(1);
+/// A daemon that leaves sooner than this is called with back-off, or one that always does would be called for ever.
+pub(crate) const SETTLED: Duration = Duration::from_secs(10);
 /// A daemon may have us wait this long before we try again, and no longer: it is not trusted with our absence.
 pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 /// Another agent of this workspace took over; both coming back at once would never end.

@@ -2,6 +2,8 @@
 
 mod carry;
 mod strands;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     farewell::farewell,
@@ -101,8 +103,8 @@ impl Service {
                 },
                 heard = talk.next() => match self.heed(heard) {
                     None => {}
-                    Some(parting) => {
-                        self.see_off(daemon, tunnel, talk, connections, Duration::ZERO);
+                    Some((parting, least)) => {
+                        self.see_off(daemon, tunnel, talk, connections, least);
                         return parting;
                     }
                 },
@@ -186,26 +188,30 @@ impl Service {
         time::timeout(PLACE_TIMEOUT, self.connections.clone().acquire_owned()).await.ok()?.ok()
     }
 
-    fn heed(&self, heard: Result<Frame, ControlFault>) -> Option<Parting> {
-        match heard {
+    /// How the tunnel is left, and how long it is kept at least, where it is.
+    fn heed(&self, heard: Result<Frame, ControlFault>) -> Option<(Parting, Duration)> {
+        let (parting, least) = match heard {
             Ok(Frame::KeysChanged { .. }) => {
                 self.keys.hint();
-                None
+                return None;
             }
-            Ok(Frame::Drain) => Some(Parting::Dismissed { reason: Reason::Draining, words: "the daemon drains".into() }),
-            Ok(Frame::Goodbye { reason, words }) => Some(Parting::Dismissed { reason, words }),
-            Ok(_) => Some(Parting::Broke(ControlFault::OutOfTurn.to_string())),
-            Err(fault) => Some(Parting::Broke(fault.to_string())),
-        }
+            Ok(Frame::Drain) => (Parting::Dismissed { reason: Reason::Draining, words: "the daemon drains".into() }, RETIRED),
+            Ok(Frame::Goodbye { reason, words }) => (Parting::Dismissed { reason, words }, Duration::ZERO),
+            Ok(_) => (Parting::Broke(ControlFault::OutOfTurn.to_string()), Duration::ZERO),
+            Err(fault) => (Parting::Broke(fault.to_string()), Duration::ZERO),
+        };
+        Some((parting, least))
     }
 
-    /// Keeps `tunnel` until its last connection has ended, and for `least`.
+    /// Keeps `tunnel` until its last connection has ended, and for `least` or until the daemon's goodbye.
     fn see_off(&self, daemon: PublicIdentity, tunnel: Tunnel, mut talk: Talk, connections: TaskTracker, least: Duration) {
         connections.close();
         let service = self.clone();
         self.tasks.spawn(async move {
+            let goodbye = CancellationToken::new();
             let done = async {
-                time::sleep(least).await;
+                // Either way nothing new is on its way any more.
+                let _ = time::timeout(least, goodbye.cancelled()).await;
                 connections.wait().await;
             };
             let late = async {
@@ -213,14 +219,23 @@ impl Service {
                     service.take(daemon, stream, &connections);
                 }
             };
-            // What the daemon still says changes nothing; that it still gives signs of life does.
-            let dead = async { while talk.next().await.is_ok() {} };
             let words = tokio::select! {
                 () = done => "all connections have ended",
                 () = late => "the tunnel ended",
-                () = dead => "the control stream broke",
+                () = service.listen(&mut talk, &goodbye) => "the control stream broke",
             };
             tunnel.close(words);
         });
+    }
+
+    /// What the daemon still says of a tunnel that is seen off: that keys changed, that it goes, that it lives.
+    async fn listen(&self, talk: &mut Talk, goodbye: &CancellationToken) {
+        while let Ok(frame) = talk.next().await {
+            match frame {
+                Frame::KeysChanged { .. } => self.keys.hint(),
+                Frame::Goodbye { .. } => goodbye.cancel(),
+                _ => {}
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What the agent says of itself: a file that `drawbridge-agent status` reads.
 
 use drawbridge_shared::{
-    id::{DaemonId, SnapshotSeq, WorkspaceId},
+    id::{SnapshotSeq, WorkspaceId},
     native::state_dir::{StateDir, StateFault},
     time::Timestamp,
 };
@@ -31,8 +31,8 @@ pub struct Status {
     /// Lists of keys that were offered and not believed, by why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub disbelieved: BTreeMap<String, u64>,
-    /// One entry a daemon that is dialled.
-    pub tunnels: BTreeMap<DaemonId, TunnelStatus>,
+    /// Those that are kept, by daemon and first address: `eu-1/eu-1.example.com:443`.
+    pub tunnels: BTreeMap<String, TunnelStatus>,
 }
 
 /// One tunnel's state.
@@ -106,7 +106,7 @@ impl fmt::Display for Status {
             None => f.write_str(", no keys yet")?,
         }
         self.disbelieved.iter().try_for_each(|(why, times)| write!(f, ", {times} lists not believed: {why}"))?;
-        self.tunnels.iter().try_for_each(|(daemon, tunnel)| write!(f, "\n  {daemon}: {tunnel}"))
+        self.tunnels.iter().try_for_each(|(line, tunnel)| write!(f, "\n  {line}: {tunnel}"))
     }
 }
 
@@ -147,10 +147,10 @@ mod tests {
         let board = Board::new("796636".parse().unwrap(), state);
         let tunnel = TunnelStatus::Disconnected { reason: "no answer".into(), since: Timestamp::from_unix(0) };
         board.post(|status| {
-            status.tunnels.insert("eu-1".parse().unwrap(), tunnel);
+            status.tunnels.insert("eu-1/eu:443".into(), tunnel);
         });
         let text = read(&path).unwrap().unwrap().to_string();
-        assert!(text.ends_with("eu-1: disconnected since 1970-01-01T00:00:00Z: no answer"), "{text}");
+        assert!(text.ends_with("eu-1/eu:443: disconnected since 1970-01-01T00:00:00Z: no answer"), "{text}");
         board.post(|status| status.pid = u32::MAX);
         assert_eq!(read(&path).unwrap(), None);
     }

@@ -53,8 +53,8 @@ pub(crate) const MAX_TUNNEL_HANDSHAKES: usize = 512;
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Tunnels of one daemon: quinn takes about 30 kB an idle one.
 pub(crate) const MAX_TUNNELS: usize = 50_000;
-/// Tunnels of one workspace: the active one, a standby, and those of an agent that died without a word.
-pub(crate) const MAX_TUNNELS_PER_WORKSPACE: usize = 4;
+/// Tunnels of one workspace: two ways, each with one that goes back to QUIC, of an agent and of its successor.
+pub(crate) const MAX_TUNNELS_PER_WORKSPACE: usize = 8;
 /// Departures of workspaces' last tunnels that are remembered: as many as there may be tunnels.
 pub(crate) const MAX_ABSENCES: usize = MAX_TUNNELS;
 /// A tunnel gives a stream within this time, or counts as full.

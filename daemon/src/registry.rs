@@ -1,6 +1,8 @@
 //! Which tunnels lead to which workspace: sync methods only, and leaving happens by dropping a guard.
 
 mod absences;
+#[cfg(test)]
+mod model;
 
 use crate::limits::MAX_TUNNELS_PER_WORKSPACE;
 use absences::Absences;
@@ -94,12 +96,16 @@ impl<T: Clone> Registry<T> {
 
     /// The newest tunnel of `workspace` that takes new streams.
     pub fn active(&self, workspace: &WorkspaceId) -> Option<T> {
-        self.last(workspace, |entry| entry.accepts)
+        let table = self.lock();
+        let entry = table.workspaces.get(workspace)?.iter().rev().find(|entry| entry.accepts)?;
+        Some(entry.tunnel.clone())
     }
 
-    /// The newest tunnel to one agent process of `workspace`: where its streams go on.
-    pub fn newest(&self, workspace: &WorkspaceId, instance: Instance) -> Option<T> {
-        self.last(workspace, |entry| entry.instance == instance)
+    /// The tunnels to one agent process of `workspace`, the newest first: where its streams go on.
+    pub fn of_process(&self, workspace: &WorkspaceId, instance: Instance) -> Vec<T> {
+        let table = self.lock();
+        let entries = table.workspaces.get(workspace).into_iter().flatten().rev();
+        entries.filter(|entry| entry.instance == instance).map(|entry| entry.tunnel.clone()).collect()
     }
 
     /// A tunnel of `workspace` has left just now; the last one's departure is remembered.
@@ -118,12 +124,6 @@ impl<T: Clone> Registry<T> {
     /// Changes with every registration, to its generation.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.0.newest.subscribe()
-    }
-
-    fn last(&self, workspace: &WorkspaceId, fits: impl Fn(&Entry<T>) -> bool) -> Option<T> {
-        let table = self.lock();
-        let entry = table.workspaces.get(workspace)?.iter().rev().find(|entry| fits(entry))?;
-        Some(entry.tunnel.clone())
     }
 
     /// All tunnels of `workspace`.
@@ -206,8 +206,8 @@ mod tests {
         let _new = registry.register(Seat { instance: Instance([2; 16]), ..seat() }, "new").registration;
         let _old = registry.register(Seat { accepts: false, ..seat() }, "old").registration;
         assert_eq!(registry.active(&workspace()), Some("new"));
-        assert_eq!(registry.newest(&workspace(), Instance([1; 16])), Some("old"));
-        assert_eq!(registry.newest(&workspace(), Instance([3; 16])), None);
+        assert_eq!(registry.of_process(&workspace(), Instance([1; 16])), ["old"]);
+        assert!(registry.of_process(&workspace(), Instance([3; 16])).is_empty());
         assert_eq!(*watch.borrow_and_update(), 2);
     }
 

@@ -20,10 +20,15 @@ impl Backoff {
         Self { floor, ceiling, tries: 0 }
     }
 
+    /// The next try counts as the first.
+    pub const fn forget(&mut self) {
+        self.tries = 0;
+    }
+
     /// How long to wait after a try that lasted `lasted`; `chance` is uniform in 0..1 and spreads a herd.
     pub fn after(&mut self, lasted: Duration, chance: f64) -> Duration {
         if lasted >= STABLE {
-            self.tries = 0;
+            self.forget();
         }
         let span = self.floor.saturating_mul(1 << self.tries.min(16)).min(self.ceiling);
         self.tries = self.tries.saturating_add(1);

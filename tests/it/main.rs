@@ -66,6 +66,7 @@ fn main() -> ExitCode {
         slow_readers::TESTS,
         tunnels::TESTS,
         tunnels::transport::TESTS,
+        tunnels::standby::TESTS,
         resume::TESTS,
     ];
     let trials = tests.into_iter().flatten().map(trial).collect();

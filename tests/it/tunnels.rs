@@ -1,5 +1,6 @@
 //! Tunnels over a bad network: each test has a region of its own, whose agents reach its daemon through a relay.
 
+pub(crate) mod standby;
 pub(crate) mod transport;
 
 use crate::{Run::Shared, Test};
@@ -7,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::{Session, Stack, User, relay::Relay};
 use std::{
     io::{BufRead, BufReader, Lines, Write},
+    net::SocketAddr,
     process::{Child, ChildStdin, ChildStdout, Stdio},
     time::Duration,
 };
@@ -34,12 +36,21 @@ impl Place {
 
     /// The same; `prepare` sees the relay before the agent does.
     pub(crate) fn prepared(world: &Stack, name: &str, options: &[&str], prepare: impl FnOnce(&Relay)) -> Result<Self> {
-        let mut relay = None;
-        let region = world.region(name, &[], |daemon| {
-            let relay = relay.insert(Relay::start(daemon)?);
+        Self::routed(world, name, options, |relay, _| {
             prepare(relay);
             Ok(vec![relay.address()])
-        })?;
+        })
+    }
+
+    /// The same; `route` says under which addresses the agent looks for the daemon that the relay leads to.
+    pub(crate) fn routed(
+        world: &Stack,
+        name: &str,
+        options: &[&str],
+        route: impl FnOnce(&Relay, SocketAddr) -> Result<Vec<SocketAddr>>,
+    ) -> Result<Self> {
+        let mut relay = None;
+        let region = world.region(name, &[], |daemon| route(relay.insert(Relay::start(daemon)?), daemon))?;
         let relay = relay.context("no relay")?;
         let user = world.new_user(&format!("{name}-user"))?;
         let workspace = world.workspace_in(&region, &format!("{name}-place"), &[&user.id], options)?;

@@ -37,9 +37,7 @@ impl Dialer {
 
 fn refusal(frame: Frame) -> DialFault {
     match frame {
-        Frame::Refuse { reason, words, retry_after } => {
-            DialFault::Refused { reason, words, retry_after: retry_after.min(MAX_RETRY_AFTER) }
-        }
+        Frame::Refuse { words, retry_after, .. } => DialFault::Refused { words, retry_after: retry_after.min(MAX_RETRY_AFTER) },
         _ => ControlFault::OutOfTurn.into(),
     }
 }

@@ -4,10 +4,10 @@ use super::{Stack, User, Workspace, daemon::Daemon, files, host_key, known};
 use anyhow::Result;
 use std::{fs, net::SocketAddr, path::PathBuf};
 
-/// A region with one daemon. Dropping it stops that; its workspaces are their holders'.
+/// A region as one of its daemons has it. Dropping it stops that; its workspaces are their holders'.
 #[derive(Debug)]
 pub struct Region {
-    /// Its name, which is its daemon's too.
+    /// Its name, which is its first daemon's too.
     pub name: String,
     /// Its jump host.
     pub daemon: Daemon,
@@ -23,11 +23,31 @@ impl Stack {
         options: &[&str],
         route: impl FnOnce(SocketAddr) -> Result<Vec<SocketAddr>>,
     ) -> Result<Region> {
+        self.daemon_in(name, name, options, route)
+    }
+
+    /// `region` as it is through one more daemon of it, called `name`.
+    pub fn beside(
+        &self,
+        region: &Region,
+        name: &str,
+        route: impl FnOnce(SocketAddr) -> Result<Vec<SocketAddr>>,
+    ) -> Result<Region> {
+        self.daemon_in(&region.name, name, &[], route)
+    }
+
+    fn daemon_in(
+        &self,
+        region: &str,
+        name: &str,
+        options: &[&str],
+        route: impl FnOnce(SocketAddr) -> Result<Vec<SocketAddr>>,
+    ) -> Result<Region> {
         let dir = self.dir.join("regions").join(name);
         fs::create_dir_all(&dir)?;
         let daemon = Daemon::start(&self.programs, &self.dir, &self.edge, name, &dir.join("daemon"), options)?;
-        daemon.register(&self.edge.operator(), name, route(daemon.tunnel)?)?;
-        Ok(Region { name: name.into(), daemon, dir })
+        daemon.register(&self.edge.operator(), region, route(daemon.tunnel)?)?;
+        Ok(Region { name: region.into(), daemon, dir })
     }
 
     /// A workspace called `id` in `region` with `members`, its agent started with `options` beside the usual ones and connected.

@@ -121,12 +121,15 @@ impl Journey {
         let mut successor = None;
         loop {
             newest.borrow_and_update();
-            if let Some(link) = self.hall.registry.newest(&self.workspace, self.instance) {
-                successor = None;
-                match self.resume(&link).await {
+            let links = self.hall.registry.of_process(&self.workspace, self.instance);
+            for link in &links {
+                match self.resume(link).await {
                     Ok(found) => return found,
                     Err(fault) => debug!(trace = %self.open.trace_id, %fault, "a connection is not resumed yet"),
                 }
+            }
+            if !links.is_empty() {
+                successor = None;
             } else if self.hall.registry.active(&self.workspace).is_some() {
                 let since = *successor.get_or_insert_with(Instant::now);
                 if since.elapsed() >= SUCCESSOR_PATIENCE {

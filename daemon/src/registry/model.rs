@@ -1,0 +1,106 @@
+//! The registry against a plain list, under any order of arrivals and departures.
+
+use super::*;
+use proptest::prelude::*;
+
+/// What happens to a registry.
+#[derive(Clone, Debug)]
+enum Event {
+    /// A tunnel comes.
+    Comes { workspace: usize, process: u8, accepts: bool },
+    /// One of those that ever came ends: it failed, said goodbye, or was evicted before.
+    Ends(prop::sample::Index),
+}
+
+/// One line of the list; its number is its tunnel's name too.
+#[derive(Clone, Debug)]
+struct Listed {
+    number: usize,
+    workspace: usize,
+    process: u8,
+    accepts: bool,
+}
+
+/// Tunnels in the order of their arrival.
+#[derive(Debug, Default)]
+struct List(Vec<Listed>);
+
+fn names() -> [WorkspaceId; 3] {
+    ["796636", "lighthouse", "third"].map(|name| name.parse().unwrap())
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let comes = (0..3_usize, 0..3_u8, any::<bool>());
+    prop_oneof![
+        3 => comes.prop_map(|(workspace, process, accepts)| Event::Comes { workspace, process, accepts }),
+        2 => any::<prop::sample::Index>().prop_map(Event::Ends),
+    ]
+}
+
+impl List {
+    fn of(&self, workspace: usize) -> impl DoubleEndedIterator<Item = &Listed> {
+        self.0.iter().filter(move |listed| listed.workspace == workspace)
+    }
+
+    /// Returns who had to go.
+    fn comes(&mut self, listed: Listed) -> Option<usize> {
+        let workspace = listed.workspace;
+        self.0.push(listed);
+        let oldest = self.of(workspace).next()?.number;
+        let full = self.of(workspace).count() > MAX_TUNNELS_PER_WORKSPACE;
+        full.then(|| {
+            self.ends(oldest);
+            oldest
+        })
+    }
+
+    fn ends(&mut self, number: usize) {
+        self.0.retain(|listed| listed.number != number);
+    }
+
+    /// The registry says of every workspace and process what the list says.
+    fn agrees(&self, registry: &Registry<usize>) {
+        for (workspace, name) in names().iter().enumerate() {
+            let active = self.of(workspace).rev().find(|listed| listed.accepts).map(|listed| listed.number);
+            assert_eq!(registry.active(name), active);
+            assert_eq!(registry.of(name), self.of(workspace).map(|listed| listed.number).collect::<Vec<_>>());
+            for process in 0..3 {
+                let own = self.of(workspace).rev().filter(|listed| listed.process == process).map(|listed| listed.number);
+                assert_eq!(registry.of_process(name, Instance([process; 16])), own.collect::<Vec<_>>());
+            }
+        }
+        let mut all: Vec<_> = registry.all().into_iter().map(|(_, number)| number).collect();
+        all.sort_unstable();
+        assert_eq!(all, self.0.iter().map(|listed| listed.number).collect::<Vec<_>>());
+        assert_eq!(registry.tunnels(), all.len());
+    }
+}
+
+proptest! {
+    #[test]
+    fn it_is_what_a_plain_list_is(events in prop::collection::vec(event(), 1..120)) {
+        let (registry, mut list, mut places) = (Registry::default(), List::default(), Vec::new());
+        for event in events {
+            match event {
+                Event::Comes { workspace, process, accepts } => {
+                    let number = places.len();
+                    let seat = Seat { workspace: names()[workspace].clone(), instance: Instance([process; 16]), accepts };
+                    let registered = registry.register(seat, number);
+                    let evicted = list.comes(Listed { number, workspace, process, accepts });
+                    prop_assert_eq!(registered.evicted, evicted.into_iter().collect::<Vec<_>>());
+                    prop_assert_eq!(registered.registration.generation(), number as u64 + 1);
+                    places.push(Some(registered.registration));
+                }
+                Event::Ends(which) if !places.is_empty() => {
+                    let number = which.index(places.len());
+                    drop(places[number].take());
+                    list.ends(number);
+                }
+                Event::Ends(_) => {}
+            }
+            list.agrees(&registry);
+        }
+        drop(places);
+        List::default().agrees(&registry);
+    }
+}
