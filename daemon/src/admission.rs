@@ -26,6 +26,8 @@ pub struct Policy {
     pub per_source: usize,
     /// Sources without a limit or penalty of their own.
     pub exempt: Vec<IpNet>,
+    /// Balancers: who calls from there says for whom, in a header.
+    pub balancers: Vec<IpNet>,
 }
 
 /// The porter; cheap to clone.
@@ -68,14 +70,25 @@ impl Admission {
         waiting.all += 1;
         Ok(Place { book: self.0.clone(), source: None })
     }
+
+    /// Whether a balancer calls from there.
+    pub(crate) fn is_balancer(&self, address: IpAddr) -> bool {
+        Policy::holds(&self.0.policy.balancers, address)
+    }
+}
+
+impl Policy {
+    fn holds(networks: &[IpNet], address: IpAddr) -> bool {
+        let canonical = address.to_canonical();
+        networks.iter().any(|network| network.contains(&canonical))
+    }
 }
 
 impl Place {
     /// It belongs to whoever is at `address`; to be asked once, since a header may have to be read first.
     pub(crate) fn belongs_to(&mut self, address: IpAddr, now: Instant) -> Result<(), Early> {
         let Book { policy, .. } = &*self.book;
-        let canonical = address.to_canonical();
-        if policy.exempt.iter().any(|net| net.contains(&canonical)) {
+        if Policy::holds(&policy.exempt, address) {
             return Ok(());
         }
         let source = Source::from(address);
@@ -135,7 +148,7 @@ mod tests {
 
     fn admission(startups: &str, per_source: usize) -> Admission {
         let exempt = vec!["192.0.2.0/24".parse().unwrap()];
-        Admission::new(Policy { startups: startups.parse().unwrap(), per_source, exempt })
+        Admission::new(Policy { startups: startups.parse().unwrap(), per_source, exempt, balancers: Vec::new() })
     }
 
     fn enter(admission: &Admission, address: &str, now: Instant) -> Result<Place, Early> {

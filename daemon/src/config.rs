@@ -44,6 +44,10 @@ pub struct Raw {
     /// default this machine's own, where whatever stands in front of the daemon speaks for everybody; may be repeated
     #[arg(long, env = "DRAWBRIDGE_PENALTY_EXEMPT", default_values = ["127.0.0.0/8", "::1/128"], value_delimiter = ',', value_name = "CIDR")]
     penalty_exempt: Vec<String>,
+    /// Balancers, whose connections have to begin with a PROXY protocol header of version 2: limits, logs and agents see
+    /// the address that it names; may be repeated
+    #[arg(long, env = "DRAWBRIDGE_PROXY_PROTOCOL_FROM", value_delimiter = ',', value_name = "CIDR")]
+    proxy_protocol_from: Vec<String>,
     /// Seconds between two questions for a new snapshot
     #[arg(long, env = "DRAWBRIDGE_POLL_SECONDS", default_value = "2", value_name = "SECONDS")]
     poll_seconds: String,
@@ -109,7 +113,8 @@ impl Raw {
         let domains = faults.note(self.domain.iter().map(|name| domain(name)).collect());
         let startups = faults.note(startups(&self.max_startups));
         let per_source = faults.note(per_source(&self.max_startups_per_source));
-        let exempt = faults.note(self.penalty_exempt.iter().map(|text| network("--penalty-exempt", text)).collect());
+        let exempt = faults.note(networks("--penalty-exempt", &self.penalty_exempt));
+        let balancers = faults.note(networks("--proxy-protocol-from", &self.proxy_protocol_from));
         let poll = faults.note(seconds("--poll-seconds", &self.poll_seconds, 1..=3600));
         let grace = faults.note(seconds("--grace-seconds", &self.grace_seconds, 0..=30 * 86_400));
         let drain = faults.note(seconds("--drain-seconds", &self.drain_seconds, 0..=86_400));
@@ -120,7 +125,7 @@ impl Raw {
             listen_ssh: listen_ssh?,
             listen_tunnel: listen_tunnel?,
             domains: domains?,
-            admission: Policy { startups: startups?, per_source: per_source?, exempt: exempt? },
+            admission: Policy { startups: startups?, per_source: per_source?, exempt: exempt?, balancers: balancers? },
             poll: poll?,
             grace: grace?,
             drain: drain?,
@@ -147,6 +152,10 @@ fn startups(text: &str) -> Result<Startups, String> {
 fn per_source(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| format!("--max-startups-per-source {text}: a number, at least 1"))
+}
+
+fn networks(option: &str, texts: &[String]) -> Result<Vec<IpNet>, String> {
+    texts.iter().map(|text| network(option, text)).collect()
 }
 
 fn network(option: &str, text: &str) -> Result<IpNet, String> {

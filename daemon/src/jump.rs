@@ -174,8 +174,11 @@ impl Jump {
     fn admit(&self, peer: SocketAddr) -> Result<(Caller, OwnedSemaphorePermit), Early> {
         let permit = self.connections.clone().try_acquire_owned().map_err(|_| Early::Crowded)?;
         let mut place = self.admission.knock(rand::rng().random())?;
-        place.belongs_to(peer.ip(), Instant::now())?;
-        Ok((Caller { peer, place }, permit))
+        let by_balancer = self.admission.is_balancer(peer.ip());
+        if !by_balancer {
+            place.belongs_to(peer.ip(), Instant::now())?;
+        }
+        Ok((Caller { peer, by_balancer, place }, permit))
     }
 }
 

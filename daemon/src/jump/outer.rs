@@ -8,6 +8,7 @@ use crate::{
     admission::Place,
     denial::Denial,
     limits::{LINGER, LOGIN_DEADLINE, PARTING, READ_BUFFER},
+    proxy_header,
     witness::{Early, Ending, Who},
 };
 use drawbridge_shared::{
@@ -26,8 +27,10 @@ use tracing::debug;
 
 /// Somebody who was let in to knock.
 pub(super) struct Caller {
-    /// Where they come from.
+    /// Where they come from, as far as that is known.
     pub(super) peer: SocketAddr,
+    /// A balancer speaks for them, and says so first.
+    pub(super) by_balancer: bool,
     /// Theirs until a key is proven.
     pub(super) place: Place,
 }
@@ -38,18 +41,34 @@ struct Entered {
     key: Fingerprint,
 }
 
+impl Caller {
+    /// For whom a balancer speaks, who may be turned away then. Its own probes are nobody's.
+    async fn is_told(&mut self, socket: &mut TcpStream) -> Result<(), Early> {
+        if !self.by_balancer {
+            return Ok(());
+        }
+        let told = proxy_header::read(socket).await.map_err(|fault| {
+            debug!(balancer = %self.peer, %fault, "not for whom it speaks");
+            Early::Header
+        })?;
+        let Some(peer) = told else { return Ok(()) };
+        self.peer = peer;
+        self.place.belongs_to(peer.ip(), Instant::now())
+    }
+}
+
 /// Serves it to its end.
-pub(super) async fn run(hall: Arc<Hall>, config: Arc<Config>, socket: TcpStream, caller: Caller) {
+pub(super) async fn run(hall: Arc<Hall>, config: Arc<Config>, socket: TcpStream, mut caller: Caller) {
     let cut = CancellationToken::new();
     // Whatever ends this function ends the connection and its bridges.
     let _cut = cut.clone().drop_guard();
-    let Caller { peer, place } = caller;
     let trace = format!("{:016x}", rand::rng().random::<u64>());
-    let login = time::timeout(LOGIN_DEADLINE, enter(&hall, config, socket, (peer, trace.clone()), cut));
+    let login = time::timeout(LOGIN_DEADLINE, enter(&hall, config, socket, (&mut caller, trace.clone()), cut));
     let entered = tokio::select! {
         () = hall.end.cancelled() => return,
         entered = login => entered.unwrap_or(Err(Early::Slow)),
     };
+    let Caller { peer, place, .. } = caller;
     match entered {
         Ok(Entered { session, key }) => {
             drop(place);
@@ -68,12 +87,16 @@ pub(super) async fn run(hall: Arc<Hall>, config: Arc<Config>, socket: TcpStream,
 async fn enter(
     hall: &Arc<Hall>,
     config: Arc<Config>,
-    socket: TcpStream,
-    (peer, trace): (SocketAddr, String),
+    mut socket: TcpStream,
+    (caller, trace): (&mut Caller, String),
     cut: CancellationToken,
 ) -> Result<Entered, Early> {
     socket.set_nodelay(true).map_err(|_| Early::Gone)?;
-    let (visitor, standing) = Visitor::new(hall.clone(), (peer, trace), cut.child_token());
+    if let Err(early) = caller.is_told(&mut socket).await {
+        turn_away(&socket, early);
+        return Err(early);
+    }
+    let (visitor, standing) = Visitor::new(hall.clone(), (caller.peer, trace), cut.child_token());
     let stream = BufReader::with_capacity(READ_BUFFER, Braked::new(Severable::new(socket, cut), visitor.brake()));
     match server::run_stream(config, stream, visitor).await {
         Ok(session) => proven(session, standing).await,

@@ -12,6 +12,8 @@ pub(crate) enum Early {
     Busy,
     /// Its source did too much of what follows.
     Penalised,
+    /// A balancer did not say for whom it speaks.
+    Header,
     /// It took too long.
     Slow,
     /// No key of the client's is known.
@@ -31,6 +33,7 @@ impl Early {
             Self::Crowded => "crowded",
             Self::Busy => "busy",
             Self::Penalised => "penalised",
+            Self::Header => "proxy-header",
             Self::Slow => "slow",
             Self::Unknown => "unknown-key",
             Self::Signatures => "signatures",
@@ -42,7 +45,7 @@ impl Early {
     /// What its source has to answer for.
     pub(crate) const fn penalty(self) -> Duration {
         match self {
-            Self::Crowded | Self::Busy | Self::Penalised => Duration::ZERO,
+            Self::Crowded | Self::Busy | Self::Penalised | Self::Header => Duration::ZERO,
             Self::Slow => PENALTY_SLOW,
             Self::Unknown | Self::Signatures => PENALTY_REFUSED,
             Self::Violation => PENALTY_VIOLATION,
@@ -62,6 +65,7 @@ impl fmt::Display for Early {
             Self::Crowded => "this jump host has too many logins under way; try again in a moment",
             Self::Busy => "your address has too many logins under way here; wait for them, then try again",
             Self::Penalised => "too many failed logins from your address; try again in some minutes",
+            Self::Header => "from your address a PROXY protocol header (version 2) has to come first",
             Self::Slow => "the login took too long; try again",
             Self::Unknown => "none of your keys is registered here",
             Self::Signatures => "too many failed signatures on one connection; check your key, then try again",
