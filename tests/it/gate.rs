@@ -2,9 +2,10 @@
 
 mod deadline;
 mod flood;
+mod proxy_header;
 mod scene;
 mod upstream;
 
 use crate::Test;
 
-pub(crate) const TESTS: &[&[Test]] = &[deadline::TESTS, flood::TESTS];
+pub(crate) const TESTS: &[&[Test]] = &[deadline::TESTS, flood::TESTS, proxy_header::TESTS];

@@ -87,12 +87,12 @@ async fn fail(door: SocketAddr) {
     }
 }
 
-/// Several logins of the good user from `source`, each within ordinary time; the most that the daemon held meanwhile.
-fn good_user(scene: &Scene, source: &str) -> Result<Held> {
+/// Several logins of the good user by `way`, each within ordinary time; the most that the daemon held meanwhile.
+fn good_user(scene: &Scene, way: &str) -> Result<Held> {
     let mut most = scene.held()?;
     for n in 0..8 {
         let begun = Instant::now();
-        let entered = scene.enter(source)?;
+        let entered = scene.enter(way)?;
         ensure!(entered.status == Some(0) && entered.text() == "in\n", "login {n}: {entered:?}");
         ensure!(begun.elapsed() < ORDINARY, "login {n} took {:?}", begun.elapsed());
         let held = scene.held()?;
@@ -109,14 +109,14 @@ fn recovers(scene: &Scene, before: Held) -> Result<()> {
 
 fn one_source(world: &mut Stack) -> Result<()> {
     let scene = Scene::new(world, "besieged", &NOWHERE)?;
-    scene.enter("127.0.0.2")?.printed("in\n")?;
+    scene.enter("-b 127.0.0.2")?.printed("in\n")?;
     let before = scene.held()?;
     let attack = attack(scene.door())?;
     within(SOON, "the source is at its limit", || Ok(scene.dropped("busy")? > 0.0))?;
-    let most = good_user(&scene, "127.0.0.2")?;
+    let most = good_user(&scene, "-b 127.0.0.2")?;
     ensure!(most.descriptors < before.descriptors + 150, "{most:?} after {before:?}: a source has its bound");
     within(SOON * 2, "the source is shut out", || Ok(scene.dropped("penalised")? > 100.0))?;
-    good_user(&scene, "127.0.0.2")?;
+    good_user(&scene, "-b 127.0.0.2")?;
     let refused = call(&scene.user, "127.0.0.1")?;
     ensure!(refused.status == Some(255), "{refused:?}");
     drop(attack);
@@ -126,12 +126,12 @@ fn one_source(world: &mut Stack) -> Result<()> {
 
 fn room(world: &mut Stack) -> Result<()> {
     let scene = Scene::new(world, "roomy", &[])?;
-    scene.enter("127.0.0.1")?.printed("in\n")?;
+    scene.enter("-b 127.0.0.1")?.printed("in\n")?;
     let before = scene.held()?;
     let attack = attack(scene.door())?;
     let held = || Ok(scene.held()?.descriptors >= before.descriptors + HALF_OPEN);
     within(SOON, "all are held", held)?;
-    let most = good_user(&scene, "127.0.0.1")?;
+    let most = good_user(&scene, "-b 127.0.0.1")?;
     drop(attack);
     ensure!(most.memory < before.memory + MEMORY * HALF_OPEN as u64, "{most:?} after {before:?}");
     ensure!(most.descriptors < before.descriptors + HALF_OPEN * 2, "{most:?} after {before:?}");
@@ -164,7 +164,7 @@ fn penalties(world: &mut Stack) -> Result<()> {
 fn unknown_keys(world: &mut Stack) -> Result<()> {
     let upstream = Upstream::start(&world.edge.url)?;
     let scene = Scene::new(world, "curious", &["--edge", &upstream.url(), "--poll-seconds", "3600"])?;
-    scene.enter("127.0.0.1")?.printed("in\n")?;
+    scene.enter("-b 127.0.0.1")?.printed("in\n")?;
     let strangers = (0..STRANGERS.1).map(|n| scene.here(world, &world.new_stranger(&format!("stranger-{n}"))?));
     let strangers = strangers.collect::<Result<Vec<User>>>()?;
     let (asked, begun) = (upstream.asked(), Instant::now());

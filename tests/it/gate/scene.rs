@@ -46,12 +46,17 @@ impl Scene {
         world.user_in(&self.region, who, &[&self.workspace])
     }
 
-    /// What comes of logging in to the workspace from the loopback address `from`.
-    pub(super) fn enter(&self, from: &str) -> Result<Outcome> {
+    /// What comes of logging in to the workspace, with `way` as options on the way to the jump host.
+    pub(super) fn enter(&self, way: &str) -> Result<Outcome> {
+        self.run(way, "echo in")
+    }
+
+    /// The same with another command.
+    pub(super) fn run(&self, way: &str, command: &str) -> Result<Outcome> {
         let mut ssh = quiet(&self.user);
         let config = self.user.ssh_config.display();
-        let way = format!("ProxyCommand=ssh -F '{config}' -o BatchMode=yes -b {from} -W %h:%p {}", xtask::stack::JUMP);
-        ssh.args(["-n", "-o", &way]).arg(format!("user@{}", self.workspace.id)).arg("echo in");
+        let way = format!("ProxyCommand=ssh -F '{config}' -o BatchMode=yes {way} -W %h:%p {}", xtask::stack::JUMP);
+        ssh.args(["-n", "-o", &way]).arg(format!("user@{}", self.workspace.id)).arg(command);
         outcome(&mut ssh)
     }
 
