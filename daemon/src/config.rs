@@ -1,6 +1,10 @@
 //! What the daemon is told, checked all at once.
 
-use crate::audit::Place;
+use crate::{
+    admission::{Policy, Startups},
+    audit::Place,
+    limits::MAX_CONNECTIONS,
+};
 use clap::Args;
 use drawbridge_shared::{
     native::{
@@ -9,7 +13,11 @@ use drawbridge_shared::{
     },
     token::Scope,
 };
-use std::{net::SocketAddr, time::Duration};
+use ipnet::IpNet;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 /// Options of `drawbridge-daemon run`, as given.
 #[derive(Args, Debug)]
@@ -25,6 +33,21 @@ pub struct Raw {
     /// Domain that may stand behind a workspace's name, as in 796636.eu.example.com; may be repeated
     #[arg(long, env = "DRAWBRIDGE_DOMAINS", value_delimiter = ',', value_name = "DOMAIN")]
     domain: Vec<String>,
+    /// From START logins under way on, RATE per cent of new connections are turned away, more and more of them until at
+    /// FULL all are
+    #[arg(long, env = "DRAWBRIDGE_MAX_STARTUPS", default_value = "1000:30:3000", value_name = "START:RATE:FULL")]
+    max_startups: String,
+    /// Logins that one IPv4 address, or one /64 of IPv6, may have under way
+    #[arg(long, env = "DRAWBRIDGE_MAX_STARTUPS_PER_SOURCE", default_value = "100", value_name = "NUMBER")]
+    max_startups_per_source: String,
+    /// Addresses without a limit of their own and never shut out for failed logins: those that many users share. By
+    /// default this machine's own, where whatever stands in front of the daemon speaks for everybody; may be repeated
+    #[arg(long, env = "DRAWBRIDGE_PENALTY_EXEMPT", default_values = ["127.0.0.0/8", "::1/128"], value_delimiter = ',', value_name = "CIDR")]
+    penalty_exempt: Vec<String>,
+    /// Balancers, whose connections have to begin with a PROXY protocol header of version 2: limits, logs and agents see
+    /// the address that it names; may be repeated
+    #[arg(long, env = "DRAWBRIDGE_PROXY_PROTOCOL_FROM", value_delimiter = ',', value_name = "CIDR")]
+    proxy_protocol_from: Vec<String>,
     /// Seconds between two questions for a new snapshot
     #[arg(long, env = "DRAWBRIDGE_POLL_SECONDS", default_value = "2", value_name = "SECONDS")]
     poll_seconds: String,
@@ -60,6 +83,8 @@ pub struct Config {
     pub listen_tunnel: SocketAddr,
     /// Domains of this region, lower case.
     pub domains: Vec<String>,
+    /// How many may knock.
+    pub admission: Policy,
     /// Between two questions to the edge.
     pub poll: Duration,
     /// Past a snapshot's end.
@@ -86,6 +111,10 @@ impl Raw {
         let listen_ssh = faults.note(address("--listen-ssh", &self.listen_ssh));
         let listen_tunnel = faults.note(address("--listen-tunnel", &self.listen_tunnel));
         let domains = faults.note(self.domain.iter().map(|name| domain(name)).collect());
+        let startups = faults.note(startups(&self.max_startups));
+        let per_source = faults.note(per_source(&self.max_startups_per_source));
+        let exempt = faults.note(networks("--penalty-exempt", &self.penalty_exempt));
+        let balancers = faults.note(networks("--proxy-protocol-from", &self.proxy_protocol_from));
         let poll = faults.note(seconds("--poll-seconds", &self.poll_seconds, 1..=3600));
         let grace = faults.note(seconds("--grace-seconds", &self.grace_seconds, 0..=30 * 86_400));
         let drain = faults.note(seconds("--drain-seconds", &self.drain_seconds, 0..=86_400));
@@ -96,6 +125,7 @@ impl Raw {
             listen_ssh: listen_ssh?,
             listen_tunnel: listen_tunnel?,
             domains: domains?,
+            admission: Policy { startups: startups?, per_source: per_source?, exempt: exempt?, balancers: balancers? },
             poll: poll?,
             grace: grace?,
             drain: drain?,
@@ -108,6 +138,29 @@ impl Raw {
 
 fn address(option: &str, text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{option} {text}: an address and a port, for example [::]:22 or 127.0.0.1:0"))
+}
+
+fn startups(text: &str) -> Result<Startups, String> {
+    let startups: Startups = text.parse().map_err(|fault| format!("--max-startups {text}: {fault}"))?;
+    if startups.full() <= MAX_CONNECTIONS {
+        Ok(startups)
+    } else {
+        Err(format!("--max-startups {text}: FULL is at most {MAX_CONNECTIONS}, the connections that a daemon serves"))
+    }
+}
+
+fn per_source(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| format!("--max-startups-per-source {text}: a number, at least 1"))
+}
+
+fn networks(option: &str, texts: &[String]) -> Result<Vec<IpNet>, String> {
+    texts.iter().map(|text| network(option, text)).collect()
+}
+
+fn network(option: &str, text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)));
+    network.map_err(|_| format!("{option} {text}: a network as 192.0.2.0/24 or 2001:db8::/32, or an address"))
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {
@@ -144,9 +197,10 @@ mod tests {
     fn every_fault_is_told_at_once() {
         let arguments = ["daemon", "--state-dir", "/tmp/x", "--edge", "ftp://x", "--trust", "/nowhere"];
         let more = ["--listen-ssh", "22", "--poll-seconds", "0", "--domain", ".eu"];
-        let cli = Cli::parse_from([&arguments[..], &more].concat());
+        let admission = ["--max-startups", "9:9", "--max-startups-per-source", "0", "--penalty-exempt", "10.0.0.0/99"];
+        let cli = Cli::parse_from([&arguments[..], &more, &admission].concat());
         let faults = cli.raw.check(None).unwrap_err().to_string();
-        assert!(faults.starts_with("the options have 6 faults:"), "{faults}");
+        assert!(faults.starts_with("the options have 9 faults:"), "{faults}");
     }
 
     #[test]
@@ -157,6 +211,18 @@ mod tests {
         for bad in ["0.0.0.0:9090", "[::]:9090", "192.0.2.1:9090", "[::ffff:192.0.2.1]:1", "9090"] {
             assert!(loopback(bad).unwrap_err().starts_with("--admin"), "{bad}");
         }
+    }
+
+    #[test]
+    fn networks_and_addresses_are_networks() {
+        assert_eq!(network("", "192.0.2.1"), Ok("192.0.2.1/32".parse().unwrap()));
+        assert_eq!(network("", "2001:db8::/32"), Ok("2001:db8::/32".parse().unwrap()));
+        assert!(network("--penalty-exempt", "::/129").unwrap_err().starts_with("--penalty-exempt ::/129"));
+    }
+
+    #[test]
+    fn a_daemon_serves_whom_it_lets_knock() {
+        assert!(startups("10000").is_ok() && startups("1:1:10001").unwrap_err().contains("at most 10000"));
     }
 
     #[test]

@@ -3,51 +3,48 @@
 mod carry;
 mod desk;
 mod greeting;
+mod outer;
 mod presence;
 mod visitor;
 
 use crate::{
     Tokens,
+    admission::Admission,
     authorize::Gate,
     denial::Denial,
-    limits::{
-        ACCEPT_PAUSE, INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, LINGER, LOGIN_DEADLINE, MAX_CONNECTIONS, MAX_OFFERS, MAX_PRE_AUTH,
-        PARTING, READ_BUFFER,
-    },
+    limits::{ACCEPT_PAUSE, INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, MAX_CONNECTIONS, MAX_OFFERS, MAX_SIGNATURES},
     link::Link,
     registry::Registry,
     snapshot::Snapshots,
     used::Used,
-    witness::{Early, Ending, Who, Witness},
+    witness::{Early, Who, Witness},
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::WorkspaceId,
     native::{
-        backlog::brake::Braked,
         clock,
         identity::{Identity, PublicIdentity},
-        severable::Severable,
         ssh,
         stay::until_revoked,
     },
     revocation::{Revocation, Stay},
 };
-use russh::{
-    Disconnect,
-    keys::Certificate,
-    server::{self, Config, RunningSession},
+use outer::Caller;
+use rand::RngExt;
+use russh::{keys::Certificate, server::Config};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
 };
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    io::BufReader,
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, warn};
-use visitor::Visitor;
+use tracing::warn;
 
 /// What every visitor's session needs to know.
 #[derive(Debug)]
@@ -121,17 +118,17 @@ pub(crate) struct Jump {
     hall: Arc<Hall>,
     config: watch::Receiver<Arc<Config>>,
     connections: Arc<Semaphore>,
-    pre_auth: Arc<Semaphore>,
+    admission: Admission,
 }
 
 impl Jump {
-    /// A jump host with the face to show.
-    pub(crate) fn new(hall: Hall, face: &Face) -> Self {
+    /// A jump host with the face to show, to whom `admission` lets in.
+    pub(crate) fn new(hall: Hall, face: &Face, admission: Admission) -> Self {
         Self {
             hall: Arc::new(hall),
             config: face.config.subscribe(),
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-            pre_auth: Arc::new(Semaphore::new(MAX_PRE_AUTH)),
+            admission,
         }
     }
 
@@ -157,17 +154,31 @@ impl Jump {
         }
     }
 
-    /// Only accepts; all else happens in the visitor's own task. One too many is dropped unheard, as sshd does.
+    /// Only accepts; all else happens in the visitor's own task.
     fn accept(&self, socket: TcpStream, peer: SocketAddr) {
-        let permits = (self.connections.clone().try_acquire_owned(), self.pre_auth.clone().try_acquire_owned());
-        let (Ok(connection), Ok(pre_auth)) = permits else {
-            return self.hall.witness.dropped(peer, Early::Crowded);
-        };
-        let session = session(self.hall.clone(), self.config.borrow().clone(), socket, peer, pre_auth);
-        self.hall.tasks.spawn(async move {
-            session.await;
-            drop(connection);
-        });
+        match self.admit(peer) {
+            Ok((caller, permit)) => {
+                let session = outer::run(self.hall.clone(), self.config.borrow().clone(), socket, caller);
+                self.hall.tasks.spawn(async move {
+                    session.await;
+                    drop(permit);
+                });
+            }
+            Err(early) => {
+                outer::turn_away(&socket, early);
+                self.hall.witness.dropped(Who { trace: "", peer, key: None }, early);
+            }
+        }
+    }
+
+    fn admit(&self, peer: SocketAddr) -> Result<(Caller, OwnedSemaphorePermit), Early> {
+        let permit = self.connections.clone().try_acquire_owned().map_err(|_| Early::Crowded)?;
+        let mut place = self.admission.knock(rand::rng().random())?;
+        let by_balancer = self.admission.is_balancer(peer.ip());
+        if !by_balancer {
+            place.belongs_to(peer.ip(), Instant::now())?;
+        }
+        Ok((Caller { peer, by_balancer, place }, permit))
     }
 }
 
@@ -197,98 +208,10 @@ fn config(identity: &Identity, certificate: Option<Certificate>) -> Config {
         window_size: INFLOW.first_window,
         // Data is taken in the handler; this queue only sees a channel's events.
         channel_buffer_size: 1,
-        max_auth_attempts: MAX_OFFERS,
+        // A client's first question is which ways there are; then come the refused, signed or not.
+        max_auth_attempts: 1 + MAX_OFFERS + MAX_SIGNATURES,
         keepalive_interval: Some(KEEP_ALIVE),
         keepalive_max: KEEP_ALIVE_MAX,
         ..ssh::config(identity.ssh())
     }
-}
-
-/// One outer connection from its first byte to its last.
-async fn session(hall: Arc<Hall>, config: Arc<Config>, socket: TcpStream, peer: SocketAddr, pre_auth: OwnedSemaphorePermit) {
-    if let Err(fault) = socket.set_nodelay(true) {
-        return debug!(%peer, %fault, "gone at once");
-    }
-    let cut = CancellationToken::new();
-    // Whatever ends this function ends the connection and its bridges.
-    let _cut = cut.clone().drop_guard();
-    let end = hall.end.clone();
-    let (prove, proven) = oneshot::channel();
-    let visitor = Visitor::new(hall.clone(), peer, cut.child_token(), prove);
-    let trace = visitor.trace_id().to_owned();
-    let stream = BufReader::with_capacity(READ_BUFFER, Braked::new(Severable::new(socket, cut), visitor.brake()));
-    let login = time::timeout(LOGIN_DEADLINE, login(server::run_stream(config, stream, visitor), proven));
-    let session = tokio::select! {
-        () = end.cancelled() => return,
-        login = login => login,
-    };
-    drop(pre_auth);
-    match session {
-        Ok(Ok((session, key))) => {
-            let seen = hall.witness.logged_in(Who { trace: &trace, peer, key: Some(key) });
-            let ending = live(session, &hall, key).await;
-            seen.ended(&ending);
-        }
-        Ok(Err(fault)) => {
-            debug!(%peer, %fault, "no login");
-            hall.witness.dropped(peer, Early::Gone);
-        }
-        Err(_) => hall.witness.dropped(peer, Early::Slow),
-    }
-}
-
-/// The session and its key, once that is proven.
-async fn login<F>(
-    start: F,
-    proven: oneshot::Receiver<Fingerprint>,
-) -> Result<(RunningSession<Visitor>, Fingerprint), russh::Error>
-where
-    F: Future<Output = Result<RunningSession<Visitor>, russh::Error>>,
-{
-    let mut session = start.await?;
-    tokio::select! {
-        Ok(key) = proven => Ok((session, key)),
-        ended = &mut session => ended.and(Err(russh::Error::Disconnect)),
-    }
-}
-
-/// Until the client ends it, the daemon stops, or its key is revoked.
-async fn live(mut session: RunningSession<Visitor>, hall: &Hall, key: Fingerprint) -> Ending {
-    let revoked = hall.until_revoked(|gate| gate.stays(&key));
-    let denial = tokio::select! {
-        ended = &mut session => return over(&ended),
-        () = hall.end.cancelled() => Denial::Stopping,
-        revocation = revoked => {
-            // Agents that know it too are telling the user why, through here.
-            if time::timeout(PARTING, &mut session).await.is_ok() {
-                return Ending::Denied(Denial::Revoked(revocation));
-            }
-            Denial::Revoked(revocation)
-        }
-    };
-    if let Err(fault) = dismiss(session, &denial).await {
-        debug!(%fault, "a session ended badly");
-    }
-    Ending::Denied(denial)
-}
-
-/// A client that says goodbye, or only closes, is done.
-fn over(ended: &Result<(), russh::Error>) -> Ending {
-    match ended {
-        Ok(()) | Err(russh::Error::Disconnect | russh::Error::HUP) => Ending::Finished,
-        Err(fault) => {
-            debug!(%fault, "a session broke");
-            Ending::Broken
-        }
-    }
-}
-
-/// Says why, and leaves the client a moment to hear it.
-async fn dismiss(session: RunningSession<Visitor>, denial: &Denial) -> Result<(), russh::Error> {
-    let handle = session.handle();
-    let parted = time::timeout(LINGER, async {
-        handle.disconnect(Disconnect::ByApplication, denial.to_string(), String::new()).await?;
-        session.await
-    });
-    parted.await.unwrap_or(Ok(()))
 }

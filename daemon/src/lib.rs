@@ -1,5 +1,6 @@
 //! The daemon: a regional jump host that verifies signed key snapshots and bridges users to their workspaces' agents.
 
+pub mod admission;
 pub mod audit;
 pub mod authorize;
 pub mod bridge;
@@ -7,6 +8,7 @@ pub mod config;
 pub mod denial;
 pub mod keyset;
 pub mod link;
+pub mod proxy_header;
 pub mod registry;
 pub mod snapshot;
 
@@ -21,6 +23,7 @@ mod used;
 mod witness;
 
 use admin::Admin;
+use admission::Admission;
 use audit::{Scribe, Trail};
 use config::Config;
 use drawbridge_shared::native::{
@@ -153,7 +156,7 @@ impl Daemon {
         let used = hall.used.clone();
         let renewal = Renewal::open(edge.clone(), certify::PATH, identity.public(), state.clone());
         let face = Face::new(identity, renewal.held().cloned());
-        let jump = Jump::new(hall, &face);
+        let jump = Jump::new(hall, &face, Admission::new(config.admission));
         Ok(Self {
             edge,
             renewal,

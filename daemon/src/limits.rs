@@ -5,8 +5,26 @@ use std::time::Duration;
 
 /// From TCP accept to a proven key; OpenSSH's own default is 120 s, its clients need two.
 pub(crate) const LOGIN_DEADLINE: Duration = Duration::from_secs(10);
-/// Connections that have not proven a key yet; each may hold 100 kB.
-pub(crate) const MAX_PRE_AUTH: usize = 256;
+/// Bytes of a balancer's header: addresses take 36, what clouds add some dozens, a name from a certificate some hundreds.
+pub(crate) const MAX_PROXY_HEADER: usize = 2048;
+/// Sources of one family of addresses that have something to answer for; each takes about 100 bytes.
+pub(crate) const MAX_PENALISED: usize = 65_536;
+/// A source that has so much to answer for is shut out until all of it has passed: twelve refused logins at once, or
+/// more than one in five seconds for long. Many may stand behind one address: a script that fails now and then is
+/// nobody's reason to keep its neighbours out.
+pub(crate) const PENALTY_THRESHOLD: Duration = Duration::from_secs(60);
+/// And nobody longer than this (sshd: `max:10m`).
+pub(crate) const MAX_PENALTY: Duration = Duration::from_secs(600);
+/// For a login that was refused (sshd: `authfail:5s`).
+pub(crate) const PENALTY_REFUSED: Duration = Duration::from_secs(5);
+/// For one that took too long: it held a place all the time (sshd: `grace-exceeded:10s`).
+pub(crate) const PENALTY_SLOW: Duration = Duration::from_secs(10);
+/// For what is no SSH: nobody does so by mistake often.
+pub(crate) const PENALTY_VIOLATION: Duration = Duration::from_secs(10);
+/// For going without a try (sshd: `noauth:1s`): a look once a second adds nothing up.
+pub(crate) const PENALTY_GONE: Duration = Duration::from_secs(1);
+/// Between two lines of the log about connections that were given up before a key was proven.
+pub(crate) const DIGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Outer connections of one daemon; each takes about 120 kB idle.
 pub(crate) const MAX_CONNECTIONS: usize = 10_000;
 /// Channels of one outer connection at a time: an IDE behind ControlMaster opens dozens.
@@ -18,8 +36,12 @@ pub(crate) const MAX_ANSWERS: usize = 256;
 pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// Workspaces that a greeting lists; a user of more knows what to look for.
 pub(crate) const GREETED_WORKSPACES: usize = 100;
-/// Refused offers of one connection, signed or not: agents hold dozens of keys.
+/// Offers of one connection that are refused, since their keys are unknown: agents hold dozens of keys, and each costs a
+/// look-up.
 pub(crate) const MAX_OFFERS: usize = 64;
+/// Signatures of one connection that are verified (sshd: `MaxAuthTries 6`): the right one is the first, or the user's
+/// agent does not have it.
+pub(crate) const MAX_SIGNATURES: usize = 6;
 /// A silent client is asked after this long; NATs forget idle TCP flows after minutes.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Unanswered questions before a client counts as gone.

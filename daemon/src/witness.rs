@@ -1,6 +1,10 @@
 //! What happens to users, told to the log, the metrics and the audit trail in one breath.
 
+mod digest;
+mod early;
 mod event;
+
+pub(crate) use early::Early;
 
 use crate::{
     audit::Trail,
@@ -8,12 +12,13 @@ use crate::{
     denial::Denial,
     metrics::{Counted, Metrics},
 };
+use digest::Digest;
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::{UserId, WorkspaceId},
 };
 use event::Event;
-use std::{net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 use tracing::{debug, field::display, info};
 
 /// Sees it all; cheap to clone.
@@ -22,6 +27,7 @@ pub(crate) struct Witness {
     /// What it counts.
     pub(crate) metrics: Metrics,
     trail: Trail,
+    dropped: Arc<Digest>,
 }
 
 /// To whom it happens: never more than what was bounded and checked.
@@ -46,17 +52,6 @@ pub(crate) enum Ending {
     Left,
     /// The user may no longer.
     Denied(Denial),
-}
-
-/// Why a connection is given up before a key was proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Early {
-    /// There are too many.
-    Crowded,
-    /// It took too long.
-    Slow,
-    /// The client went, or was no SSH client.
-    Gone,
 }
 
 /// A connection whose key is proven.
@@ -87,7 +82,7 @@ struct Seen {
 impl Witness {
     /// Tells `trail` too.
     pub(crate) fn new(metrics: Metrics, trail: Trail) -> Self {
-        Self { metrics, trail }
+        Self { metrics, trail, dropped: Arc::default() }
     }
 
     /// A key was proven and may log in.
@@ -107,10 +102,17 @@ impl Witness {
         self.trail.tell(&Event::Refusal { who, workspace, reason });
     }
 
-    /// A connection was given up before a key was proven; there may be many.
-    pub(crate) fn dropped(&self, peer: SocketAddr, early: Early) {
-        self.metrics.dropped.note(early.label());
-        debug!(%peer, reason = early.label(), "gone before a key was proven");
+    /// A connection was given up before a key was proven. There may be many: few lines of the log tell of them.
+    pub(crate) fn dropped(&self, who: Who<'_>, early: Early) {
+        let (reason, Who { trace, peer, .. }) = (early.label(), who);
+        self.metrics.dropped.note(reason);
+        debug!(trace, %peer, reason, "given up before a key was proven");
+        if let Some(numbers) = self.dropped.note(early, Instant::now()) {
+            info!(%peer, reason, %numbers, "connections were given up before a key was proven; this is the last of them");
+        }
+        if early.is_refusal() {
+            self.trail.tell(&Event::Refusal { who, workspace: None, reason });
+        }
     }
 
     /// A channel leads to `workspace` from now on.
@@ -169,16 +171,6 @@ impl Ending {
             Self::Broken => "broken",
             Self::Left => "left",
             Self::Denied(denial) => denial.label(),
-        }
-    }
-}
-
-impl Early {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Crowded => "crowded",
-            Self::Slow => "slow",
-            Self::Gone => "gone",
         }
     }
 }

@@ -1,6 +1,9 @@
 //! One outer connection's state, and what is decided by it.
 
 mod handler;
+mod tries;
+
+pub(super) use tries::Standing;
 
 use super::{
     Hall,
@@ -19,14 +22,14 @@ use drawbridge_shared::{
         resume::Budget,
     },
 };
-use rand::RngExt;
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Error,
-    server::{ChannelOpenHandle, Msg, Session},
+    server::{Auth, ChannelOpenHandle, Msg, Session},
 };
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tries::Tries;
 
 /// A connection's state.
 pub(super) struct Visitor {
@@ -35,7 +38,7 @@ pub(super) struct Visitor {
     trace_id: String,
     key: Option<Fingerprint>,
     refreshed: bool,
-    proven: Option<oneshot::Sender<Fingerprint>>,
+    tries: Tries,
     cut: CancellationToken,
     brake: Brake,
     inflow: Inflow<ChannelId>,
@@ -45,29 +48,29 @@ pub(super) struct Visitor {
 }
 
 impl Visitor {
-    /// `cut` ends its bridges; it tells `proven` whose signature was verified.
-    pub(super) fn new(hall: Arc<Hall>, peer: SocketAddr, cut: CancellationToken, proven: oneshot::Sender<Fingerprint>) -> Self {
-        let trace_id = format!("{:016x}", rand::rng().random::<u64>());
+    /// Comes from `peer` and is called `trace_id` in logs and trail; `cut` ends its bridges. Also how far it has come.
+    pub(super) fn new(
+        hall: Arc<Hall>,
+        (peer, trace_id): (SocketAddr, String),
+        cut: CancellationToken,
+    ) -> (Self, watch::Receiver<Standing>) {
         let inflow = Inflow::new(INFLOW);
-        Self {
+        let (tries, standing) = Tries::new();
+        let visitor = Self {
             brake: inflow.brake(),
             hall,
             peer,
             trace_id,
             key: None,
             refreshed: false,
-            proven: Some(proven),
+            tries,
             cut,
             inflow,
             budget: Budget::new(MAX_BUFFERED),
             inlets: HashMap::new(),
             desk: Desk::default(),
-        }
-    }
-
-    /// What the connection is called in logs and trail.
-    pub(super) fn trace_id(&self) -> &str {
-        &self.trace_id
+        };
+        (visitor, standing)
     }
 
     fn who(&self) -> Who<'_> {
@@ -89,6 +92,12 @@ impl Visitor {
         }
         self.hall.snapshots.refresh().await;
         self.gate_knows(key)
+    }
+
+    /// One answer to all that is refused before a login: what was wrong shows in nothing.
+    fn turn_down(&self) -> Auth {
+        self.tries.refuse();
+        Auth::reject()
     }
 
     fn gate_knows(&self, key: &Fingerprint) -> bool {

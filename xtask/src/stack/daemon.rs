@@ -101,8 +101,8 @@ impl Birth {
         let _ = fs::remove_file(self.state.join("listening.json"));
         let [ssh, tunnel, admin] = [ports.ssh, ports.tunnel, ports.admin].map(|address| address.to_string());
         let mut command = Command::new(&programs.daemon);
-        command.args(["run", "--edge", edge, "--listen-ssh", &ssh, "--listen-tunnel", &tunnel, "--admin", &admin]);
-        command.args(["--domain", "local.drawbridge.test"]).args(usual(&self.options)).args(&self.options);
+        command.args(["run", "--listen-ssh", &ssh, "--listen-tunnel", &tunnel, "--admin", &admin]);
+        command.args(["--domain", "local.drawbridge.test"]).args(usual(edge, &self.options)).args(&self.options);
         command.arg("--audit").arg(self.audit(dir)).arg("--trust").arg(files::trust(dir));
         command.arg("--state-dir").arg(&self.state).env("DRAWBRIDGE_TOKEN", &self.token);
         let log = files::log(dir, &self.file("daemon"));
@@ -122,9 +122,9 @@ impl Birth {
     }
 }
 
-/// What is not said otherwise: polls and drains that suit tests.
-fn usual<'a>(options: &[String]) -> Vec<&'a str> {
-    let usual = [("--poll-seconds", "1"), ("--drain-seconds", "2")];
+/// What is not said otherwise: the edge, polls and drains that suit tests.
+fn usual<'a>(edge: &'a str, options: &[String]) -> Vec<&'a str> {
+    let usual = [("--edge", edge), ("--poll-seconds", "1"), ("--drain-seconds", "2")];
     let said = |name: &str| options.iter().any(|option| option == name);
     usual.into_iter().filter(|(name, _)| !said(name)).flat_map(|(name, value)| [name, value]).collect()
 }

@@ -17,15 +17,15 @@ impl Handler for Visitor {
     }
 
     async fn auth_password(&mut self, _: &str, _: &str) -> Result<Auth, Error> {
-        Ok(Auth::reject())
+        Ok(self.turn_down())
     }
 
     async fn auth_keyboard_interactive<'a>(&'a mut self, _: &str, _: &str, _: Option<Response<'a>>) -> Result<Auth, Error> {
-        Ok(Auth::reject())
+        Ok(self.turn_down())
     }
 
     async fn auth_openssh_certificate(&mut self, _: &str, _: &Certificate) -> Result<Auth, Error> {
-        Ok(Auth::reject())
+        Ok(self.turn_down())
     }
 
     async fn authentication_banner(&mut self) -> Result<Option<String>, Error> {
@@ -34,8 +34,8 @@ impl Handler for Visitor {
 
     /// An unproven key: the answer only says whether signing with it is worth while.
     async fn auth_publickey_offered(&mut self, _: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
-        let worth = !is_sha1(offer.algorithm) && self.knows(&Fingerprint::of(offer.public_key)).await;
-        Ok(if worth { Auth::Accept } else { Auth::reject() })
+        let known = !is_sha1(offer.algorithm) && self.knows(&Fingerprint::of(offer.public_key)).await;
+        Ok(if known && self.tries.accept() { Auth::Accept } else { self.turn_down() })
     }
 
     /// A key whose signature verified: the only source of identity.
@@ -43,16 +43,15 @@ impl Handler for Visitor {
         let fingerprint = Fingerprint::of(key.public_key);
         if is_sha1(key.algorithm) || !self.knows(&fingerprint).await {
             self.hall.witness.refused(Who { key: Some(fingerprint), ..self.who() }, &Denial::UnknownKey);
-            return Ok(Auth::reject());
+            return Ok(self.turn_down());
         }
         self.key = Some(fingerprint);
         Ok(Auth::Accept)
     }
 
     async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), Error> {
-        if let (Some(proven), Some(key)) = (self.proven.take(), self.key) {
-            // Fails only when the connection is being given up.
-            let _ = proven.send(key);
+        if let Some(key) = self.key {
+            self.tries.prove(key);
         }
         Ok(())
     }

@@ -1,0 +1,186 @@
+//! One outer connection from its first byte to its last.
+
+use super::{
+    Hall,
+    visitor::{Standing, Visitor},
+};
+use crate::{
+    admission::Place,
+    denial::Denial,
+    limits::{LINGER, LOGIN_DEADLINE, PARTING, READ_BUFFER},
+    proxy_header,
+    witness::{Early, Ending, Who},
+};
+use drawbridge_shared::{
+    fingerprint::Fingerprint,
+    native::{backlog::brake::Braked, severable::Severable},
+};
+use rand::RngExt;
+use russh::{
+    Disconnect,
+    server::{self, Config, RunningSession},
+};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+use tokio::{io::BufReader, net::TcpStream, sync::watch, time};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+/// Somebody who was let in to knock.
+pub(super) struct Caller {
+    /// Where they come from, as far as that is known.
+    pub(super) peer: SocketAddr,
+    /// A balancer speaks for them, and says so first.
+    pub(super) by_balancer: bool,
+    /// Theirs until a key is proven.
+    pub(super) place: Place,
+}
+
+/// A login.
+struct Entered {
+    session: RunningSession<Visitor>,
+    key: Fingerprint,
+}
+
+impl Caller {
+    /// For whom a balancer speaks, who may be turned away then. Its own probes are nobody's.
+    async fn is_told(&mut self, socket: &mut TcpStream) -> Result<(), Early> {
+        if !self.by_balancer {
+            return Ok(());
+        }
+        let told = proxy_header::read(socket).await.map_err(|fault| {
+            debug!(balancer = %self.peer, %fault, "not for whom it speaks");
+            Early::Header
+        })?;
+        let Some(peer) = told else { return Ok(()) };
+        self.peer = peer;
+        self.place.belongs_to(peer.ip(), Instant::now())
+    }
+}
+
+/// Serves it to its end.
+pub(super) async fn run(hall: Arc<Hall>, config: Arc<Config>, socket: TcpStream, mut caller: Caller) {
+    let cut = CancellationToken::new();
+    // Whatever ends this function ends the connection and its bridges.
+    let _cut = cut.clone().drop_guard();
+    let trace = format!("{:016x}", rand::rng().random::<u64>());
+    let login = time::timeout(LOGIN_DEADLINE, enter(&hall, config, socket, (&mut caller, trace.clone()), cut));
+    let entered = tokio::select! {
+        () = hall.end.cancelled() => return,
+        entered = login => entered.unwrap_or(Err(Early::Slow)),
+    };
+    let Caller { peer, place, .. } = caller;
+    match entered {
+        Ok(Entered { session, key }) => {
+            drop(place);
+            let seen = hall.witness.logged_in(Who { trace: &trace, peer, key: Some(key) });
+            let ending = live(session, &hall, key).await;
+            seen.ended(&ending);
+        }
+        Err(early) => {
+            place.penalise(early.penalty(), Instant::now());
+            hall.witness.dropped(Who { trace: &trace, peer, key: None }, early);
+        }
+    }
+}
+
+/// From the first byte to a proven key.
+async fn enter(
+    hall: &Arc<Hall>,
+    config: Arc<Config>,
+    mut socket: TcpStream,
+    (caller, trace): (&mut Caller, String),
+    cut: CancellationToken,
+) -> Result<Entered, Early> {
+    socket.set_nodelay(true).map_err(|_| Early::Gone)?;
+    if let Err(early) = caller.is_told(&mut socket).await {
+        turn_away(&socket, early);
+        return Err(early);
+    }
+    let (visitor, standing) = Visitor::new(hall.clone(), (caller.peer, trace), cut.child_token());
+    let stream = BufReader::with_capacity(READ_BUFFER, Braked::new(Severable::new(socket, cut), visitor.brake()));
+    match server::run_stream(config, stream, visitor).await {
+        Ok(session) => proven(session, standing).await,
+        Err(fault) => Err(early(Some(&fault), Standing::New)),
+    }
+}
+
+/// The session, once its key is proven.
+async fn proven(mut session: RunningSession<Visitor>, mut standing: watch::Receiver<Standing>) -> Result<Entered, Early> {
+    let told = standing.clone();
+    let last = async { standing.wait_for(Standing::is_last).await.map(|last| *last) };
+    tokio::select! {
+        biased;
+        Ok(last) = last => match last {
+            Standing::Proven(key) => Ok(Entered { session, key }),
+            _ => Err(send_away(session, Early::Signatures).await),
+        },
+        ended = &mut session => Err(early(ended.as_ref().err(), *told.borrow())),
+    }
+}
+
+/// Why a connection ended that never was a session.
+fn early(fault: Option<&russh::Error>, standing: Standing) -> Early {
+    match fault {
+        _ if standing != Standing::New => Early::Unknown,
+        // An old client, or one that only looks, breaks no rule.
+        None | Some(russh::Error::Disconnect | russh::Error::HUP | russh::Error::IO(_) | russh::Error::NoCommonAlgo { .. }) => {
+            Early::Gone
+        }
+        Some(fault) => {
+            debug!(%fault, "no SSH client");
+            Early::Violation
+        }
+    }
+}
+
+/// Until the client ends it, the daemon stops, or its key is revoked.
+async fn live(mut session: RunningSession<Visitor>, hall: &Hall, key: Fingerprint) -> Ending {
+    let revoked = hall.until_revoked(|gate| gate.stays(&key));
+    let denial = tokio::select! {
+        ended = &mut session => return over(&ended),
+        () = hall.end.cancelled() => Denial::Stopping,
+        revocation = revoked => {
+            // Agents that know it too are telling the user why, through here.
+            if time::timeout(PARTING, &mut session).await.is_ok() {
+                return Ending::Denied(Denial::Revoked(revocation));
+            }
+            Denial::Revoked(revocation)
+        }
+    };
+    dismiss(session, Disconnect::ByApplication, denial.to_string()).await;
+    Ending::Denied(denial)
+}
+
+/// A client that says goodbye, or only closes, is done.
+fn over(ended: &Result<(), russh::Error>) -> Ending {
+    match ended {
+        Ok(()) | Err(russh::Error::Disconnect | russh::Error::HUP) => Ending::Finished,
+        Err(fault) => {
+            debug!(%fault, "a session broke");
+            Ending::Broken
+        }
+    }
+}
+
+async fn send_away(session: RunningSession<Visitor>, early: Early) -> Early {
+    dismiss(session, Disconnect::NoMoreAuthMethodsAvailable, early.to_string()).await;
+    early
+}
+
+/// Says why, and leaves the client a moment to hear it.
+async fn dismiss(session: RunningSession<Visitor>, code: Disconnect, words: String) {
+    let handle = session.handle();
+    let parted = time::timeout(LINGER, async {
+        handle.disconnect(code, words, String::new()).await?;
+        session.await
+    });
+    if let Ok(Err(fault)) = parted.await {
+        debug!(%fault, "a session ended badly");
+    }
+}
+
+/// What a newcomer that is turned away unheard may read, as sshd says it (RFC 4253 section 4.2: a line before the
+/// identification). A socket that takes no line at once gets none.
+pub(super) fn turn_away(socket: &TcpStream, early: Early) {
+    let _ = socket.try_write(format!("{early}\r\n").as_bytes());
+}

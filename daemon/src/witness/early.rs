@@ -1,0 +1,76 @@
+//! Why a connection is given up before a key was proven: one list for log, metric, trail, penalty and the words for the user.
+
+use crate::limits::{PENALTY_GONE, PENALTY_REFUSED, PENALTY_SLOW, PENALTY_VIOLATION};
+use std::{fmt, time::Duration};
+
+/// An end before the login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Early {
+    /// Too many wait for their login.
+    Crowded,
+    /// Too many of this source do.
+    Busy,
+    /// Its source did too much of what follows.
+    Penalised,
+    /// A balancer did not say for whom it speaks.
+    Header,
+    /// It took too long.
+    Slow,
+    /// No key of the client's is known.
+    Unknown,
+    /// Too many signatures did not come, or were wrong.
+    Signatures,
+    /// The client was no SSH client, or a broken one.
+    Violation,
+    /// The client went without having tried a key in vain.
+    Gone,
+}
+
+impl Early {
+    /// Its name, of a closed set.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Crowded => "crowded",
+            Self::Busy => "busy",
+            Self::Penalised => "penalised",
+            Self::Header => "proxy-header",
+            Self::Slow => "slow",
+            Self::Unknown => "unknown-key",
+            Self::Signatures => "signatures",
+            Self::Violation => "violation",
+            Self::Gone => "gone",
+        }
+    }
+
+    /// What its source has to answer for.
+    pub(crate) const fn penalty(self) -> Duration {
+        match self {
+            Self::Crowded | Self::Busy | Self::Penalised | Self::Header => Duration::ZERO,
+            Self::Slow => PENALTY_SLOW,
+            Self::Unknown | Self::Signatures => PENALTY_REFUSED,
+            Self::Violation => PENALTY_VIOLATION,
+            Self::Gone => PENALTY_GONE,
+        }
+    }
+
+    /// Whether somebody tried to log in and was refused, which the trail tells.
+    pub(super) const fn is_refusal(self) -> bool {
+        matches!(self, Self::Unknown | Self::Signatures)
+    }
+}
+
+impl fmt::Display for Early {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Crowded => "this jump host has too many logins under way; try again in a moment",
+            Self::Busy => "your address has too many logins under way here; wait for them, then try again",
+            Self::Penalised => "too many failed logins from your address; try again in some minutes",
+            Self::Header => "from your address a PROXY protocol header (version 2) has to come first",
+            Self::Slow => "the login took too long; try again",
+            Self::Unknown => "none of your keys is registered here",
+            Self::Signatures => "too many failed signatures on one connection; check your key, then try again",
+            Self::Violation => "this is not how SSH is spoken",
+            Self::Gone => "the client went",
+        })
+    }
+}
