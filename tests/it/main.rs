@@ -7,6 +7,7 @@ mod edge_alone;
 mod feed;
 mod forwarding;
 mod front_door;
+mod gate;
 mod jump;
 mod keys_api;
 mod login;
@@ -68,7 +69,7 @@ fn main() -> ExitCode {
         tunnels::transport::TESTS,
         resume::TESTS,
     ];
-    let trials = tests.into_iter().flatten().map(trial).collect();
+    let trials = tests.into_iter().chain(gate::TESTS.iter().copied()).flatten().map(trial).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     let last = libtest_mimic::run(&arguments, secrets::TESTS.iter().map(trial).collect());
     e2e::end_of_world();

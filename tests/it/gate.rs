@@ -1,0 +1,7 @@
+//! The gate under attack.
+
+mod targets;
+
+use crate::Test;
+
+pub(crate) const TESTS: &[&[Test]] = &[targets::TESTS];
