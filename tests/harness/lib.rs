@@ -4,7 +4,9 @@ pub mod aside;
 pub mod client;
 pub mod figures;
 pub mod follower;
+pub mod memory;
 pub mod pty;
+pub mod raw;
 pub mod relay;
 
 pub use client::{Outcome, Session};

@@ -2,8 +2,8 @@
 
 use crate::{Run::Alone, Test};
 use anyhow::{Context, Result, ensure};
-use e2e::{Session, Stack};
-use std::{fs, io::Read, process::Stdio, thread, time::Duration};
+use e2e::{Session, Stack, memory::resident};
+use std::{io::Read, process::Stdio, thread, time::Duration};
 
 pub(crate) const TESTS: &[Test] = &[("slow_readers::four_gibibytes_to_a_stalled_reader_cost_little", Alone(stalled))];
 
@@ -16,7 +16,7 @@ fn stalled(world: &mut Stack) -> Result<()> {
     alice.run("user@ws-796636", "true")?.printed("")?;
     let workspace = world.workspaces.iter().find(|workspace| workspace.id == "796636").context("no such workspace")?;
     let parts = [("daemon", world.daemon.process.pid()), ("agent", workspace.agent.pid())];
-    let before = parts.map(|(_, pid)| memory(pid));
+    let before = parts.map(|(_, pid)| resident(pid));
     let mut ssh = alice.quiet_ssh();
     ssh.args(["-n", "user@ws-796636", "yes | head -c 4294967296"]);
     let mut child = ssh.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
@@ -28,18 +28,11 @@ fn stalled(world: &mut Stack) -> Result<()> {
         // The reader stalls meanwhile, and all that is on its way piles up.
         thread::sleep(Duration::from_millis(500));
         for ((name, pid), before) in parts.iter().zip(&before) {
-            let more = memory(*pid)?.saturating_sub(*before.as_ref().map_err(|fault| anyhow::anyhow!("{fault}"))?);
+            let more = resident(*pid)?.saturating_sub(*before.as_ref().map_err(|fault| anyhow::anyhow!("{fault}"))?);
             ensure!(more < BOUND, "the {name} grew by {} MiB", more >> 20);
         }
     }
     child.kill()?;
     child.wait()?;
     Ok(())
-}
-
-/// Bytes of memory that process `pid` uses.
-fn memory(pid: u32) -> Result<usize> {
-    let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
-    let pages: usize = statm.split(' ').nth(1).context("no size")?.parse()?;
-    Ok(pages * rustix::param::page_size())
 }
