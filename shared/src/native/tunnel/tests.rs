@@ -1,5 +1,7 @@
 //! What holds for every tunnel, whatever carries it: each case runs over QUIC and over WebSocket.
 
+mod hundred;
+
 use super::*;
 use crate::native::{
     control,
