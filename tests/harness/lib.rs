@@ -5,7 +5,9 @@ pub mod client;
 pub mod figures;
 pub mod follower;
 pub mod pty;
+pub mod reference;
 pub mod relay;
+pub mod seclusion;
 
 pub use client::{Outcome, Session};
 pub use xtask::stack::{Stack, User};
