@@ -5,15 +5,14 @@ mod facts;
 mod live;
 mod openssh;
 mod python;
-mod reference;
 mod replay;
 mod run;
 mod scene;
-mod seclusion;
 mod side;
 mod world;
 
 use anyhow::Result;
+use e2e::seclusion::{self, Network};
 use facts::Facts;
 use libtest_mimic::{Arguments, Failed, Trial};
 use scene::Scene;
@@ -57,7 +56,7 @@ fn begin(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     world::prepare()?;
-    seclusion::enter(&world::folder())
+    seclusion::enter(&world::folder(), Network::Machine)
 }
 
 fn trials() -> Vec<Trial> {

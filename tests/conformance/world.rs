@@ -1,8 +1,8 @@
 //! Both servers, started once: the stack with its agent, and the reference.
 
-use crate::{reference::Reference, side::Side};
+use crate::side::Side;
 use anyhow::{Context, Result, anyhow};
-use e2e::Stack;
+use e2e::{Stack, reference::Reference};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -62,7 +62,7 @@ impl World {
         let stack = Stack::start(root(), &dir.join("stack"), build::programs(root()))?;
         let alice = stack.user("alice")?;
         let public = alice.key_file.with_extension("pub");
-        let reference = Reference::start(&tools::Sshd::find(root())?, &dir.join("sshd"), &public)?;
+        let reference = Reference::start(&tools::Sshd::find(root())?, &dir.join("sshd"), &public, "LogLevel VERBOSE\n")?;
         let known_hosts = dir.join("known_hosts");
         let known = fs::read_to_string(stack.dir().join("known_hosts"))?;
         fs::write(&known_hosts, format!("{known}[127.0.0.1]:{} {}\n", reference.port, reference.host_key))?;

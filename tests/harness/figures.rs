@@ -87,7 +87,8 @@ impl Report {
     }
 }
 
-fn commit() -> Result<String> {
+/// This checkout's.
+pub fn commit() -> Result<String> {
     let git = |arguments: &[&str]| Command::new("git").current_dir(xtask::root()).args(arguments).output();
     let head = String::from_utf8(git(&["rev-parse", "HEAD"])?.stdout)?;
     let clean = git(&["status", "--porcelain", "--untracked-files=no"])?.stdout.is_empty();

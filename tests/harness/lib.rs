@@ -7,7 +7,9 @@ pub mod follower;
 pub mod memory;
 pub mod pty;
 pub mod raw;
+pub mod reference;
 pub mod relay;
+pub mod seclusion;
 
 pub use client::{Outcome, Session};
 pub use xtask::stack::{Stack, User};

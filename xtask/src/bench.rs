@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use std::{
     env,
+    ffi::OsString,
     path::Path,
     process::{Command, ExitCode},
 };
@@ -14,6 +15,8 @@ use std::{
 pub enum What {
     /// A million keys: one change, its way to a daemon, cold starts, look-ups, and the Worker under workerd
     Edge,
+    /// Our stack beside `ssh -J` through two sshd: logins, transfers, keystrokes, memory
+    Ssh,
     /// From an acknowledged DELETE to the end of the key's sessions at daemon and agent, with the feed and without
     Revocation,
 }
@@ -22,17 +25,22 @@ impl What {
     const fn name(self) -> &'static str {
         match self {
             Self::Edge => "edge",
+            Self::Ssh => "ssh",
             Self::Revocation => "revocation",
         }
     }
 }
 
-/// Builds and runs the benchmark, which knows the system as this crate does not; its exit status is ours.
-pub fn bench(root: &Path, what: What, json: bool) -> Result<ExitCode> {
+/// Builds and runs the benchmark, which knows the system as this crate does not; its exit status is ours. `more` are options of its own.
+pub fn bench(root: &Path, what: What, json: bool, more: &[OsString]) -> Result<ExitCode> {
     setup::run(root)?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut bench = Command::new(cargo);
-    bench.current_dir(root).args(["bench", "--quiet", "-p", "e2e", "--bench", what.name(), "--"]).args(json.then_some("--json"));
+    bench
+        .current_dir(root)
+        .args(["bench", "--quiet", "-p", "e2e", "--bench", what.name(), "--"])
+        .args(json.then_some("--json"))
+        .args(more);
     let status = bench.status().context("cannot run cargo")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -17,23 +17,47 @@ pub struct Programs {
     pub agent: PathBuf,
 }
 
+/// How the native programs are built: quickly, or well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// For tests.
+    Dev,
+    /// As they are shipped.
+    Release,
+}
+
 /// Prepares the machine and builds everything, saying so.
 pub fn all(root: &Path) -> Result<Programs> {
+    everything(root, Profile::Dev)
+}
+
+/// The same, with the native programs built as they are shipped.
+pub fn released(root: &Path) -> Result<Programs> {
+    everything(root, Profile::Release)
+}
+
+fn everything(root: &Path, profile: Profile) -> Result<Programs> {
     setup::run(root)?;
     setup::require_ssh()?;
     eprintln!("building the daemon and the agent ...");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["build", "--quiet", "--bins", "-p", "drawbridge-daemon", "-p", "drawbridge-agent"];
-    let built = Command::new(cargo).current_dir(root).args(arguments).status().context("cannot run cargo")?;
-    ensure!(built.success(), "the build failed");
+    let mut build = Command::new(cargo);
+    build.current_dir(root).args(["build", "--quiet", "--bins", "-p", "drawbridge-daemon", "-p", "drawbridge-agent"]);
+    build.args((profile == Profile::Release).then_some("--release"));
+    ensure!(build.status().context("cannot run cargo")?.success(), "the build failed");
     eprintln!("building the Worker ...");
     wasm::build(root)?;
-    Ok(programs(root))
+    Ok(built(root, profile))
 }
 
 /// Where [`all`] leaves the programs.
 pub fn programs(root: &Path) -> Programs {
-    let folder = target(root).join("debug");
+    built(root, Profile::Dev)
+}
+
+/// Where programs built as `profile` are.
+pub fn built(root: &Path, profile: Profile) -> Programs {
+    let folder = target(root).join(if profile == Profile::Release { "release" } else { "debug" });
     Programs { daemon: folder.join("drawbridge-daemon"), agent: folder.join("drawbridge-agent") }
 }
 

@@ -39,6 +39,9 @@ enum Command {
         /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
+        /// Passed on to the benchmark, for example `-- --mib 64 --runs 2`
+        #[arg(last = true)]
+        more: Vec<OsString>,
     },
     /// Run the conformance suite alone: OpenSSH's sshd and our agent under the same clients
     Conformance {
@@ -84,7 +87,7 @@ fn main() -> ExitCode {
         Command::BuildEdge => setup::run(root).and_then(|()| wasm::build(root)).map(|_| ExitCode::SUCCESS),
         Command::Dev(options) => dev::dev(root, options),
         Command::Test { arguments } => test::test(root, &arguments),
-        Command::Bench { what, json } => bench::bench(root, what, json),
+        Command::Bench { what, json, more } => bench::bench(root, what, json, &more),
         Command::Conformance { arguments } => conformance::conformance(root, &arguments),
         Command::Token { scope } => print_token(scope),
         Command::Fuzz(options) => fuzz::fuzz(root, &options),

@@ -14,16 +14,19 @@ use xtask::{process::Process, stack::keygen, tools::Sshd};
 const READY: Duration = Duration::from_secs(20);
 
 /// The running server.
-pub(crate) struct Reference {
-    _process: Process,
-    pub(crate) port: u16,
+#[derive(Debug)]
+pub struct Reference {
+    /// Its listener.
+    pub process: Process,
+    /// Where it listens on 127.0.0.1.
+    pub port: u16,
     /// Its host key's public line.
-    pub(crate) host_key: String,
+    pub host_key: String,
 }
 
 impl Reference {
-    /// Starts it with files in `dir`, letting in whoever holds a key of `authorized_keys`.
-    pub(crate) fn start(sshd: &Sshd, dir: &Path, authorized_keys: &Path) -> Result<Self> {
+    /// Starts it with files in `dir`, letting in whoever holds a key of `authorized_keys`, with `more` lines of configuration.
+    pub fn start(sshd: &Sshd, dir: &Path, authorized_keys: &Path, more: &str) -> Result<Self> {
         if dir.exists() {
             fs::remove_dir_all(dir)?;
         }
@@ -31,13 +34,13 @@ impl Reference {
         let key = keygen(&dir.join("host_key"), "reference")?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let config = dir.join("sshd_config");
-        fs::write(&config, configuration(port, &key, authorized_keys, &sshd.sftp_server))?;
+        fs::write(&config, configuration(port, &key, authorized_keys, &sshd.sftp_server) + more)?;
         let mut command = sshd.command();
         command.args(["-D", "-e", "-f"]).arg(&config);
         let mut process = Process::start("sshd", &mut command, &dir.join("log"), Signal::TERM)?;
         process.until("listening", READY, || TcpStream::connect(("127.0.0.1", port)).ok().map(drop))?;
         let host_key = fs::read_to_string(key.with_extension("pub")).context("no host key")?;
-        Ok(Self { _process: process, port, host_key: host_key.trim().to_owned() })
+        Ok(Self { process, port, host_key: host_key.trim().to_owned() })
     }
 }
 
@@ -58,10 +61,9 @@ fn configuration(port: u16, host_key: &Path, authorized_keys: &Path, sftp_server
          PrintLastLog no\n\
          # What the agent's default policy accepts.\n\
          AcceptEnv LANG LC_* TERM COLORTERM GIT_*\n\
-         # The suite knocks more often than ten at a time, and opens more than ten sessions.\n\
+         # Suites knock more often than ten at a time, and open more than ten sessions.\n\
          MaxStartups 500\n\
-         MaxSessions 256\n\
-         LogLevel VERBOSE\n",
+         MaxSessions 256\n",
         host_key.display(),
         authorized_keys.display(),
         sftp_server.display()

@@ -1,11 +1,11 @@
-//! As root the suite lives in a mount namespace of its own: sshd wants a user and a folder that the machine may not
-//! have, and neither its login records nor the user's start-up files belong into a test.
+//! As root what runs an sshd lives in a mount namespace of its own: sshd wants a user and a folder that the machine may
+//! not have, and neither its login records nor the user's start-up files belong into a test.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::{env, fs, os::unix::fs::PermissionsExt, os::unix::process::CommandExt, path::Path, process::Command};
 
 /// Set inside.
-const MARK: &str = "DRAWBRIDGE_CONFORMANCE_SECLUDED";
+const MARK: &str = "DRAWBRIDGE_SECLUDED";
 /// A user id that no distribution gives away.
 const SSHD: &str = "sshd:*:64001:65534::/run/sshd:/usr/sbin/nologin";
 const MOTD: &str = "The message of the day.\n";
@@ -22,18 +22,40 @@ mount -t tmpfs -o mode=755 tmpfs /var/log
 shift
 exec "$@""#;
 
+/// Before that, where the network is to be its own too: only the machine's loopback, with the congestion control that most
+/// machines come with.
+const OWN_NETWORK: &str = r#"
+ip link set lo up
+for to in 127.0.0.0/8 127.0.0.1; do
+    ip route replace local $to dev lo table local proto kernel scope host src 127.0.0.1 congctl cubic
+done
+"#;
+
+/// The network that is seen inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// The machine's.
+    Machine,
+    /// Nothing but a loopback.
+    Own,
+}
+
 /// Whether this process is the one inside.
-pub(crate) fn is_inside() -> bool {
+pub fn is_inside() -> bool {
     env::var_os(MARK).is_some()
 }
 
-/// Starts this program again inside, with files in `dir`; comes back only where it has to stay outside, which is as an
+/// Starts this program again inside, with files in `dir`, and `network`; comes back only where it has to stay outside, which is as an
 /// ordinary user: sshd then needs no separation of privileges, and login records are out of its reach.
-pub(crate) fn enter(dir: &Path) -> Result<()> {
+pub fn enter(dir: &Path, network: Network) -> Result<()> {
     if is_inside() || !rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    let probe = Command::new("unshare").args(["--mount", "true"]).output().context("unshare (util-linux) is missing")?;
+    let (namespaces, enter) = match network {
+        Network::Machine => (&["--mount"][..], ENTER.to_owned()),
+        Network::Own => (&["--mount", "--net"][..], format!("{OWN_NETWORK}{ENTER}")),
+    };
+    let probe = Command::new("unshare").args(namespaces).arg("true").output().context("unshare (util-linux) is missing")?;
     ensure!(
         probe.status.success(),
         "root may not make a mount namespace here ({}): give this container CAP_SYS_ADMIN, or run the tests as an ordinary user",
@@ -41,7 +63,7 @@ pub(crate) fn enter(dir: &Path) -> Result<()> {
     );
     furnish(dir)?;
     let mut inside = Command::new("unshare");
-    inside.args(["--mount", "--propagation", "private", "--", "sh", "-euc", ENTER, "sh"]).arg(dir);
+    inside.args(namespaces).args(["--propagation", "private", "--", "sh", "-euc", &enter, "sh"]).arg(dir);
     inside.arg(env::current_exe()?).args(env::args_os().skip(1)).env(MARK, "1");
     bail!("cannot go on in a mount namespace: {}", inside.exec());
 }

@@ -1,0 +1,70 @@
+//! All pairs of one run, with what the machine was like meanwhile.
+
+use crate::pairs::Pair;
+use anyhow::{Context, Result};
+use e2e::figures::commit;
+use serde::Serialize;
+use std::{fmt, fs, path::Path};
+
+/// Above so much load for each core before we begin, the machine is busy with something else.
+const BUSY: f64 = 0.25;
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    commit: String,
+    machine: String,
+    /// Before anything was measured, and after all was.
+    load: [f64; 2],
+    /// Something else ran beside.
+    busy: bool,
+    pairs: Vec<Pair>,
+}
+
+impl Report {
+    /// Of this checkout, on this machine, as it is now.
+    pub(crate) fn begin() -> Result<Self> {
+        let cores = std::thread::available_parallelism()?;
+        let now = load()?;
+        let busy = now > BUSY * cores.get() as f64;
+        if busy {
+            eprintln!("the machine is busy (load {now}): ratios of single runs will lie far apart");
+        }
+        let machine = format!("{} {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH);
+        Ok(Self { commit: commit()?, machine, load: [now, now], busy, pairs: Vec::new() })
+    }
+
+    pub(crate) fn add(&mut self, pairs: Vec<Pair>) {
+        self.pairs.extend(pairs);
+    }
+
+    pub(crate) fn end(&mut self) -> Result<()> {
+        self.load[1] = load()?;
+        Ok(())
+    }
+
+    /// As JSON.
+    pub(crate) fn json(&self) -> Result<String> {
+        Ok(serde_json::to_string_pretty(self)?)
+    }
+
+    /// Into the file at `path`.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        fs::create_dir_all(path.parent().unwrap_or(path))?;
+        fs::write(path, self.json()? + "\n").with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+fn load() -> Result<f64> {
+    Ok(fs::read_to_string("/proc/loadavg")?.split(' ').next().context("no load")?.parse()?)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { commit, machine, load, busy, pairs } = self;
+        writeln!(f, "{commit} on {machine}, load {} .. {}{}", load[0], load[1], if *busy { " (busy)" } else { "" })?;
+        let (ours, peer) = ("ours", "openssh");
+        writeln!(f, "{:<5} {:<9} {:<58} {ours:>10} {peer:>10} {:<7} {:>6}", "", "", "", "", "ratio")?;
+        pairs.iter().try_for_each(|pair| writeln!(f, "{pair}"))
+    }
+}
