@@ -14,6 +14,7 @@ use std::{
     net::{SocketAddr, UdpSocket},
 };
 use tokio::net::{TcpListener, TcpSocket};
+use tracing::warn;
 
 /// Connections that wait to be accepted: mio's own figure.
 const BACKLOG: u32 = 1024;
@@ -40,6 +41,21 @@ impl Turn {
         }
     }
 
+    /// The first does without; who takes its place would take its packets too.
+    fn steered(self, done: io::Result<()>) -> io::Result<()> {
+        const NOT_HERE: &str = "this kernel cannot choose between two processes on one port (SO_ATTACH_REUSEPORT_CBPF)";
+        match (done, self) {
+            (Ok(()), _) => Ok(()),
+            (Err(fault), Self::First(_)) => {
+                warn!(%fault, "{NOT_HERE}: an upgrade will need a stop");
+                Ok(())
+            }
+            (Err(fault), Self::Second(_)) => {
+                Err(io::Error::new(fault.kind(), format!("{NOT_HERE}: {fault}; stop the old process first")))
+            }
+        }
+    }
+
     /// The slot of the process that was here first.
     const fn elder(self) -> u8 {
         match self {
@@ -63,7 +79,7 @@ pub fn stream(address: SocketAddr, turn: Turn) -> io::Result<TcpListener> {
         socket.set_reuseport(true)?;
     }
     let listener = socket.listen(BACKLOG)?;
-    steering::connections(&listener)?;
+    turn.steered(steering::connections(&listener))?;
     Ok(listener)
 }
 
@@ -74,7 +90,7 @@ pub fn datagram(address: SocketAddr, turn: Turn) -> io::Result<UdpSocket> {
     let socket = socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
     sockopt::set_socket_reuseport(&socket, true)?;
     bind(&socket, &address)?;
-    steering::packets(&socket, turn.elder())?;
+    turn.steered(steering::packets(&socket, turn.elder()))?;
     Ok(socket.into())
 }
 
