@@ -3,7 +3,6 @@
 mod readiness;
 
 use crate::{
-    BindFault,
     limits::{ADMIN_HEADERS, ADMIN_TIMEOUT, MAX_ADMIN},
     metrics::Exhibition,
     snapshot::Snapshots,
@@ -20,7 +19,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use readiness::readiness;
-use std::{convert::Infallible, future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -43,12 +42,6 @@ pub(crate) struct Admin {
     pub(crate) grace: Duration,
     /// Fires when nothing new is to begin.
     pub(crate) stop: CancellationToken,
-}
-
-/// The door at `address`, if there is to be one.
-pub(crate) async fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, BindFault> {
-    let Some(address) = address else { return Ok(None) };
-    TcpListener::bind(address).await.map(Some).map_err(|fault| BindFault::Admin(address, fault))
 }
 
 impl Admin {

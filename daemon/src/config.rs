@@ -1,6 +1,7 @@
 //! What the daemon is told, checked all at once.
 
 use crate::{
+    Spans,
     admission::{Policy, Startups},
     audit::Place,
     limits::MAX_CONNECTIONS,
@@ -54,9 +55,15 @@ pub struct Raw {
     /// Seconds past its end that the last good snapshot still lets users in
     #[arg(long, env = "DRAWBRIDGE_GRACE_SECONDS", default_value = "86400", value_name = "SECONDS")]
     grace_seconds: String,
+    /// Take the place of the process that serves this state folder, if one does: it is told to drain once this one serves
+    #[arg(long, env = "DRAWBRIDGE_TAKE_OVER")]
+    take_over: bool,
     /// Seconds that live sessions get after SIGTERM; a second SIGTERM ends them at once
     #[arg(long, env = "DRAWBRIDGE_DRAIN_SECONDS", default_value = "60", value_name = "SECONDS")]
     drain_seconds: String,
+    /// The same while another process has taken this one's place
+    #[arg(long, env = "DRAWBRIDGE_HANDOVER_SECONDS", default_value = "86400", value_name = "SECONDS")]
+    handover_seconds: String,
     /// Seconds that a connection waits for its agent to come back when its tunnel is gone; 0 ends it at once
     #[arg(long, env = "DRAWBRIDGE_RESUME_SECONDS", default_value = "300", value_name = "SECONDS")]
     resume_seconds: String,
@@ -77,10 +84,10 @@ pub struct Raw {
 pub struct Config {
     /// The edge.
     pub edge: Edge,
-    /// Users' door.
-    pub listen_ssh: SocketAddr,
-    /// Agents' door.
-    pub listen_tunnel: SocketAddr,
+    /// The doors.
+    pub doors: Addresses,
+    /// Whether another process may be here, whose place is taken.
+    pub take_over: bool,
     /// Domains of this region, lower case.
     pub domains: Vec<String>,
     /// How many may knock.
@@ -90,12 +97,21 @@ pub struct Config {
     /// Past a snapshot's end.
     pub grace: Duration,
     /// For live sessions at the end.
-    pub drain: Duration,
+    pub spans: Spans,
     /// For an agent to come back.
     pub resume: Duration,
     /// What happened to users.
     pub audit: Option<Place>,
-    /// Operators' door, on the loopback.
+}
+
+/// Where the doors are to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// Users'.
+    pub ssh: SocketAddr,
+    /// Agents'.
+    pub tunnel: SocketAddr,
+    /// Operators', on the loopback.
     pub admin: Option<SocketAddr>,
 }
 
@@ -118,20 +134,20 @@ impl Raw {
         let poll = faults.note(seconds("--poll-seconds", &self.poll_seconds, 1..=3600));
         let grace = faults.note(seconds("--grace-seconds", &self.grace_seconds, 0..=30 * 86_400));
         let drain = faults.note(seconds("--drain-seconds", &self.drain_seconds, 0..=86_400));
+        let handover = faults.note(seconds("--handover-seconds", &self.handover_seconds, 0..=7 * 86_400));
         let resume = faults.note(seconds("--resume-seconds", &self.resume_seconds, 0..=3600));
         let admin = faults.note(self.admin.as_deref().map(loopback).transpose());
         Some(Config {
             edge: edge?,
-            listen_ssh: listen_ssh?,
-            listen_tunnel: listen_tunnel?,
+            doors: Addresses { ssh: listen_ssh?, tunnel: listen_tunnel?, admin: admin? },
+            take_over: self.take_over,
             domains: domains?,
             admission: Policy { startups: startups?, per_source: per_source?, exempt: exempt?, balancers: balancers? },
             poll: poll?,
             grace: grace?,
-            drain: drain?,
+            spans: Spans { handover: handover?, drain: drain? },
             resume: resume?,
             audit: self.audit,
-            admin: admin?,
         })
     }
 }

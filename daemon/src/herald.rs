@@ -11,13 +11,13 @@ use std::sync::Arc;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 
-/// Compares every view with the one before, until `stop`.
-pub(crate) async fn run(snapshots: Snapshots, registry: Registry<Link>, stop: CancellationToken) {
+/// Compares every view with the one before, until `end`, which comes after the last session's.
+pub(crate) async fn run(snapshots: Snapshots, registry: Registry<Link>, end: CancellationToken) {
     let mut views = snapshots.watch();
     let mut told = snapshots.current();
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = end.cancelled() => return,
             changed = views.changed() => if changed.is_err() { return },
         }
         let view = views.borrow_and_update().clone();

@@ -12,7 +12,7 @@ use crate::{
     admission::Admission,
     authorize::Gate,
     denial::Denial,
-    limits::{ACCEPT_PAUSE, INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, MAX_CONNECTIONS, MAX_OFFERS, MAX_SIGNATURES},
+    limits::{ACCEPT_PAUSE, CALLERS_UNDERWAY, INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, MAX_CONNECTIONS, MAX_OFFERS, MAX_SIGNATURES},
     link::Link,
     registry::Registry,
     snapshot::Snapshots,
@@ -25,6 +25,7 @@ use drawbridge_shared::{
     native::{
         clock,
         identity::{Identity, PublicIdentity},
+        slot::Slot,
         ssh,
         stay::until_revoked,
     },
@@ -34,6 +35,8 @@ use outer::Caller;
 use rand::RngExt;
 use russh::{keys::Certificate, server::Config};
 use std::{
+    convert::Infallible,
+    io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -65,8 +68,10 @@ pub(crate) struct Hall {
     pub grace: Duration,
     /// How long a connection waits for another tunnel when its own is gone.
     pub patience: Duration,
-    /// Fires when no new channel is to be opened.
+    /// Fires when nobody new is to be let in.
     pub stop: CancellationToken,
+    /// When agents began to come.
+    pub born: time::Instant,
     /// Owns all sessions and bridges.
     pub tasks: TaskTracker,
     /// Fires when all of them are to end now.
@@ -108,8 +113,8 @@ impl Hall {
         tokens: &Tokens,
     ) -> Self {
         let Tokens { stop, end } = tokens.clone();
-        let (used, tasks) = (Used::default(), TaskTracker::new());
-        Self { snapshots, registry, used, witness, identity, domains, grace, patience, stop, tasks, end }
+        let (used, tasks, born) = (Used::default(), TaskTracker::new(), time::Instant::now());
+        Self { snapshots, registry, used, witness, identity, domains, grace, patience, stop, born, tasks, end }
     }
 }
 
@@ -137,21 +142,46 @@ impl Jump {
         self.hall.tasks.clone()
     }
 
-    /// Accepts until told to stop; the sessions live on in the hall's tasks.
-    pub(crate) async fn run(self, listener: TcpListener) {
-        let stop = self.hall.stop.clone();
+    /// Accepts until told to stop, and then those who had called by then; the sessions live on in the hall's tasks.
+    pub(crate) async fn run(self, listener: TcpListener, slot: Arc<Slot>) {
+        let Hall { stop, end, .. } = &*self.hall;
+        stop.run_until_cancelled(self.accept_all(&listener)).await;
+        if slot.successor().is_some() {
+            let underway = time::timeout(CALLERS_UNDERWAY, self.accept_all(&listener));
+            end.run_until_cancelled(underway).await;
+        }
+        if let Err(fault) = self.accept_waiting(listener) {
+            warn!(%fault, "cannot accept those who wait");
+        }
+    }
+
+    async fn accept_all(&self, listener: &TcpListener) -> Infallible {
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                accepted = listener.accept() => match accepted {
-                    Ok((socket, peer)) => self.accept(socket, peer),
-                    Err(fault) => {
-                        warn!(%fault, "cannot accept");
-                        time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
+            match listener.accept().await {
+                Ok((socket, peer)) => self.accept(socket, peer),
+                Err(fault) => {
+                    warn!(%fault, "cannot accept");
+                    time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
+    }
+
+    /// Whoever waits when a listener is closed is reset: nobody is left waiting.
+    fn accept_waiting(&self, listener: TcpListener) -> io::Result<()> {
+        // Not what tokio last heard of it, but what is.
+        let listener = listener.into_std()?;
+        for _ in 0..MAX_CONNECTIONS {
+            match listener.accept() {
+                Ok((socket, peer)) => {
+                    socket.set_nonblocking(true)?;
+                    self.accept(TcpStream::from_std(socket)?, peer);
+                }
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
     }
 
     /// Only accepts; all else happens in the visitor's own task.

@@ -6,6 +6,7 @@ pub mod authorize;
 pub mod bridge;
 pub mod config;
 pub mod denial;
+pub mod descriptors;
 pub mod keyset;
 pub mod link;
 pub mod proxy_header;
@@ -14,6 +15,8 @@ pub mod snapshot;
 
 mod admin;
 mod certify;
+mod doors;
+mod drain;
 mod herald;
 mod jump;
 mod limits;
@@ -26,34 +29,33 @@ use admin::Admin;
 use admission::Admission;
 use audit::{Scribe, Trail};
 use config::Config;
+use doors::Doors;
+pub use doors::Listening;
+pub use drain::Spans;
 use drawbridge_shared::native::{
+    doors::Turn,
     edge_client::{EdgeClient, EdgeFault},
     host_certificate::Renewal,
     identity::PublicIdentity,
+    slot::{Slot, SlotFault},
     state_dir::{StateDir, StateFault},
     trust::Trust,
 };
-use drawbridge_shared::tunnel::frame::Reason;
 use jump::{Face, Hall, Jump};
-use limits::FAREWELL;
 use link::Link;
+use listener::Listener;
 pub use listener::PortsFault;
-use listener::{Listener, Ports};
 use metrics::{Exhibition, Metrics};
 use registry::Registry;
-use serde::Serialize;
 use snapshot::{Keeper, Pace, Snapshots, Store};
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, time};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::info;
+use tracing::{info, warn};
 use used::Used;
 use witness::Witness;
 
 /// File of the state folder that holds the daemon's identity.
 const IDENTITY: &str = "identity";
-/// File of the state folder that says where the daemon listens while it runs.
-const LISTENING: &str = "listening.json";
 
 /// A daemon that owns its sockets and has not begun.
 pub struct Daemon {
@@ -62,30 +64,18 @@ pub struct Daemon {
     face: Face,
     used: Used,
     jump: Jump,
-    door: TcpListener,
+    doors: Doors,
     listener: Listener,
-    ports: Ports,
     keeper: Keeper,
     snapshots: Snapshots,
     registry: Registry<Link>,
     state: StateDir,
+    slot: Slot,
     listening: Listening,
-    drain: Duration,
+    spans: Spans,
     tokens: Tokens,
     scribe: Option<Scribe>,
-    admin: Option<(Admin, TcpListener)>,
-}
-
-/// Where a daemon listens.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Listening {
-    /// Users, by SSH.
-    pub ssh: SocketAddr,
-    /// Agents, by QUIC (UDP) and WebSocket (TCP).
-    pub tunnel: SocketAddr,
-    /// Operators, by HTTP.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub admin: Option<SocketAddr>,
+    admin: Admin,
 }
 
 /// A daemon cannot start.
@@ -94,6 +84,9 @@ pub enum BindFault {
     /// Its folder.
     #[error(transparent)]
     State(#[from] StateFault),
+    /// Its place there.
+    #[error(transparent)]
+    Slot(#[from] SlotFault),
     /// Its call to the edge.
     #[error(transparent)]
     Edge(#[from] EdgeFault),
@@ -132,13 +125,9 @@ impl Daemon {
     /// Opens all that a daemon needs; nothing is served yet.
     pub async fn bind(config: Config, tokens: Tokens) -> Result<Self, BindFault> {
         let state = StateDir::open(&config.edge.state_dir)?;
+        let slot = Slot::take(&state)?;
+        let slot = if config.take_over { slot } else { slot.alone()? };
         let identity = state.identity(IDENTITY)?;
-        let door = TcpListener::bind(config.listen_ssh).await.map_err(|fault| BindFault::Ssh(config.listen_ssh, fault))?;
-        let ports = Ports::bind(config.listen_tunnel, &identity).await;
-        let ports = ports.map_err(|fault| BindFault::Tunnel(config.listen_tunnel, fault))?;
-        let admin_door = admin::bind(config.admin).await?;
-        let admin_at = admin_door.as_ref().map(TcpListener::local_addr).transpose()?;
-        let listening = Listening { ssh: door.local_addr()?, tunnel: ports.local_addr()?, admin: admin_at };
         let metrics = Metrics::default();
         let (trail, scribe) =
             config.audit.map(|place| Trail::start(place, &metrics)).transpose().map_err(BindFault::Audit)?.unzip();
@@ -147,10 +136,14 @@ impl Daemon {
         let trust = Trust::open(config.edge.trust, &state);
         let (keeper, snapshots) =
             Keeper::open(edge.clone(), trust, Store::open(&state)?, Pace { poll: config.poll, grace: config.grace });
+        // After what was saved is loaded: whoever comes in from now on need not wait for that.
+        let doors = Doors::open(&config.doors, &identity, Turn::of(&slot))?;
+        let listening = doors.listening()?;
         let registry = Registry::default();
         let exhibition = Arc::new(Exhibition::new(&metrics, snapshots.clone()));
         let admin = Admin { exhibition, snapshots: snapshots.clone(), grace: config.grace, stop: tokens.stop.clone() };
-        let listener = Listener::new(ports.clone(), identity.public(), snapshots.clone(), registry.clone(), metrics);
+        let (ports, stop) = (doors.agents.clone(), tokens.stop.clone());
+        let listener = Listener::new(ports, identity.public(), snapshots.clone(), registry.clone(), metrics, stop);
         let (names, spans) = ((identity.public(), config.domains), (config.grace, config.resume));
         let hall = Hall::new(snapshots.clone(), registry.clone(), names, spans, witness, &tokens);
         let used = hall.used.clone();
@@ -163,18 +156,18 @@ impl Daemon {
             face,
             used,
             jump,
-            door,
+            doors,
             listener,
-            ports,
             keeper,
             snapshots,
             registry,
             state,
+            slot,
             listening,
-            drain: config.drain,
+            spans: config.spans,
             tokens,
             scribe,
-            admin: admin_door.map(|door| (admin, door)),
+            admin,
         })
     }
 
@@ -183,7 +176,7 @@ impl Daemon {
         self.listening
     }
 
-    /// Serves until told to stop, then until its sessions have ended or were ended.
+    /// Serves until told to stop, then until its sessions have ended or were ended. Whose place it takes is told so.
     pub async fn run(self) -> Result<(), StateFault> {
         let Self {
             edge,
@@ -191,71 +184,51 @@ impl Daemon {
             face,
             used,
             jump,
-            door,
+            doors: Doors { users, agents, operators },
             listener,
-            ports,
             keeper,
             snapshots,
             registry,
             state,
+            slot,
             listening,
-            drain,
+            spans,
             tokens,
             scribe,
             admin,
         } = self;
         let (loops, tunnels) = (TaskTracker::new(), TaskTracker::new());
         let sessions = jump.tasks();
-        let kept = CancellationToken::new();
+        let (slot, kept) = (Arc::new(slot), CancellationToken::new());
         loops.spawn(certify::run(renewal, face, snapshots.watch(), tokens.stop.clone()));
         loops.spawn(used::report(used, edge, kept.clone()));
-        loops.spawn(herald::run(snapshots, registry.clone(), tokens.stop.clone()));
+        loops.spawn(herald::run(snapshots, registry.clone(), kept.clone()));
         loops.spawn(keeper.run(kept.clone()));
-        loops.spawn(listener.run(tunnels.clone(), tokens.stop.clone(), kept.clone()));
-        loops.spawn(jump.run(door));
+        loops.spawn(listener.run(tunnels.clone(), kept.clone()));
+        let door = loops.spawn(jump.run(users, slot.clone()));
         scribe.into_iter().for_each(|scribe| drop(loops.spawn(scribe.run(kept.clone()))));
-        admin.into_iter().for_each(|(admin, door)| drop(loops.spawn(admin.run(door, kept.clone()))));
-        announce(&state, &listening)?;
+        operators.into_iter().for_each(|door| drop(loops.spawn(admin.clone().run(door, kept.clone()))));
+        listening.announce(&state)?;
         info!(ssh = %listening.ssh, tunnel = %listening.tunnel, "serving");
+        take_over(&slot);
         tokens.stop.cancelled().await;
-        info!(sessions = sessions.len(), "stopping");
-        drained(&sessions, &tokens, drain).await;
-        farewell(&registry, &ports).await;
+        drain::drain((door, &sessions), &registry, &slot, (&tokens, spans)).await;
+        drain::farewell(&registry, &agents).await;
         kept.cancel();
         loops.close();
         loops.wait().await;
-        withdraw(&state);
+        listening.withdraw(&state);
         info!("stopped");
         Ok(())
     }
 }
 
-/// Waits for the sessions to end: by themselves, at the end of their time, or when they are ended.
-async fn drained(sessions: &TaskTracker, tokens: &Tokens, drain: Duration) {
-    sessions.close();
-    tokio::select! {
-        () = sessions.wait() => return,
-        () = tokens.end.cancelled() => {}
-        () = time::sleep(drain) => tokens.end.cancel(),
+/// Has the process end that was here first: doors are open now, and what is new comes here.
+fn take_over(slot: &Slot) {
+    let Some(elder) = slot.other().filter(|_| slot.has_elder()) else { return };
+    match slot.ask_other() {
+        Ok(true) => info!(elder, "took over: it serves its sessions to their end"),
+        Ok(false) => info!(elder, "took over from a process that has just ended"),
+        Err(fault) => warn!(elder, %fault, "cannot tell the process that was here first: send it SIGTERM"),
     }
-    sessions.wait().await;
-}
-
-/// Sends every agent away, and waits a bounded time until they know.
-async fn farewell(registry: &Registry<Link>, ports: &Ports) {
-    for (_, link) in registry.all() {
-        link.dismiss(Reason::Stopping, "the daemon stops");
-    }
-    // Agents close when they have heard; those that do not are gone already.
-    let _ = time::timeout(FAREWELL, ports.wait_idle()).await;
-}
-
-fn announce(state: &StateDir, listening: &Listening) -> Result<(), StateFault> {
-    let text = serde_json::to_vec(listening).unwrap_or_default();
-    state.write(LISTENING, &text)
-}
-
-/// Best effort: a file that stays says where a daemon was.
-fn withdraw(state: &StateDir) {
-    let _ = std::fs::remove_file(state.path(LISTENING));
 }

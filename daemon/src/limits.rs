@@ -83,6 +83,18 @@ pub(crate) const MAX_ABSENCES: usize = MAX_TUNNELS;
 pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a refused agent is told to wait, before its own jitter.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// And for each other one in its handshake: what that costs a core.
+pub(crate) const RETRY_EACH: Duration = Duration::from_millis(4);
+/// At most so long.
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// After a start agents are on their way: for so long somebody who asks for a workspace waits for its agent. They dial within
+/// a second or, after a crash, within seconds.
+pub(crate) const ARRIVALS: Duration = Duration::from_secs(10);
+/// Connections that were begun before a successor listened arrive at the old door: their last packet may be lost twice, to be
+/// sent again after 1 s and 2 s.
+pub(crate) const CALLERS_UNDERWAY: Duration = Duration::from_secs(3);
+/// The file that says where a daemon listens: three addresses and a number.
+pub(crate) const MAX_LISTENING: u64 = 1024;
 /// Frames waiting for one agent's control stream: it drains at once or is dead.
 pub(crate) const CONTROL_QUEUE: usize = 16;
 

@@ -8,7 +8,13 @@ use drawbridge_shared::{
         instance::Instance,
     },
 };
-use std::io;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tokio::sync::mpsc;
 
 /// A registered tunnel; cheap to clone.
@@ -17,13 +23,14 @@ pub struct Link {
     tunnel: Tunnel,
     instance: Instance,
     frames: mpsc::Sender<Frame>,
+    drained: Arc<AtomicBool>,
 }
 
 impl Link {
     /// Over `tunnel` to the agent process `instance`; what is said comes out of the receiver, for the control stream.
     pub fn new(tunnel: Tunnel, instance: Instance) -> (Self, mpsc::Receiver<Frame>) {
         let (frames, queue) = mpsc::channel(CONTROL_QUEUE);
-        (Self { tunnel, instance, frames }, queue)
+        (Self { tunnel, instance, frames, drained: Arc::default() }, queue)
     }
 
     /// The agent process at the other end.
@@ -40,6 +47,13 @@ impl Link {
     pub fn say(&self, frame: Frame) {
         if self.frames.try_send(frame).is_err() {
             self.tunnel.close("the control stream is stuck");
+        }
+    }
+
+    /// Has the agent serve here what runs and go elsewhere for what comes; said once.
+    pub fn drain(&self) {
+        if !self.drained.swap(true, Ordering::Relaxed) {
+            self.say(Frame::Drain);
         }
     }
 

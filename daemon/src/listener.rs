@@ -2,6 +2,7 @@
 
 mod handshake;
 mod ports;
+mod retry;
 
 pub(crate) use ports::Ports;
 pub use ports::PortsFault;
@@ -26,7 +27,8 @@ use drawbridge_shared::{
     tunnel::frame::{Frame, Reason},
 };
 use handshake::{Refusal, Welcomed};
-use std::{io, sync::Arc};
+use rand::RngExt;
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time,
@@ -42,6 +44,8 @@ pub(crate) struct Listener {
     snapshots: Snapshots,
     registry: Registry<Link>,
     metrics: Metrics,
+    /// Fires when nothing new is to begin.
+    stop: CancellationToken,
     /// One count a door: who floods one leaves the other open.
     handshakes: Doors<Arc<Semaphore>>,
 }
@@ -60,37 +64,27 @@ impl Listener {
         snapshots: Snapshots,
         registry: Registry<Link>,
         metrics: Metrics,
+        stop: CancellationToken,
     ) -> Self {
         let places = || Arc::new(Semaphore::new(MAX_TUNNEL_HANDSHAKES));
         let handshakes = Doors { quic: places(), websocket: places() };
-        Self { ports, identity, snapshots, registry, metrics, handshakes }
+        Self { ports, identity, snapshots, registry, metrics, stop, handshakes }
     }
 
-    /// Takes agents in until `stop`; their tunnels live on in `tasks`, and get their sockets until `end`.
-    pub(crate) async fn run(self, tasks: TaskTracker, stop: CancellationToken, end: CancellationToken) {
+    /// Takes agents in until `end`; their tunnels live on in `tasks`. While the daemon drains, its tunnels over WebSocket still
+    /// need sockets, and agents are told to go elsewhere unless somebody here waits for them.
+    pub(crate) async fn run(self, tasks: TaskTracker, end: CancellationToken) {
         loop {
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = end.cancelled() => return,
                 knock = self.ports.quic.accept() => match knock {
                     Some(knock) => self.answer(knock, &tasks),
-                    None => break,
+                    None => return,
                 },
                 knock = self.ports.websocket.accept() => match knock {
-                    Ok(knock) => self.open(knock, &tasks, &stop),
+                    Ok(knock) => self.open(knock, &tasks),
                     Err(fault) => pause(&fault).await,
                 },
-            }
-        }
-        self.ports.quic.refuse_new();
-        end.run_until_cancelled(self.keep_open(&tasks, &stop)).await;
-    }
-
-    /// While the daemon drains, its tunnels over WebSocket still need sockets; new tunnels are turned away.
-    async fn keep_open(&self, tasks: &TaskTracker, stop: &CancellationToken) {
-        loop {
-            match self.ports.websocket.accept().await {
-                Ok(knock) => self.open(knock, tasks, stop),
-                Err(fault) => pause(&fault).await,
             }
         }
     }
@@ -114,26 +108,14 @@ impl Listener {
     }
 
     /// The same of the TCP door, which also takes the sockets of tunnels that are in.
-    fn open(&self, knock: websocket::Knock, tasks: &TaskTracker, stop: &CancellationToken) {
-        // One too many is closed at once, before anything is read from it.
+    fn open(&self, knock: websocket::Knock, tasks: &TaskTracker) {
+        // One too many is closed at once, before anything is read from it: an agent comes back as its own back-off says.
         let Ok(permit) = self.handshakes.websocket.clone().try_acquire_owned() else { return };
-        let (listener, stop) = (self.clone(), stop.clone());
+        let listener = self.clone();
         tasks.spawn(async move {
-            let tunnel = async {
-                let tunnel = knock.admit().await.map_err(io::Error::other)?;
-                Ok(tunnel.filter(|tunnel| listener.has_room(tunnel, &stop)))
-            };
+            let tunnel = async { knock.admit().await.map_err(|fault| io::Error::other(fault).into()) };
             listener.admit(tunnel, permit).await;
         });
-    }
-
-    /// One too many goes at once.
-    fn has_room(&self, tunnel: &Tunnel, stop: &CancellationToken) -> bool {
-        let room = !stop.is_cancelled() && self.registry.tunnels() < MAX_TUNNELS;
-        if !room {
-            tunnel.close("this daemon takes no new tunnels");
-        }
-        room
     }
 
     /// `tunnel` is a data socket where there is none.
@@ -156,7 +138,8 @@ impl Listener {
 
     async fn shake(&self, tunnel: Tunnel) -> Result<(Tunnel, Stream, Welcomed), ControlFault> {
         let mut control = tunnel.accept().await?;
-        match handshake::run(&tunnel, &mut control, self.identity, &self.snapshots).await {
+        let shaken = handshake::run(&tunnel, &mut control, self.identity, &self.snapshots).await;
+        match shaken.and_then(|welcomed| self.place(welcomed)) {
             Ok(welcomed) => Ok((tunnel, control, welcomed)),
             Err(Refusal::Broken(fault)) => {
                 tunnel.misbehaved("the handshake broke");
@@ -164,10 +147,29 @@ impl Listener {
             }
             Err(Refusal::Words { workspace, reason, words }) => {
                 warn!(%workspace, peer = %tunnel.peer(), ?reason, "an agent is refused");
-                handshake::refuse(control, reason, words).await;
+                handshake::refuse(control, reason, words, self.retry_after()).await;
                 Err(ControlFault::OutOfTurn)
             }
         }
+    }
+
+    /// Whether there is a place for an agent that proved itself.
+    fn place(&self, welcomed: Welcomed) -> Result<Welcomed, Refusal> {
+        let workspace = &welcomed.seat.workspace;
+        let no = |reason, words| Err(Refusal::Words { workspace: workspace.clone(), reason, words });
+        if self.stop.is_cancelled() && !self.registry.is_awaited(workspace) {
+            return no(Reason::Draining, "this daemon is about to stop and takes nothing new: its successor does, or another");
+        }
+        if self.registry.tunnels() >= MAX_TUNNELS {
+            return no(Reason::Busy, "this daemon has all the tunnels that it can hold");
+        }
+        Ok(welcomed)
+    }
+
+    fn retry_after(&self) -> Duration {
+        let Doors { quic, websocket } = &self.handshakes;
+        let waiting = [quic, websocket].map(|places| MAX_TUNNEL_HANDSHAKES - places.available_permits());
+        retry::after(waiting.into_iter().sum(), rand::rng().random())
     }
 
     async fn serve(&self, tunnel: Tunnel, mut control: Stream, welcomed: Welcomed) {
@@ -175,7 +177,11 @@ impl Listener {
         let workspace = seat.workspace.clone();
         let (link, frames) = Link::new(tunnel.clone(), seat.instance);
         let _counted = self.metrics.tunnel(tunnel.transport());
-        let registered = self.registry.register(seat, link);
+        let registered = self.registry.register(seat, link.clone());
+        if self.stop.is_cancelled() {
+            // It came for what waits here, or between the signal and the word to all.
+            link.drain();
+        }
         for old in registered.evicted {
             old.dismiss(Reason::Superseded, "newer tunnels of this workspace took over");
         }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use drawbridge_daemon::{Daemon, Tokens, config::Raw};
+use drawbridge_daemon::{Daemon, Tokens, config::Raw, descriptors};
 use drawbridge_shared::native::{log, options::complain};
 use std::{path::PathBuf, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -51,6 +51,7 @@ fn identity(state_dir: &std::path::Path) -> Result<()> {
 #[tokio::main]
 async fn run(raw: Raw) -> Result<()> {
     log::to_stderr(raw.log_format);
+    descriptors::raise();
     let config = raw.check(std::env::var("DRAWBRIDGE_TOKEN").ok())?;
     let tokens = Tokens::default();
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -61,7 +62,7 @@ async fn run(raw: Raw) -> Result<()> {
     }
 }
 
-/// The first signal stops, the second ends.
+/// The first signal drains, the second ends.
 async fn heed(tokens: Tokens, mut terminate: Signal, mut interrupt: Signal) -> std::convert::Infallible {
     loop {
         tokio::select! {

@@ -1,11 +1,14 @@
 //! Which tunnels lead to which workspace: sync methods only, and leaving happens by dropping a guard.
 
 mod absences;
+mod awaited;
 #[cfg(test)]
 mod model;
 
 use crate::limits::MAX_TUNNELS_PER_WORKSPACE;
 use absences::Absences;
+pub use awaited::Awaited;
+use awaited::Waiting;
 use drawbridge_shared::{id::WorkspaceId, time::Timestamp, tunnel::instance::Instance};
 use std::{
     collections::{HashMap, VecDeque},
@@ -21,6 +24,7 @@ pub struct Registry<T>(Arc<Shared<T>>);
 struct Shared<T> {
     table: Mutex<Table<T>>,
     newest: watch::Sender<u64>,
+    waiting: Waiting,
 }
 
 /// Whose a tunnel is, as its agent proved it.
@@ -70,7 +74,7 @@ pub struct Registered<T> {
 impl<T> Default for Registry<T> {
     fn default() -> Self {
         let table = Mutex::new(Table { workspaces: HashMap::new(), absences: Absences::default(), generation: 0, tunnels: 0 });
-        Self(Arc::new(Shared { table, newest: watch::Sender::new(0) }))
+        Self(Arc::new(Shared { table, newest: watch::Sender::new(0), waiting: Waiting::default() }))
     }
 }
 
@@ -124,6 +128,16 @@ impl<T: Clone> Registry<T> {
     /// Changes with every registration, to its generation.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.0.newest.subscribe()
+    }
+
+    /// Somebody waits for a tunnel of `workspace`, as long as they hold what is returned.
+    pub fn awaiting(&self, workspace: &WorkspaceId) -> Awaited {
+        self.0.waiting.wait(workspace)
+    }
+
+    /// Whether anybody waits for a tunnel of `workspace`.
+    pub fn is_awaited(&self, workspace: &WorkspaceId) -> bool {
+        self.0.waiting.holds(workspace)
     }
 
     /// All tunnels of `workspace`.

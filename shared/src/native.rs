@@ -3,6 +3,7 @@
 pub mod backlog;
 pub mod clock;
 pub mod control;
+pub mod doors;
 pub mod edge_client;
 pub mod host_certificate;
 pub mod identity;

@@ -2,7 +2,7 @@
 
 mod journey;
 
-use super::Hall;
+use super::{Hall, presence};
 use crate::{
     authorize::Gate,
     bridge::{self, Sink, Source, Tally},
@@ -116,12 +116,9 @@ async fn serve(
 
 /// A strand to the workspace's agent, with its header on the way.
 async fn reach(hall: &Arc<Hall>, request: &Request) -> Result<Reached, Denial> {
-    if hall.stop.is_cancelled() {
-        return Err(Denial::Stopping);
-    }
     let workspace = target::parse(&request.host, request.port, &hall.domains).map_err(Denial::Target)?;
     let user = enter(hall, request, &workspace).await?;
-    let link = hall.link(&workspace)?;
+    let link = presence::expect(hall, &workspace).await?;
     let open = Open {
         user: user.clone(),
         fingerprint: request.key,

@@ -1,7 +1,9 @@
 //! Whether a workspace can be reached from here, and if not, why: for its members only.
 
-use crate::{denial::Denial, keyset::KeySet, link::Link, registry::Registry};
+use super::Hall;
+use crate::{denial::Denial, keyset::KeySet, limits::ARRIVALS, link::Link, registry::Registry};
 use drawbridge_shared::{id::WorkspaceId, native::identity::PublicIdentity};
+use tokio::time::{self, Instant};
 
 /// The tunnel that new streams of `workspace` go through, from the daemon that is `identity`.
 pub(super) fn reach(
@@ -11,6 +13,32 @@ pub(super) fn reach(
     workspace: &WorkspaceId,
 ) -> Result<Link, Denial> {
     registry.active(workspace).ok_or_else(|| absence(registry, keys, identity, workspace))
+}
+
+/// The same for a new stream, which waits for an agent that may be on its way: after a start all are, and one that a leaving
+/// daemon has sent away comes back for what is still wanted of it.
+pub(super) async fn expect(hall: &Hall, workspace: &WorkspaceId) -> Result<Link, Denial> {
+    let leaving = hall.stop.is_cancelled();
+    let until = if leaving { Instant::now() } else { hall.born } + ARRIVALS;
+    match time::timeout_at(until, arrival(hall, workspace)).await {
+        Ok(reached) => reached,
+        Err(_) if leaving => Err(Denial::Stopping),
+        Err(_) => hall.link(workspace),
+    }
+}
+
+/// Waits until the workspace can be reached, or never will.
+async fn arrival(hall: &Hall, workspace: &WorkspaceId) -> Result<Link, Denial> {
+    let mut newest = hall.registry.watch();
+    let _awaited = hall.registry.awaiting(workspace);
+    loop {
+        newest.borrow_and_update();
+        match hall.link(workspace) {
+            // It never fails: the hall holds the registry.
+            Err(Denial::Offline(..) | Denial::Draining(_)) if newest.changed().await.is_ok() => {}
+            reached => return reached,
+        }
+    }
 }
 
 fn absence<T: Clone>(registry: &Registry<T>, keys: &KeySet, identity: &PublicIdentity, workspace: &WorkspaceId) -> Denial {

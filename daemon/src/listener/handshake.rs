@@ -1,6 +1,6 @@
 //! The daemon's side of the handshake: an agent proves that it holds the key that the snapshot names for its workspace.
 
-use crate::{limits::RETRY_AFTER, registry::Seat, snapshot::Snapshots};
+use crate::{registry::Seat, snapshot::Snapshots};
 use drawbridge_shared::{
     id::WorkspaceId,
     native::{
@@ -15,6 +15,7 @@ use drawbridge_shared::{
     },
 };
 use rand::RngExt;
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
 /// An agent that proved itself.
@@ -80,8 +81,8 @@ fn fits(binding: &Binding<'_>, signature: &str, snapshots: &Snapshots) -> bool {
 }
 
 /// Says no and waits until it was heard, which is when the agent closes, or is gone; the caller's deadline bounds that.
-pub(super) async fn refuse((mut reader, mut writer): Stream, reason: Reason, words: &str) {
-    let refusal = Frame::Refuse { reason, words: words.into(), retry_after: RETRY_AFTER };
+pub(super) async fn refuse((mut reader, mut writer): Stream, reason: Reason, words: &str, retry_after: Duration) {
+    let refusal = Frame::Refuse { reason, words: words.into(), retry_after };
     if control::write(&mut writer, &refusal).await.is_ok() {
         writer.finish();
         // Whatever it says in place of an end is not heard any more.

@@ -1,6 +1,7 @@
 //! The agents' doors as sockets: UDP for QUIC and TCP for WebSocket, on one number.
 
 use drawbridge_shared::native::{
+    doors::{self, Turn},
     identity::Identity,
     quic::{Acceptor, QuicFault},
     websocket::{Door, WebSocketFault},
@@ -36,10 +37,11 @@ pub enum PortsFault {
 }
 
 impl Ports {
-    /// Opens both at `address`, as `identity`. Port 0 stands for any number that is free for both.
-    pub(crate) async fn bind(address: SocketAddr, identity: &Identity) -> Result<Self, PortsFault> {
-        let (udp, tcp) = pair(address).await?;
-        Ok(Self { quic: Acceptor::new(udp, identity)?, websocket: Door::new(tcp, identity)? })
+    /// Opens both at `address`, as `identity`, beside those of another process or alone. Port 0 stands for any number that is
+    /// free for both.
+    pub(crate) fn bind(address: SocketAddr, identity: &Identity, turn: Turn) -> Result<Self, PortsFault> {
+        let (udp, tcp) = pair(address, turn)?;
+        Ok(Self { quic: Acceptor::new(udp, identity, turn.slot())?, websocket: Door::new(tcp, identity)? })
     }
 
     /// Where both listen.
@@ -53,20 +55,21 @@ impl Ports {
     }
 }
 
-async fn pair(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
-    let mut last = both(address).await;
+fn pair(address: SocketAddr, turn: Turn) -> io::Result<(UdpSocket, TcpListener)> {
+    let mut last = both(address, turn);
     for _ in 1..TRIES {
         match last {
-            Err(fault) if address.port() == 0 && fault.kind() == io::ErrorKind::AddrInUse => last = both(address).await,
+            Err(fault) if address.port() == 0 && fault.kind() == io::ErrorKind::AddrInUse => last = both(address, turn),
             done => return done,
         }
     }
     last
 }
 
-async fn both(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
-    let tcp = TcpListener::bind(address).await?;
-    Ok((UdpSocket::bind(tcp.local_addr()?)?, tcp))
+/// TCP first, which tells whether somebody else is there.
+fn both(address: SocketAddr, turn: Turn) -> io::Result<(UdpSocket, TcpListener)> {
+    let tcp = doors::stream(address, turn)?;
+    Ok((doors::datagram(tcp.local_addr()?, turn)?, tcp))
 }
 
 #[cfg(test)]
@@ -75,9 +78,9 @@ mod tests {
 
     #[tokio::test]
     async fn both_doors_have_one_number() {
-        let (udp, tcp) = pair("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let (udp, tcp) = pair("127.0.0.1:0".parse().unwrap(), Turn::First(0)).unwrap();
         assert_eq!(udp.local_addr().unwrap(), tcp.local_addr().unwrap());
-        let taken = pair(udp.local_addr().unwrap()).await.unwrap_err();
+        let taken = pair(udp.local_addr().unwrap(), Turn::First(0)).unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -6,7 +6,10 @@ use crate::{
 };
 use bytes::Bytes;
 use drawbridge_shared::{
-    native::state_dir::{StateDir, StateFault},
+    native::{
+        slot,
+        state_dir::{StateDir, StateFault},
+    },
     signed::TrustRoots,
     snapshot::{BlobHash, MAX_MANIFEST, MAX_SHARD, Manifest, ShardRef, SnapshotFault},
 };
@@ -22,6 +25,7 @@ const MANIFEST: &str = "manifest";
 /// A folder with one manifest and its shards, each named by its hash.
 #[derive(Debug)]
 pub struct Store {
+    state: StateDir,
     folder: StateDir,
     /// What is there as far as it was written or checked by this process.
     held: HashSet<BlobHash>,
@@ -71,7 +75,7 @@ impl Store {
     /// In its own folder below the daemon's state.
     pub fn open(state: &StateDir) -> Result<Self, StateFault> {
         let folder = StateDir::open(&state.path("snapshot"))?;
-        Ok(Self { folder, held: HashSet::new() })
+        Ok(Self { state: state.clone(), folder, held: HashSet::new() })
     }
 
     /// What was saved last; empty where nothing was. Whether it still decides is asked at every login.
@@ -100,15 +104,22 @@ impl Store {
         Ok(())
     }
 
-    /// Best effort: what stays only takes space, until the next start.
+    /// Best effort: what stays only takes space, until the next start. While another process saves here too it may name what
+    /// we do not, and count on what it wrote once: then nothing is removed.
     fn prune(&mut self, named: &HashSet<BlobHash>) {
+        if slot::shared(&self.state) {
+            return;
+        }
         for gone in self.held.extract_if(|hash| !named.contains(hash)) {
             let _ = fs::remove_file(self.folder.path(&gone.to_string()));
         }
     }
 
-    /// Removes what an earlier process left behind.
+    /// Removes what an earlier process left behind, unless it is still there.
     fn sweep(&self) {
+        if slot::shared(&self.state) {
+            return;
+        }
         let Ok(files) = fs::read_dir(self.folder.path("")) else { return };
         for file in files.flatten() {
             let name = file.file_name();
@@ -219,6 +230,24 @@ pub(super) mod tests {
         assert!(matches!(disk.load(), Err(LoadFault::Missing(_))));
         fs::write(disk.folder().join(MANIFEST), b"hello").unwrap();
         assert!(matches!(disk.load(), Err(LoadFault::Snapshot(SnapshotFault::Signature(_)))));
+    }
+
+    #[test]
+    fn nothing_is_removed_while_two_processes_save() {
+        let disk = Disk::new();
+        let mut old = disk.store();
+        let slots = [slot::Slot::take(&old.state).unwrap(), slot::Slot::take(&old.state).unwrap()];
+        old.save(&unsaved(&disk.edge, 7, &[1, 2], &[1, 2])).unwrap();
+        let mut new = disk.store();
+        new.load(&disk.edge.public().to_line().parse().unwrap()).unwrap();
+        new.save(&unsaved(&disk.edge, 8, &[2], &[])).unwrap();
+        // The old one never saw 8, and counts on the first shard.
+        old.save(&unsaved(&disk.edge, 9, &[1, 2, 3], &[3])).unwrap();
+        assert_eq!(disk.load().unwrap().seq(), SnapshotSeq(9));
+        drop(slots);
+        new.save(&unsaved(&disk.edge, 10, &[2, 3], &[3])).unwrap();
+        assert_eq!(disk.load().unwrap().references().count(), 2);
+        assert_eq!([1, 2, 3].map(|byte| disk.file(byte).exists()), [false, true, true]);
     }
 
     #[test]

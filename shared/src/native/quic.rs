@@ -1,8 +1,12 @@
 //! QUIC end points as the tunnel uses them, with their bounds.
 
 mod carrier;
+mod connection_id;
+#[cfg(test)]
+mod tests;
 
 pub(super) use carrier::{Carrier, Reader, Writer};
+pub(super) use connection_id::CONNECTION_ID;
 
 use super::{
     identity::{Identity, PublicIdentity},
@@ -10,6 +14,7 @@ use super::{
     tunnel::Tunnel,
 };
 use crate::tunnel::ALPN;
+use connection_id::Ids;
 use quinn::{
     Endpoint, EndpointConfig, IdleTimeout, Incoming, TokioRuntime, TransportConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
@@ -66,12 +71,14 @@ pub struct Acceptor(Endpoint);
 pub struct Knock(Incoming);
 
 impl Acceptor {
-    /// Listens on `socket` as `identity`.
-    pub fn new(socket: UdpSocket, identity: &Identity) -> Result<Self, QuicFault> {
+    /// Listens on `socket` as `identity`; its connections' ids name `slot`, which of two processes on one number it is.
+    pub fn new(socket: UdpSocket, identity: &Identity, slot: u8) -> Result<Self, QuicFault> {
         let tls = QuicServerConfig::try_from(tls::server(identity, ALPN)?)?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
         config.transport_config(Arc::new(transport(MAX_AGENT_STREAMS)));
-        Ok(Self(Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?))
+        let mut ends = EndpointConfig::default();
+        ends.cid_generator(move || Box::new(Ids { slot }));
+        Ok(Self(Endpoint::new(ends, Some(config), socket, Arc::new(TokioRuntime))?))
     }
 
     /// Where it listens.
@@ -82,11 +89,6 @@ impl Acceptor {
     /// The next agent; `None` once closed.
     pub async fn accept(&self) -> Option<Knock> {
         self.0.accept().await.map(Knock)
-    }
-
-    /// Takes no new agents; those that are in stay.
-    pub fn refuse_new(&self) {
-        self.0.set_server_config(None);
     }
 
     /// Waits until the last words of all tunnels are sent.

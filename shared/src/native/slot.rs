@@ -86,6 +86,11 @@ impl Slot {
         self.number
     }
 
+    /// Whether another process was here first.
+    pub const fn has_elder(&self) -> bool {
+        self.elder.is_some()
+    }
+
     /// The process that holds the other slot now.
     pub fn other(&self) -> Option<u32> {
         // A file that cannot be read says nothing of a process.

@@ -118,6 +118,7 @@ impl Journey {
 
     async fn search(&mut self) -> Result<Option<Way>, Stranded> {
         let mut newest = self.hall.registry.watch();
+        let _awaited = self.hall.registry.awaiting(&self.workspace);
         let mut successor = None;
         loop {
             newest.borrow_and_update();

@@ -48,7 +48,7 @@ async fn pair(transport: Transport) -> Pair {
 }
 
 async fn over_quic() -> (Tunnel, Tunnel, tokio::task::JoinSet<()>) {
-    let acceptor = Acceptor::new(UdpSocket::bind("127.0.0.1:0").unwrap(), &identity()).unwrap();
+    let acceptor = Acceptor::new(UdpSocket::bind("127.0.0.1:0").unwrap(), &identity(), 0).unwrap();
     let address = acceptor.local_addr().unwrap();
     let accepts = async { acceptor.accept().await.unwrap().admit().await.unwrap() };
     let (agent, daemon) = tokio::join!(quic::dial(address, identity().public()), accepts);

@@ -1,0 +1,138 @@
+//! Sockets that the daemon of a state folder and its successor hold at the same time, on one number: what is new goes to the
+//! newer, and QUIC's packets to the process that they are for.
+//!
+//! `SO_REUSEPORT` lets any process of the same user join: who can do that can also stop the daemon. Of such sockets the
+//! kernel keeps a list in the order in which they began to listen; what leaves is replaced by the last, so that of two one is
+//! at 0, and with it the process that was there first (`reuseport_add_sock`, `reuseport_detach_sock`).
+
+mod steering;
+
+use super::slot::Slot;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+};
+use tokio::net::{TcpListener, TcpSocket};
+use tracing::warn;
+
+/// Connections that wait to be accepted: mio's own figure.
+const BACKLOG: u32 = 1024;
+
+/// Which of two processes opens a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The one that was here first, with its slot's number.
+    First(u8),
+    /// The one that takes its place, with its own slot's number.
+    Second(u8),
+}
+
+impl Turn {
+    /// That of the holder of `slot`.
+    pub fn of(slot: &Slot) -> Self {
+        if slot.has_elder() { Self::Second(slot.number()) } else { Self::First(slot.number()) }
+    }
+
+    /// Our own slot.
+    pub const fn slot(self) -> u8 {
+        match self {
+            Self::First(slot) | Self::Second(slot) => slot,
+        }
+    }
+
+    /// The first does without; who takes its place would take its packets too.
+    fn steered(self, done: io::Result<()>) -> io::Result<()> {
+        const NOT_HERE: &str = "this kernel cannot choose between two processes on one port (SO_ATTACH_REUSEPORT_CBPF)";
+        match (done, self) {
+            (Ok(()), _) => Ok(()),
+            (Err(fault), Self::First(_)) => {
+                warn!(%fault, "{NOT_HERE}: an upgrade will need a stop");
+                Ok(())
+            }
+            (Err(fault), Self::Second(_)) => {
+                Err(io::Error::new(fault.kind(), format!("{NOT_HERE}: {fault}; stop the old process first")))
+            }
+        }
+    }
+
+    /// The slot of the process that was here first.
+    const fn elder(self) -> u8 {
+        match self {
+            Self::First(slot) => slot,
+            Self::Second(slot) => 1 - slot,
+        }
+    }
+}
+
+/// Listens at `address` for connections, each of which goes to the newer process. Fails for the first where anybody else
+/// listens there.
+pub fn stream(address: SocketAddr, turn: Turn) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    if matches!(turn, Turn::Second(_)) {
+        socket.set_reuseport(true)?;
+        socket.bind(address)?;
+    } else {
+        // In this order the kernel neither lets us join a stranger nor gives us a stranger's number for port 0.
+        socket.bind(address)?;
+        socket.set_reuseport(true)?;
+    }
+    let listener = socket.listen(BACKLOG)?;
+    turn.steered(steering::connections(&listener))?;
+    Ok(listener)
+}
+
+/// A socket at `address` whose QUIC packets go to the process whose slot their connection id names, and those of new
+/// connections to the newer. The holder of the TCP port of the same number is asked for first: a lone one joins strangers here.
+pub fn datagram(address: SocketAddr, turn: Turn) -> io::Result<UdpSocket> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    sockopt::set_socket_reuseport(&socket, true)?;
+    bind(&socket, &address)?;
+    turn.steered(steering::packets(&socket, turn.elder()))?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::{net::TcpStream, time::timeout};
+
+    const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    async fn called(listener: &TcpListener, caller: &TcpStream) {
+        let accepted = timeout(Duration::from_secs(5), listener.accept()).await;
+        assert_eq!(accepted.expect("the other one was called").unwrap().1, caller.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn the_newer_is_called_and_the_older_still_serves_who_called_it() {
+        let first = stream(ANY, Turn::First(0)).unwrap();
+        let address = first.local_addr().unwrap();
+        let early = TcpStream::connect(address).await.unwrap();
+        let second = stream(address, Turn::Second(1)).unwrap();
+        for _ in 0..16 {
+            called(&second, &TcpStream::connect(address).await.unwrap()).await;
+        }
+        called(&first, &early).await;
+        drop(first);
+        for _ in 0..16 {
+            called(&second, &TcpStream::connect(address).await.unwrap()).await;
+        }
+        let third = stream(address, Turn::Second(0)).unwrap();
+        for _ in 0..16 {
+            called(&third, &TcpStream::connect(address).await.unwrap()).await;
+        }
+        drop(third);
+        called(&second, &TcpStream::connect(address).await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn who_takes_nobodys_place_joins_nobody() {
+        let first = stream(ANY, Turn::First(0)).unwrap();
+        let fault = stream(first.local_addr().unwrap(), Turn::First(0)).unwrap_err();
+        assert_eq!(fault.kind(), io::ErrorKind::AddrInUse);
+    }
+}

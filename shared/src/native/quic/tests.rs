@@ -1,0 +1,85 @@
+//! Two end points on one number: each tunnel's packets find their own.
+
+use super::*;
+use crate::native::doors::{self, Turn};
+use std::fs;
+use tokio::{
+    io::AsyncReadExt,
+    task,
+    time::{Instant, timeout},
+};
+
+const BOUND: Duration = Duration::from_secs(10);
+
+fn identity() -> Identity {
+    Identity::from_seed(&[5; 32])
+}
+
+fn acceptor(address: &str, turn: Turn) -> Acceptor {
+    let socket = doors::datagram(address.parse().unwrap(), turn).unwrap();
+    Acceptor::new(socket, &identity(), turn.slot()).unwrap()
+}
+
+/// A tunnel that `to` takes in.
+async fn tunnel(to: &Acceptor) -> (Tunnel, Tunnel) {
+    let dialled = dial(to.local_addr().unwrap(), identity().public());
+    let accepted = async { to.accept().await.unwrap().admit().await.unwrap() };
+    let (agent, daemon) = timeout(BOUND, async { tokio::join!(dialled, accepted) }).await.expect("the other one was called");
+    (agent.unwrap(), daemon)
+}
+
+/// Says something both ways over a new stream.
+async fn works((agent, daemon): &(Tunnel, Tunnel)) {
+    let round = async {
+        let (mut from_agent, mut to_agent) = daemon.open().await.unwrap();
+        to_agent.send("ask".into()).await.unwrap();
+        let (mut from_daemon, mut to_daemon) = agent.accept().await.unwrap();
+        let mut heard = [0; 3];
+        from_daemon.read_exact(&mut heard).await.unwrap();
+        to_daemon.send(heard.to_vec().into()).await.unwrap();
+        from_agent.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"ask");
+    };
+    timeout(BOUND, round).await.expect("its packets went elsewhere");
+}
+
+async fn gone(acceptor: Acceptor, left: usize) {
+    let port = format!("0100007F:{:04X} ", acceptor.local_addr().unwrap().port());
+    acceptor.0.close(0_u32.into(), b"");
+    acceptor.wait_idle().await;
+    drop(acceptor);
+    let begun = Instant::now();
+    while fs::read_to_string("/proc/self/net/udp").unwrap().matches(&port).count() > left {
+        assert!(begun.elapsed() < BOUND, "its socket stays");
+        task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn packets_find_the_process_of_their_tunnel() {
+    let first = acceptor("127.0.0.1:0", Turn::First(0));
+    let address = first.local_addr().unwrap().to_string();
+    let old = tunnel(&first).await;
+    let second = acceptor(&address, Turn::Second(1));
+    let new: Vec<_> = [tunnel(&second).await, tunnel(&second).await, tunnel(&second).await].into();
+    works(&old).await;
+    // Agents that move are known by their connection's id alone.
+    old.0.reroute();
+    works(&old).await;
+    for tunnel in &new {
+        works(tunnel).await;
+    }
+    drop(old);
+    gone(first, 1).await;
+    let third = acceptor(&address, Turn::Second(0));
+    let newest = tunnel(&third).await;
+    for tunnel in &new {
+        tunnel.0.reroute();
+        works(tunnel).await;
+    }
+    works(&newest).await;
+    drop(new);
+    gone(second, 1).await;
+    works(&newest).await;
+    works(&tunnel(&third).await).await;
+}
