@@ -150,7 +150,8 @@ impl Daemon {
         let registry = Registry::default();
         let exhibition = Arc::new(Exhibition::new(&metrics, snapshots.clone()));
         let admin = Admin { exhibition, snapshots: snapshots.clone(), grace: config.grace, stop: tokens.stop.clone() };
-        let listener = Listener::new(ports.clone(), identity.public(), snapshots.clone(), registry.clone(), metrics);
+        let listener =
+            Listener::new(ports.clone(), identity.public(), state.clone(), snapshots.clone(), registry.clone(), metrics);
         let (names, spans) = ((identity.public(), config.domains), (config.grace, config.resume));
         let hall = Hall::new(snapshots.clone(), registry.clone(), names, spans, witness, &tokens);
         let used = hall.used.clone();
