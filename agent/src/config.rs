@@ -46,6 +46,13 @@ pub struct Raw {
     /// Unanswered questions after which a client is given up
     #[arg(long, env = "DRAWBRIDGE_CLIENT_ALIVE_COUNT", default_value = "30", value_name = "COUNT")]
     client_alive_count: String,
+    /// Start beside the agent that serves this state folder, and take its place once a tunnel is up: it serves its sessions
+    /// to their end
+    #[arg(long)]
+    take_over: bool,
+    /// Seconds that sessions may go on after another process has taken this one's place
+    #[arg(long, env = "DRAWBRIDGE_HANDOVER_SECONDS", default_value = "86400", value_name = "SECONDS")]
+    handover_seconds: String,
     /// An sshd that serves the connections in the agent's place; keys and accounts are its business then
     #[arg(long, env = "DRAWBRIDGE_UPSTREAM", value_name = "HOST:PORT")]
     upstream: Option<String>,
@@ -67,6 +74,10 @@ pub struct Config {
     pub poll: Duration,
     /// Past a document's end.
     pub grace: Duration,
+    /// Whether it takes the place of a process that serves already.
+    pub take_over: bool,
+    /// How long sessions go on after another process took its place.
+    pub handover: Duration,
     /// Who serves connections.
     pub service: Service,
     /// How daemons are reached.
@@ -103,8 +114,17 @@ impl Raw {
         let edge = self.edge.check(token, Scope::Agent, faults);
         let poll = faults.note(seconds("--poll-seconds", &self.poll_seconds, 1..=3600));
         let grace = faults.note(seconds("--grace-seconds", &self.grace_seconds, 0..=30 * 86_400));
-        let routes = self.routes.check(faults);
-        Some(Config { edge: edge?, poll: poll?, grace: grace?, service: service?, routes: routes? })
+        let handover = faults.note(seconds("--handover-seconds", &self.handover_seconds, 0..=30 * 86_400));
+        let (routes, take_over) = (self.routes.check(faults), self.take_over);
+        Some(Config {
+            edge: edge?,
+            poll: poll?,
+            grace: grace?,
+            take_over,
+            handover: handover?,
+            service: service?,
+            routes: routes?,
+        })
     }
 
     fn service(&self, own: &Account, faults: &mut Faults) -> Option<Service> {

@@ -12,7 +12,7 @@ pub use reach::{Choice, Routes};
 use crate::{
     limits::{DIAL_RETRY, HANDSHAKE_TIMEOUT, NAME_HEAD_START},
     lines::Line,
-    serve::{Parting, Service},
+    serve::{Host, Parting, Service},
     status::{Board, TunnelStatus},
 };
 use again::Again;
@@ -23,6 +23,7 @@ use drawbridge_shared::{
         clock,
         control::ControlFault,
         identity::{Identity, PublicIdentity},
+        slot::Slot,
         tunnel::{Stream, Transport},
     },
     signed::CannotSign,
@@ -35,7 +36,7 @@ use probes::Probes;
 use race::race;
 use rand::RngExt;
 use reach::{Found, NoRoute};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -47,6 +48,8 @@ pub(crate) struct Dialer {
     pub workspace: WorkspaceId,
     /// This process.
     pub instance: Instance,
+    /// Its place among those of the workspace.
+    pub slot: Arc<Slot>,
     /// Its key.
     pub key: Identity,
     /// What runs over the tunnel.
@@ -82,10 +85,15 @@ struct Reached<'a> {
     control: Stream,
     /// Under which of the daemon's names.
     name: &'a str,
-    identity: PublicIdentity,
+    host: Host,
 }
 
 impl Dialer {
+    /// Posts that `line` is to be had.
+    pub(crate) fn announce(&self, line: &Line) {
+        self.report(line, TunnelStatus::Dialled { since: clock::now() });
+    }
+
     /// Keeps the tunnel of `line` until `stop`.
     pub(crate) async fn run(self, line: Line, stop: CancellationToken) {
         let mut backoff = Backoff::new(DIAL_RETRY.0, DIAL_RETRY.1);
@@ -115,7 +123,7 @@ impl Dialer {
         stop: &CancellationToken,
     ) -> (String, Again) {
         loop {
-            let Reached { found, control, name, identity } = reached;
+            let Reached { found, control, name, host } = reached;
             let transport = found.tunnel.transport();
             let since = clock::now();
             memory.worked(name, transport);
@@ -125,11 +133,11 @@ impl Dialer {
                 self.connected(line, (&found, since), None);
             }
             let retire = CancellationToken::new();
-            let serving = self.service.run(identity, found.tunnel.clone(), control, stop, &retire);
+            let serving = self.service.run(host, found.tunnel.clone(), control, stop, &retire);
             tokio::pin!(serving);
             let better = tokio::select! {
                 parting = &mut serving => return outcome(parting),
-                better = self.better(line, (&found, since), name, identity), if returns => better,
+                better = self.better(line, (&found, since), name, host.identity), if returns => better,
             };
             // The new one is registered: the old one serves what it has to its end.
             retire.cancel();
@@ -185,7 +193,7 @@ impl Dialer {
     async fn welcomed<'a>(&self, found: Found, name: &'a str, identity: PublicIdentity) -> Result<Reached<'a>, DialFault> {
         let greeted = time::timeout(HANDSHAKE_TIMEOUT, self.greet(&found.tunnel, identity)).await;
         match greeted.unwrap_or(Err(DialFault::Slow)) {
-            Ok(control) => Ok(Reached { found, control, name, identity }),
+            Ok((control, host)) => Ok(Reached { found, control, name, host }),
             Err(fault) => {
                 found.tunnel.close("the handshake ended");
                 Err(fault)

@@ -27,6 +27,7 @@ pub(crate) async fn run(dialer: Dialer, mut documents: watch::Receiver<Held>, st
             });
             for line in wanted {
                 dialled.entry(line).or_insert_with_key(|line| {
+                    dialer.announce(line);
                     let call = stop.child_token();
                     tasks.spawn(dialer.clone().run(line.clone(), call.clone()));
                     call

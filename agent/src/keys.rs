@@ -162,10 +162,19 @@ impl Keeper {
         let (roots, grace) = (self.trust.roots(), self.pace.grace);
         let document = AuthorizedKeys::verify(text, &roots, &self.workspace, clock::now(), lowest, grace)?;
         self.trust.follow(&document.signers);
-        self.state.write(DOCUMENT, text.as_bytes())?;
+        self.save(&document, text)?;
         info!(seq = document.seq.0, keys = document.keys.len(), daemons = document.daemons.len(), "list of keys taken");
         self.held.send_replace(Some(Arc::new(document)));
         Ok(())
+    }
+
+    /// What another process on this folder saved is not put back.
+    fn save(&mut self, document: &AuthorizedKeys, text: &str) -> Result<(), StateFault> {
+        let saved = load(&self.state, &self.trust.roots(), &self.workspace).ok().flatten();
+        if saved.is_some_and(|saved| saved.seq > document.seq) {
+            return Ok(());
+        }
+        self.state.write(DOCUMENT, text.as_bytes())
     }
 
     /// Logs trouble when it starts, changes its kind and ends, not at every try. Returns why a document was not believed.

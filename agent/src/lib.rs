@@ -11,6 +11,7 @@ mod certify;
 pub mod dialer;
 mod farewell;
 mod fleet;
+mod handover;
 mod limits;
 mod lines;
 mod serve;
@@ -21,17 +22,21 @@ use dialer::Dialer;
 use drawbridge_shared::native::{
     edge_client::{EdgeClient, EdgeFault},
     host_certificate::Renewal,
+    identity::Identity,
+    slot::{Slot, SlotFault},
     state_dir::{StateDir, StateFault},
     trust::Trust,
 };
 use drawbridge_shared::tunnel::instance::Instance;
 use enrol::EnrolFault;
+pub use handover::Tokens;
 use keys::{Keeper, Keys, Pace};
 use limits::STOP_GRACE;
 use rand::RngExt;
 use serve::{Inner, Service};
 use ssh::{Executable, Server};
 use status::Board;
+use std::sync::Arc;
 use tokio::time;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -45,6 +50,9 @@ pub enum AgentFault {
     /// Its folder.
     #[error(transparent)]
     State(#[from] StateFault),
+    /// Other processes on it.
+    #[error(transparent)]
+    Slot(#[from] SlotFault),
     /// Its call to the edge.
     #[error(transparent)]
     Edge(#[from] EdgeFault),
@@ -53,23 +61,55 @@ pub enum AgentFault {
     Enrol(#[from] EnrolFault),
 }
 
-/// Serves the workspace until `stop`.
-pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFault> {
+/// Serves the workspace until told to stop, or after that until a successor has it alone.
+pub async fn run(config: Config, tokens: Tokens) -> Result<(), AgentFault> {
     let state = StateDir::open(&config.edge.state_dir)?;
+    let slot = Slot::take(&state)?;
+    let slot = Arc::new(if config.take_over { slot } else { slot.alone()? });
     let key = state.identity(WORKSPACE_KEY)?;
     let edge = EdgeClient::new(config.edge.url, config.edge.token.clone())?;
     let enrolled = tokio::select! {
         enrolled = enrol::enrol(&edge, &state, &key, &config.edge.token) => enrolled?,
-        () = stop.cancelled() => return Ok(()),
+        () = tokens.stop.cancelled() => return Ok(()),
     };
     let pace = Pace { poll: config.poll, grace: config.grace };
     let trust = Trust::open(config.edge.trust, &state);
     let (keeper, keys) = Keeper::open(edge.clone(), trust, enrolled.workspace.clone(), state.clone(), pace);
     let mut renewal = Renewal::open(edge, certify::PATH, key.public(), state.clone());
     enrolled.host_certificate.iter().for_each(|certificate| renewal.offer(certificate));
-    let board = Board::new(enrolled.workspace.clone(), state);
-    let (tasks, loops, end) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
-    let inner = match config.service {
+    let board = Board::new(enrolled.workspace.clone(), state, &slot);
+    let (tasks, loops) = (TaskTracker::new(), TaskTracker::new());
+    let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+    let inner = inner(config.service, &key, &keys, renewal, &loops, &stop);
+    let service = Service::new(inner, keys.clone(), tasks.clone(), end.clone());
+    let dialer = Dialer {
+        workspace: enrolled.workspace,
+        instance: Instance(rand::rng().random()),
+        slot: slot.clone(),
+        key,
+        service: service.clone(),
+        board: board.clone(),
+        routes: config.routes,
+    };
+    loops.spawn(keeper.run(board.clone(), stop.clone()));
+    loops.spawn(fleet::run(dialer, keys.watch(), stop.clone()));
+    loops.spawn(handover::take_over(slot.clone(), board.clone(), stop.clone()));
+    handover::until_over(&slot, &service, &board, config.handover, &tokens).await;
+    info!("stopping");
+    stop.cancel();
+    loops.close();
+    loops.wait().await;
+    end.cancel();
+    tasks.close();
+    // Sessions that outlast their hang-up were killed by then; what is left is only words that nobody hears.
+    let _ = time::timeout(STOP_GRACE, tasks.wait()).await;
+    board.withdraw();
+    Ok(())
+}
+
+/// Who takes connections. Where that is us, a task in `loops` keeps us certified until `stop`.
+fn inner(kind: Kind, key: &Identity, keys: &Keys, renewal: Renewal, loops: &TaskTracker, stop: &CancellationToken) -> Inner {
+    match kind {
         Kind::Own { accounts, env, alive, forwarding } => {
             let ssh = Server::new(key.ssh(), accounts, alive, keys.clone()).with_env(env).with_forwarding(forwarding);
             let ssh = with_sftp(ssh);
@@ -79,27 +119,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentFau
         }
         // That sshd's host key is its own: there is nothing to certify.
         Kind::Upstream(upstream) => Inner::Upstream(upstream),
-    };
-    let service = Service::new(inner, keys.clone(), tasks.clone(), end.clone());
-    let dialer = Dialer {
-        workspace: enrolled.workspace,
-        instance: Instance(rand::rng().random()),
-        key,
-        service,
-        board: board.clone(),
-        routes: config.routes,
-    };
-    loops.spawn(keeper.run(board.clone(), stop.clone()));
-    loops.spawn(fleet::run(dialer, keys.watch(), stop.clone()));
-    stop.cancelled().await;
-    info!("stopping");
-    loops.close();
-    loops.wait().await;
-    end.cancel();
-    tasks.close();
-    // Sessions that outlast their hang-up were killed by then; what is left is only words that nobody hears.
-    let _ = time::timeout(STOP_GRACE, tasks.wait()).await;
-    Ok(())
+    }
 }
 
 /// Without `/proc` there is nothing to start for SFTP; all else works.

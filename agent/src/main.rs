@@ -2,14 +2,13 @@
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use drawbridge_agent::{config::Raw, ssh::sftp, status};
+use drawbridge_agent::{Tokens, config::Raw, ssh::sftp, status};
 use drawbridge_shared::native::{log, options::complain};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 /// Runs inside a workspace, dials out to its daemons and is its SSH server.
 #[derive(Parser)]
@@ -28,7 +27,7 @@ RUST_LOG sets the log level, for example RUST_LOG=debug.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve this workspace until SIGTERM or Ctrl-C
+    /// Serve this workspace until SIGTERM or Ctrl-C; where another process takes its place, until the last session has ended
     Run(Box<Raw>),
     /// Say whether the agent is up and through which daemons; exit code 1 where it is not
     Status {
@@ -65,8 +64,8 @@ fn sftp_server() -> ExitCode {
 
 fn tell(state_dir: &Path, json: bool) -> Result<()> {
     match status::read(state_dir)? {
-        Some(status) if json => println!("{}", serde_json::to_string(&status)?),
-        Some(status) => println!("{status}"),
+        Some(report) if json => println!("{}", serde_json::to_string(&report)?),
+        Some(report) => println!("{report}"),
         None => bail!("no agent runs with {}", state_dir.display()),
     }
     Ok(())
@@ -79,14 +78,16 @@ async fn run(raw: Raw) -> Result<()> {
     // from ours only here.
     let config = raw.check(std::env::var("DRAWBRIDGE_TOKEN").ok())?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let stop = CancellationToken::new();
-    let agent = drawbridge_agent::run(config, stop.clone());
+    let tokens = Tokens::default();
+    let agent = drawbridge_agent::run(config, tokens.clone());
     tokio::pin!(agent);
-    tokio::select! {
-        done = &mut agent => return Ok(done?),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    for token in [&tokens.stop, &tokens.end] {
+        tokio::select! {
+            done = &mut agent => return Ok(done?),
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        token.cancel();
     }
-    stop.cancel();
     Ok(agent.await?)
 }

@@ -1,6 +1,7 @@
 //! What runs over a tunnel: inner connections for the SSH server, and the daemon's words on the control stream.
 
 mod carry;
+mod parting;
 mod strands;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use crate::{
 use carry::Held;
 use drawbridge_shared::{
     native::{
-        control::{self, ControlFault},
+        control,
         identity::PublicIdentity,
         resume::{self, Budget, Leg},
         talk::Talk,
@@ -27,7 +28,9 @@ use drawbridge_shared::{
         resume::frame::{Answer, Resume},
     },
 };
+pub(crate) use parting::Parting;
 use std::{sync::Arc, time::Duration};
+pub(crate) use strands::Host;
 use strands::Strands;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -49,6 +52,9 @@ pub(crate) struct Service {
     budget: Budget,
     tasks: TaskTracker,
     end: CancellationToken,
+    /// One token a connection.
+    sessions: TaskTracker,
+    leaving: CancellationToken,
 }
 
 /// Who takes inner connections.
@@ -60,34 +66,43 @@ pub(crate) enum Inner {
     Upstream(Upstream),
 }
 
-/// How a tunnel ended.
-#[derive(Debug)]
-pub(crate) enum Parting {
-    /// The daemon said why.
-    Dismissed {
-        /// For our decision.
-        reason: Reason,
-        /// For people.
-        words: String,
-    },
-    /// It did not.
-    Broke(String),
-}
-
 impl Service {
     /// Hands connections to `inner`; `tasks` owns them, `end` ends them.
     pub(crate) fn new(inner: Inner, keys: Keys, tasks: TaskTracker, end: CancellationToken) -> Self {
         let places = [MAX_OPENINGS, MAX_CONNECTIONS, MAX_FAREWELLS];
         let [openings, connections, farewells] = places.map(|places| Arc::new(Semaphore::new(places)));
         let (strands, budget) = (Strands::default(), Budget::new(MAX_BUFFERED));
-        Self { inner, keys, openings, connections, farewells, strands, budget, tasks, end }
+        let (sessions, leaving) = (TaskTracker::new(), CancellationToken::new());
+        Self { inner, keys, openings, connections, farewells, strands, budget, tasks, end, sessions, leaving }
     }
 
-    /// Serves `tunnel` to `daemon` until it ends, the daemon dismisses it, or `stop`. Dismissed, its connections live on to
+    /// Tells every daemon, now and with every tunnel to come, that nothing new is taken: another process takes it.
+    pub(crate) fn leave(&self) {
+        self.leaving.cancel();
+    }
+
+    /// Whether another process takes what is new.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.is_cancelled()
+    }
+
+    /// Waits until the last connection has ended, and none is on its way any more.
+    pub(crate) async fn idle(&self) {
+        time::sleep(RETIRED).await;
+        self.sessions.close();
+        self.sessions.wait().await;
+    }
+
+    /// Ends the waits for other processes of the daemon, where `host` is the only one.
+    pub(crate) fn alone(&self, host: Host) {
+        self.strands.orphan(host);
+    }
+
+    /// Serves `tunnel` to `host` until it ends, the daemon dismisses it, or `stop`. Dismissed, its connections live on to
     /// their own end, and the tunnel with them.
     pub(crate) async fn run(
         &self,
-        daemon: PublicIdentity,
+        host: Host,
         tunnel: Tunnel,
         control: Stream,
         stop: &CancellationToken,
@@ -95,21 +110,30 @@ impl Service {
     ) -> Parting {
         let mut talk = Talk::new(&tunnel, control);
         let connections = TaskTracker::new();
+        let mut left = false;
         loop {
             tokio::select! {
                 accepted = tunnel.accept() => match accepted {
-                    Ok(stream) => self.take(daemon, stream, &connections),
+                    Ok(stream) => self.take(host, stream, &connections),
                     Err(fault) => return Parting::Broke(fault.to_string()),
                 },
                 heard = talk.next() => match self.heed(heard) {
                     None => {}
                     Some((parting, least)) => {
-                        self.see_off(daemon, tunnel, talk, connections, least);
+                        self.see_off(host, tunnel, talk, connections, least);
                         return parting;
                     }
                 },
+                () = self.leaving.cancelled(), if !left => {
+                    left = true;
+                    if let Err(fault) = talk.say(&Frame::Drain) {
+                        return Parting::Broke(fault.to_string());
+                    }
+                }
                 () = retire.cancelled() => {
-                    self.see_off(daemon, tunnel, talk, connections, RETIRED);
+                    // Or this one would get what is new where the other one fails. One that is stuck breaks by itself.
+                    let _ = talk.say(&Frame::Drain);
+                    self.see_off(host, tunnel, talk, connections, RETIRED);
                     return Parting::Broke("another tunnel took over".into());
                 }
                 () = stop.cancelled() => {
@@ -117,7 +141,7 @@ impl Service {
                     // Best effort: the daemon also sees the tunnel close.
                     let _ = talk.say(&goodbye);
                     let _ = talk.finish(GOODBYE_TIMEOUT).await;
-                    self.see_off(daemon, tunnel, talk, connections, Duration::ZERO);
+                    self.see_off(host, tunnel, talk, connections, Duration::ZERO);
                     return Parting::Broke("the agent stops".into());
                 }
             }
@@ -125,7 +149,7 @@ impl Service {
     }
 
     /// Only accepts; all else happens in the stream's own task. `legs` holds the tunnel for as long as any of them runs.
-    fn take(&self, daemon: PublicIdentity, (mut reader, writer): Stream, legs: &TaskTracker) {
+    fn take(&self, host: Host, (mut reader, writer): Stream, legs: &TaskTracker) {
         // The daemon tries again where a stream is reset, and has far fewer open.
         let Ok(place) = self.openings.clone().try_acquire_owned() else { return };
         let (service, tunnel) = (self.clone(), legs.token());
@@ -134,8 +158,8 @@ impl Service {
             drop(place);
             let held = Held { leg: Leg::new(reader, writer), tunnel };
             match opening {
-                Ok(Ok(Opening::New(open))) => service.connection(daemon, open, held).await,
-                Ok(Ok(Opening::Resume(resume))) => service.resume(daemon, &resume, held).await,
+                Ok(Ok(Opening::New(open))) => service.connection(host, open, held).await,
+                Ok(Ok(Opening::Resume(resume))) => service.resume(host.identity, &resume, held).await,
                 Ok(Err(fault)) => debug!(%fault, "a stream without a header"),
                 Err(_) => debug!("a stream that does not say what for"),
             }
@@ -153,12 +177,13 @@ impl Service {
         }
     }
 
-    async fn connection(&self, daemon: PublicIdentity, open: Open, held: Held) {
+    async fn connection(&self, host: Host, open: Open, held: Held) {
         let (trace, user, key) = (&open.trace_id, &open.user, &open.fingerprint);
         info!(%trace, %user, %key, client = %open.client, "connection");
-        let Some(seat) = self.strands.enter(daemon, open.ticket.clone()) else {
+        let Some(seat) = self.strands.enter(host, open.ticket.clone()) else {
             return warn!(%trace, "a connection is one too many, or was opened twice");
         };
+        let _session = self.sessions.token();
         let (reader, writer, driver) = resume::strand(&self.budget);
         let carried = carry::carry(driver, held, &seat, open.patience, &self.end, trace);
         tokio::join!(carried, self.attend(&open, tokio::io::join(reader, writer)));
@@ -186,56 +211,5 @@ impl Service {
             return free;
         }
         time::timeout(PLACE_TIMEOUT, self.connections.clone().acquire_owned()).await.ok()?.ok()
-    }
-
-    /// How the tunnel is left, and how long it is kept at least, where it is.
-    fn heed(&self, heard: Result<Frame, ControlFault>) -> Option<(Parting, Duration)> {
-        let (parting, least) = match heard {
-            Ok(Frame::KeysChanged { .. }) => {
-                self.keys.hint();
-                return None;
-            }
-            Ok(Frame::Drain) => (Parting::Dismissed { reason: Reason::Draining, words: "the daemon drains".into() }, RETIRED),
-            Ok(Frame::Goodbye { reason, words }) => (Parting::Dismissed { reason, words }, Duration::ZERO),
-            Ok(_) => (Parting::Broke(ControlFault::OutOfTurn.to_string()), Duration::ZERO),
-            Err(fault) => (Parting::Broke(fault.to_string()), Duration::ZERO),
-        };
-        Some((parting, least))
-    }
-
-    /// Keeps `tunnel` until its last connection has ended, and for `least` or until the daemon's goodbye.
-    fn see_off(&self, daemon: PublicIdentity, tunnel: Tunnel, mut talk: Talk, connections: TaskTracker, least: Duration) {
-        connections.close();
-        let service = self.clone();
-        self.tasks.spawn(async move {
-            let goodbye = CancellationToken::new();
-            let done = async {
-                // Either way nothing new is on its way any more.
-                let _ = time::timeout(least, goodbye.cancelled()).await;
-                connections.wait().await;
-            };
-            let late = async {
-                while let Ok(stream) = tunnel.accept().await {
-                    service.take(daemon, stream, &connections);
-                }
-            };
-            let words = tokio::select! {
-                () = done => "all connections have ended",
-                () = late => "the tunnel ended",
-                () = service.listen(&mut talk, &goodbye) => "the control stream broke",
-            };
-            tunnel.close(words);
-        });
-    }
-
-    /// What the daemon still says of a tunnel that is seen off: that keys changed, that it goes, that it lives.
-    async fn listen(&self, talk: &mut Talk, goodbye: &CancellationToken) {
-        while let Ok(frame) = talk.next().await {
-            match frame {
-                Frame::KeysChanged { .. } => self.keys.hint(),
-                Frame::Goodbye { .. } => goodbye.cancel(),
-                _ => {}
-            }
-        }
     }
 }

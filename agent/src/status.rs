@@ -2,7 +2,10 @@
 
 use drawbridge_shared::{
     id::{SnapshotSeq, WorkspaceId},
-    native::state_dir::{StateDir, StateFault},
+    native::{
+        slot::Slot,
+        state_dir::{StateDir, StateFault},
+    },
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -10,13 +13,15 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tokio::sync::watch;
 use tracing::warn;
 
-/// The file in the state folder.
-const STATUS: &str = "status.json";
+/// Longest file in the state folder.
 const MAX_STATUS: u64 = 64 * 1024;
+/// How many processes may post.
+const SLOTS: u8 = 2;
 
 /// The agent's state at a glance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +31,9 @@ pub struct Status {
     pub pid: u32,
     /// Whose agent it is.
     pub workspace: WorkspaceId,
+    /// Since when another process takes what is new, and this one serves its sessions to their end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_over: Option<Timestamp>,
     /// The publish that its keys are of.
     pub keys_seq: Option<SnapshotSeq>,
     /// Lists of keys that were offered and not believed, by why.
@@ -39,6 +47,12 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "state")]
 pub enum TunnelStatus {
+    /// Asked for, and not tried to the end yet.
+    #[serde(rename_all = "camelCase")]
+    Dialled {
+        /// Since when.
+        since: Timestamp,
+    },
     /// Up.
     #[serde(rename_all = "camelCase")]
     Connected {
@@ -67,40 +81,105 @@ pub enum TunnelStatus {
     },
 }
 
+/// What the processes on one state folder posted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The one that takes what is new.
+    #[serde(flatten)]
+    pub serves: Status,
+    /// The one before it, which still has sessions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<Status>,
+}
+
 /// Where the agent's parts report; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Board(Arc<Mutex<Posted>>);
 
 #[derive(Debug)]
 struct Posted {
-    status: Status,
+    status: watch::Sender<Status>,
     state: StateDir,
+    file: String,
 }
 
 impl Board {
-    /// Nothing is up yet.
-    pub fn new(workspace: WorkspaceId, state: StateDir) -> Self {
-        let status =
-            Status { pid: std::process::id(), workspace, keys_seq: None, disbelieved: BTreeMap::new(), tunnels: BTreeMap::new() };
-        let board = Self(Arc::new(Mutex::new(Posted { status, state })));
+    /// Nothing is up yet. Its file is the slot's.
+    pub fn new(workspace: WorkspaceId, state: StateDir, slot: &Slot) -> Self {
+        if slot.other().is_none() {
+            // What one that was killed left there would be taken for the word of whoever has its pid now.
+            remove(&state, &file(1 - slot.number()));
+        }
+        let status = Status {
+            pid: std::process::id(),
+            workspace,
+            handed_over: None,
+            keys_seq: None,
+            disbelieved: BTreeMap::new(),
+            tunnels: BTreeMap::new(),
+        };
+        let posted = Posted { status: watch::Sender::new(status), state, file: file(slot.number()) };
+        let board = Self(Arc::new(Mutex::new(posted)));
         board.post(|_| {});
         board
     }
 
     /// Changes what is posted.
     pub fn post(&self, change: impl FnOnce(&mut Status)) {
-        let mut posted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut posted.status);
-        let text = serde_json::to_vec_pretty(&posted.status).unwrap_or_default();
-        if let Err(fault) = posted.state.write(STATUS, &text) {
+        let posted = self.lock();
+        posted.status.send_modify(change);
+        let text = serde_json::to_vec_pretty(&*posted.status.borrow()).unwrap_or_default();
+        if let Err(fault) = posted.state.write(&posted.file, &text) {
             warn!(%fault, "the status cannot be written");
         }
+    }
+
+    /// Waits until every line has been tried and one of them is up.
+    pub(crate) async fn until_serving(&self) {
+        let mut status = self.lock().status.subscribe();
+        // The sender is ours: it cannot be gone.
+        let _ = status.wait_for(Status::serves).await;
+    }
+
+    /// Takes down what was posted.
+    pub(crate) fn withdraw(&self) {
+        let posted = self.lock();
+        remove(&posted.state, &posted.file);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Posted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the process in the slot beside `slot` says that it hands over.
+pub(crate) fn hands_over(board: &Board, slot: &Slot) -> bool {
+    let other = posted(&board.lock().state, 1 - slot.number());
+    other.ok().flatten().is_some_and(|status| Some(status.pid) == slot.other() && status.handed_over.is_some())
+}
+
+impl Status {
+    fn serves(&self) -> bool {
+        let tried = !self.tunnels.values().any(|tunnel| matches!(tunnel, TunnelStatus::Dialled { .. }));
+        tried && self.is_up()
+    }
+
+    fn is_up(&self) -> bool {
+        self.tunnels.values().any(|tunnel| matches!(tunnel, TunnelStatus::Connected { .. }))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.serves)?;
+        self.predecessor.iter().try_for_each(|predecessor| write!(f, "\n{predecessor}"))
     }
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "workspace {}, process {}", self.workspace, self.pid)?;
+        self.handed_over.iter().try_for_each(|at| write!(f, ", handed over at {at} and serving its sessions to their end"))?;
         match self.keys_seq {
             Some(seq) => write!(f, ", keys of snapshot {seq}")?,
             None => f.write_str(", no keys yet")?,
@@ -119,24 +198,46 @@ impl fmt::Display for TunnelStatus {
                 write!(f, " since {since}: {why}")?;
                 quic_again.iter().try_for_each(|at| write!(f, "; QUIC is tried again at {at}"))
             }
+            Self::Dialled { since } => write!(f, "called since {since}"),
             Self::Disconnected { reason, since } => write!(f, "disconnected since {since}: {reason}"),
         }
     }
 }
 
 /// What the agent with the state folder at `path` posted last; `None` where none ever ran or the last one has ended.
-pub fn read(path: &Path) -> Result<Option<Status>, StateFault> {
+pub fn read(path: &Path) -> Result<Option<Report>, StateFault> {
     if !path.exists() {
         return Ok(None);
     }
-    let Some(text) = StateDir::of_another(path).read(STATUS, MAX_STATUS)? else { return Ok(None) };
-    let status: Option<Status> = serde_json::from_slice(&text).ok();
-    Ok(status.filter(|status| Path::new("/proc").join(status.pid.to_string()).exists()))
+    let state = StateDir::of_another(path);
+    let mut live = Vec::new();
+    for slot in 0..SLOTS {
+        let status = posted(&state, slot)?;
+        live.extend(status.filter(|status| Path::new("/proc").join(status.pid.to_string()).exists()));
+    }
+    live.sort_by_key(|status| (status.handed_over.is_some(), !status.is_up()));
+    let mut live = live.into_iter();
+    Ok(live.next().map(|serves| Report { serves, predecessor: live.next() }))
+}
+
+fn posted(state: &StateDir, slot: u8) -> Result<Option<Status>, StateFault> {
+    let text = state.read(&file(slot), MAX_STATUS)?;
+    Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
+}
+
+fn file(slot: u8) -> String {
+    format!("status.{slot}.json")
+}
+
+/// Best effort: a file that stays says what a process was like that has ended.
+fn remove(state: &StateDir, file: &str) {
+    let _ = std::fs::remove_file(state.path(file));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     #[test]
     fn what_is_posted_is_read_while_the_process_lives() {
@@ -144,7 +245,8 @@ mod tests {
         let path = folder.path().join("state");
         let state = StateDir::open(&path).unwrap();
         assert_eq!(read(&path).unwrap(), None);
-        let board = Board::new("796636".parse().unwrap(), state);
+        let slot = Slot::take(&state).unwrap();
+        let board = Board::new("796636".parse().unwrap(), state.clone(), &slot);
         let tunnel = TunnelStatus::Disconnected { reason: "no answer".into(), since: Timestamp::from_unix(0) };
         board.post(|status| {
             status.tunnels.insert("eu-1/eu:443".into(), tunnel);
@@ -153,6 +255,58 @@ mod tests {
         assert!(text.ends_with("eu-1/eu:443: disconnected since 1970-01-01T00:00:00Z: no answer"), "{text}");
         board.post(|status| status.pid = u32::MAX);
         assert_eq!(read(&path).unwrap(), None);
+        drop(slot);
+        let next = Board::new("796636".parse().unwrap(), state.clone(), &Slot::take(&state).unwrap());
+        assert!(read(&path).unwrap().is_some_and(|report| report.serves.tunnels.is_empty()));
+        next.withdraw();
+        assert_eq!(read(&path).unwrap(), None);
+    }
+
+    #[test]
+    fn two_processes_post_side_by_side() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let state = StateDir::open(&path).unwrap();
+        let (first, second) = (Slot::take(&state).unwrap(), Slot::take(&state).unwrap());
+        let [old, new] = [&first, &second].map(|slot| Board::new("796636".parse().unwrap(), state.clone(), slot));
+        new.post(|status| status.keys_seq = Some(SnapshotSeq(2)));
+        assert!(!hands_over(&new, &second));
+        old.post(|status| status.handed_over = Some(Timestamp::from_unix(0)));
+        assert!(hands_over(&new, &second));
+        let report = read(&path).unwrap().unwrap();
+        assert_eq!(report.serves.keys_seq, Some(SnapshotSeq(2)));
+        let words = "handed over at 1970-01-01T00:00:00Z and serving its sessions to their end, no keys yet";
+        assert!(report.to_string().ends_with(words), "{report}");
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!((&json["keysSeq"], &json["predecessor"]["handedOver"]), (&2.into(), &"1970-01-01T00:00:00Z".into()));
+    }
+
+    #[test]
+    fn it_serves_once_all_were_tried_and_one_is_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&folder.path().join("state")).unwrap();
+        let board = Board::new("796636".parse().unwrap(), state.clone(), &Slot::take(&state).unwrap());
+        let since = Timestamp::from_unix(0);
+        let (up, down) = (
+            TunnelStatus::Connected {
+                transport: "quic".into(),
+                address: "192.0.2.1:443".into(),
+                proxy: None,
+                since,
+                why: "it got through".into(),
+                quic_again: None,
+            },
+            TunnelStatus::Disconnected { reason: "no answer".into(), since },
+        );
+        let serves = |tunnels: &[&TunnelStatus]| {
+            board.post(|status| {
+                status.tunnels = tunnels.iter().enumerate().map(|(n, tunnel)| (n.to_string(), (*tunnel).clone())).collect();
+            });
+            board.until_serving().now_or_never().is_some()
+        };
+        let dialled = TunnelStatus::Dialled { since };
+        assert!(!serves(&[]) && !serves(&[&dialled]) && !serves(&[&up, &dialled]) && !serves(&[&down]));
+        assert!(serves(&[&up]) && serves(&[&down, &up]));
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(crate) const MAX_BUFFERED: usize = 32 << 20;
 /// A connection without a tunnel looks for one this often, beside being told of new ones: a tunnel may fail it at once.
 pub(crate) const RESUME_PAUSE: Duration = Duration::from_secs(1);
 /// An agent process that is still there dials again within 30 s, and has 10 s to come in. Where another serves its
-/// workspace and it has not come by then, it has died.
+/// workspace beside it and it has not come by then, it has died. One that serves alone says at once that it has.
 pub(crate) const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(45);
 /// What a stopping daemon still has to tell agents of its connections takes no longer.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);

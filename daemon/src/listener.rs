@@ -11,7 +11,7 @@ use crate::{
     limits::{ACCEPT_PAUSE, MAX_TUNNEL_HANDSHAKES, MAX_TUNNELS, TUNNEL_HANDSHAKE},
     link::Link,
     metrics::Metrics,
-    registry::Registry,
+    registry::{Registration, Registry},
     snapshot::Snapshots,
 };
 use drawbridge_shared::{
@@ -19,12 +19,16 @@ use drawbridge_shared::{
         clock,
         control::{self, ControlFault},
         identity::PublicIdentity,
-        quic,
+        quic, slot,
+        state_dir::StateDir,
         talk::Talk,
         tunnel::{Stream, Tunnel},
         websocket,
     },
-    tunnel::frame::{Frame, Reason},
+    tunnel::{
+        frame::{Frame, Reason},
+        instance::Instance,
+    },
 };
 use handshake::{Refusal, Welcomed};
 use rand::RngExt;
@@ -41,6 +45,9 @@ use tracing::{debug, info, warn};
 pub(crate) struct Listener {
     ports: Ports,
     identity: PublicIdentity,
+    /// This process, of those of its state folder.
+    instance: Instance,
+    state: StateDir,
     snapshots: Snapshots,
     registry: Registry<Link>,
     metrics: Metrics,
@@ -61,14 +68,16 @@ impl Listener {
     pub(crate) fn new(
         ports: Ports,
         identity: PublicIdentity,
+        state: StateDir,
         snapshots: Snapshots,
         registry: Registry<Link>,
         metrics: Metrics,
         stop: CancellationToken,
     ) -> Self {
+        let instance = Instance(rand::rng().random());
         let places = || Arc::new(Semaphore::new(MAX_TUNNEL_HANDSHAKES));
         let handshakes = Doors { quic: places(), websocket: places() };
-        Self { ports, identity, snapshots, registry, metrics, stop, handshakes }
+        Self { ports, identity, instance, state, snapshots, registry, metrics, stop, handshakes }
     }
 
     /// Takes agents in until `end`; their tunnels live on in `tasks`. While the daemon drains, its tunnels over WebSocket still
@@ -187,11 +196,11 @@ impl Listener {
         }
         let generation = registered.registration.generation();
         info!(%workspace, generation, peer = %tunnel.peer(), transport = %tunnel.transport(), %agent, "agent connected");
-        let welcome = Frame::Welcome { generation };
+        let welcome = Frame::Welcome { generation, instance: self.instance, alone: !slot::shared(&self.state) };
         let welcomed = control::write(&mut control.1, &welcome).await;
         let mut talk = Talk::new(&tunnel, control);
         let reason = match welcomed {
-            Ok(()) => converse(&tunnel, &mut talk, frames).await,
+            Ok(()) => converse(&tunnel, &mut talk, frames, &registered.registration).await,
             Err(fault) => fault.to_string(),
         };
         drop(registered.registration);
@@ -203,11 +212,19 @@ impl Listener {
 }
 
 /// The control stream after Welcome, until the tunnel ends. Returns why it ended.
-async fn converse(tunnel: &Tunnel, talk: &mut Talk, mut ours: mpsc::Receiver<Frame>) -> String {
+async fn converse(
+    tunnel: &Tunnel,
+    talk: &mut Talk,
+    mut ours: mpsc::Receiver<Frame>,
+    registration: &Registration<Link>,
+) -> String {
     loop {
         tokio::select! {
             fault = tunnel.closed() => return fault.to_string(),
-            heard = talk.next() => return ended(tunnel, heard),
+            heard = talk.next() => match heard {
+                Ok(Frame::Drain) => registration.retire(),
+                heard => return ended(tunnel, heard),
+            },
             Some(frame) = ours.recv() => {
                 let last = matches!(frame, Frame::Goodbye { .. });
                 if let Err(fault) = talk.say(&frame) {
@@ -223,9 +240,15 @@ async fn converse(tunnel: &Tunnel, talk: &mut Talk, mut ours: mpsc::Receiver<Fra
 
 /// After our goodbye the agent serves its streams to their end and closes; its silence closes for it.
 async fn part(tunnel: &Tunnel, talk: &mut Talk) -> String {
-    tokio::select! {
-        fault = tunnel.closed() => fault.to_string(),
-        heard = talk.next() => ended(tunnel, heard),
+    loop {
+        tokio::select! {
+            fault = tunnel.closed() => return fault.to_string(),
+            heard = talk.next() => match heard {
+                // It was on its way.
+                Ok(Frame::Drain) => {}
+                heard => return ended(tunnel, heard),
+            },
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Seat {
     pub instance: Instance,
     /// Whether new streams may go there.
     pub accepts: bool,
+    /// Whether all other processes of that agent have ended.
+    pub alone: bool,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,7 @@ struct Entry<T> {
     generation: u64,
     instance: Instance,
     accepts: bool,
+    alone: bool,
     tunnel: T,
 }
 
@@ -81,14 +84,14 @@ impl<T> Default for Registry<T> {
 impl<T: Clone> Registry<T> {
     /// Makes `tunnel` the newest of its workspace; older ones stand by.
     pub fn register(&self, seat: Seat, tunnel: T) -> Registered<T> {
-        let Seat { workspace, instance, accepts } = seat;
+        let Seat { workspace, instance, accepts, alone } = seat;
         let mut table = self.lock();
         table.generation += 1;
         table.tunnels += 1;
         table.absences.back(&workspace);
         let generation = table.generation;
         let entries = table.workspaces.entry(workspace.clone()).or_default();
-        entries.push_back(Entry { generation, instance, accepts, tunnel });
+        entries.push_back(Entry { generation, instance, accepts, alone, tunnel });
         let surplus = entries.len().saturating_sub(MAX_TUNNELS_PER_WORKSPACE);
         let evicted: Vec<T> = entries.drain(..surplus).map(|entry| entry.tunnel).collect();
         table.tunnels -= evicted.len();
@@ -110,6 +113,14 @@ impl<T: Clone> Registry<T> {
         let table = self.lock();
         let entries = table.workspaces.get(workspace).into_iter().flatten().rev();
         entries.filter(|entry| entry.instance == instance).map(|entry| entry.tunnel.clone()).collect()
+    }
+
+    /// Whether the agent process `instance` of `workspace`, which was there at generation `seen`, has ended: another that came
+    /// since is the only one.
+    pub fn outlived(&self, workspace: &WorkspaceId, instance: Instance, seen: u64) -> bool {
+        let table = self.lock();
+        let mut later = table.workspaces.get(workspace).into_iter().flatten().filter(|entry| entry.generation > seen);
+        later.any(|entry| entry.alone && entry.instance != instance)
     }
 
     /// A tunnel of `workspace` has left just now; the last one's departure is remembered.
@@ -193,6 +204,13 @@ impl<T> Registration<T> {
     pub fn generation(&self) -> u64 {
         self.generation
     }
+
+    /// Nothing new is to go there any more; what runs goes on.
+    pub fn retire(&self) {
+        let mut table = self.registry.lock();
+        let entries = table.workspaces.get_mut(&self.workspace).into_iter().flatten();
+        entries.filter(|entry| entry.generation == self.generation).for_each(|entry| entry.accepts = false);
+    }
 }
 
 impl<T> Drop for Registration<T> {
@@ -210,7 +228,7 @@ mod tests {
     }
 
     fn seat() -> Seat {
-        Seat { workspace: workspace(), instance: Instance([1; 16]), accepts: true }
+        Seat { workspace: workspace(), instance: Instance([1; 16]), accepts: true, alone: false }
     }
 
     #[test]
@@ -223,6 +241,20 @@ mod tests {
         assert_eq!(registry.of_process(&workspace(), Instance([1; 16])), ["old"]);
         assert!(registry.of_process(&workspace(), Instance([3; 16])).is_empty());
         assert_eq!(*watch.borrow_and_update(), 2);
+    }
+
+    #[test]
+    fn a_process_has_ended_where_a_later_one_is_the_only_one() {
+        let (registry, old, new) = (Registry::default(), Instance([1; 16]), Instance([2; 16]));
+        let seat = |instance, alone| Seat { instance, alone, ..seat() };
+        let _old = registry.register(seat(old, true), "old").registration;
+        let _beside = registry.register(seat(new, false), "beside").registration;
+        assert!(!registry.outlived(&workspace(), old, 1), "both run");
+        let later = registry.register(seat(new, true), "alone").registration;
+        assert!(registry.outlived(&workspace(), old, 2) && !registry.outlived(&workspace(), new, 2));
+        assert!(!registry.outlived(&workspace(), old, 3), "it was there since");
+        drop(later);
+        assert!(!registry.outlived(&workspace(), old, 2));
     }
 
     #[test]

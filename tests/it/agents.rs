@@ -56,6 +56,7 @@ fn answer_to(world: &Stack, workspace: &str, sign: impl Fn(&Binding<'_>) -> Stri
             workspace: workspace.clone(),
             instance: Instance([7; 16]),
             accepts: true,
+            alone: false,
             agent: "test".into(),
         };
         control::write(&mut writer, &hello).await?;

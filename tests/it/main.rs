@@ -68,6 +68,7 @@ fn main() -> ExitCode {
         tunnels::TESTS,
         tunnels::transport::TESTS,
         tunnels::standby::TESTS,
+        tunnels::takeover::TESTS,
         resume::TESTS,
     ];
     let trials = tests.into_iter().chain(gate::TESTS.iter().copied()).flatten().map(trial).collect();

@@ -139,6 +139,19 @@ impl Stack {
         Ok(workspace)
     }
 
+    /// One more agent of `workspace`, started with `options` beside the usual ones; nobody waits for it.
+    pub fn another_agent(&self, workspace: &Workspace, options: &[&str]) -> Result<Process> {
+        let Workspace { id, token, state_dir, .. } = workspace;
+        start_agent(&self.programs, &self.dir, &self.edge.url, id, token, state_dir, options)
+    }
+
+    /// What `drawbridge-agent status` says of `workspace`.
+    pub fn agent_status(&self, workspace: &Workspace) -> Result<Value> {
+        let mut command = Command::new(&self.programs.agent);
+        let text = files::output(command.args(["status", "--json", "--state-dir"]).arg(&workspace.state_dir))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
     /// The API as `user` calls it.
     pub fn api(&self, user: &User) -> Api {
         Api::new(&self.edge.url, &user.token)
@@ -235,16 +248,20 @@ impl User {
 impl Workspace {
     /// Waits until its agent has a tunnel.
     fn connected(&mut self) -> Result<()> {
-        let status = self.state_dir.join("status.json");
+        let state = self.state_dir.clone();
         let pid = self.agent.pid();
-        self.agent.until("its tunnel", READY, || is_connected(&status, pid))
+        self.agent.until("its tunnel", READY, || is_connected(&status(&state, pid)?))
     }
 }
 
-fn is_connected(status: &Path, pid: u32) -> Option<()> {
-    let status: Value = serde_json::from_str(&fs::read_to_string(status).ok()?).ok()?;
-    let connected = status["tunnels"].as_object()?.values().any(|tunnel| tunnel["state"] == "connected");
-    (connected && status["pid"] == pid).then_some(())
+/// What the agent process `pid` posted last in the state folder `state`.
+pub fn status(state: &Path, pid: u32) -> Option<Value> {
+    let posted = ["status.0.json", "status.1.json"].into_iter().filter_map(|file| fs::read_to_string(state.join(file)).ok());
+    posted.filter_map(|text| serde_json::from_str(&text).ok()).find(|status: &Value| status["pid"] == pid)
+}
+
+fn is_connected(status: &Value) -> Option<()> {
+    status["tunnels"].as_object()?.values().any(|tunnel| tunnel["state"] == "connected").then_some(())
 }
 
 fn daemon_state(dir: &Path) -> PathBuf {

@@ -1,7 +1,7 @@
 //! The agent's side of the handshake: Hello, Proof, and what the daemon makes of it.
 
 use super::{DialFault, Dialer};
-use crate::limits::MAX_RETRY_AFTER;
+use crate::{limits::MAX_RETRY_AFTER, serve::Host};
 use drawbridge_shared::{
     native::{
         control::{self, ControlFault},
@@ -12,13 +12,15 @@ use drawbridge_shared::{
 };
 
 impl Dialer {
-    /// Proves over `tunnel` to `daemon` whose it is; returns the control stream. Has no bound of its own.
-    pub(super) async fn greet(&self, tunnel: &Tunnel, daemon: PublicIdentity) -> Result<Stream, DialFault> {
+    /// Proves over `tunnel` to `daemon` whose it is; returns the control stream, and which of its processes welcomed us. Has
+    /// no bound of its own.
+    pub(super) async fn greet(&self, tunnel: &Tunnel, daemon: PublicIdentity) -> Result<(Stream, Host), DialFault> {
         let mut control = tunnel.open().await.map_err(ControlFault::from)?;
         let (reader, writer) = &mut control;
         let agent = concat!("drawbridge-agent ", env!("CARGO_PKG_VERSION")).into();
+        let (accepts, alone) = (!self.service.is_leaving(), self.slot.other().is_none());
         let hello =
-            Frame::Hello { version: VERSION, workspace: self.workspace.clone(), instance: self.instance, accepts: true, agent };
+            Frame::Hello { version: VERSION, workspace: self.workspace.clone(), instance: self.instance, accepts, alone, agent };
         control::write(writer, &hello).await.map_err(ControlFault::from)?;
         let nonce = match control::read(reader).await? {
             Frame::Challenge { nonce } => nonce,
@@ -29,7 +31,13 @@ impl Dialer {
         let proof = Frame::Proof { signature: binding.sign(&self.key.ssh())? };
         control::write(writer, &proof).await.map_err(ControlFault::from)?;
         match control::read(reader).await? {
-            Frame::Welcome { .. } => Ok(control),
+            Frame::Welcome { instance: process, alone, .. } => {
+                let host = Host { identity: daemon, process };
+                if alone {
+                    self.service.alone(host);
+                }
+                Ok((control, host))
+            }
             other => Err(refusal(other)),
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 use drawbridge_shared::{
     authorized_keys::AuthorizedKey,
-    native::{identity::Identity, refresh::GAP, trust::Pinned},
+    native::{identity::Identity, refresh::GAP, slot::Slot, trust::Pinned},
     token::{Scope, Token},
 };
 use std::cell::Cell;
@@ -73,6 +73,18 @@ fn a_good_document_decides_until_its_grace_is_over_and_outlives_a_restart() {
     assert!(agent.keys.user_of(&Fingerprint([2; 32]), now).is_none());
     agent.restart();
     assert_eq!(agent.seq(), Some(4));
+}
+
+#[test]
+fn what_a_second_process_saved_is_not_put_back() {
+    let (mut agent, now) = (agent(), clock::now());
+    let (mut other, _) = open(&agent.root);
+    let text = |seq| document(seq, now).sign(&[key(1).ssh()]).unwrap();
+    other.take(&text(7)).unwrap();
+    agent.keeper.take(&text(6)).unwrap();
+    assert_eq!(agent.seq(), Some(6));
+    agent.restart();
+    assert_eq!(agent.seq(), Some(7));
 }
 
 #[test]
@@ -202,7 +214,7 @@ async fn a_flood_of_unknown_keys_is_no_flood_at_the_edge() {
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     agent.keeper.edge = EdgeClient::new(url, Token::mint(Scope::Agent, &[1; 32])).unwrap();
     agent.keeper.pace.poll = Duration::from_secs(3600);
-    let board = Board::new("796636".parse().unwrap(), agent.keeper.state.clone());
+    let board = Board::new("796636".parse().unwrap(), agent.keeper.state.clone(), &Slot::take(&agent.keeper.state).unwrap());
     let (asked, begun) = (Cell::new(0), time::Instant::now());
     let flood = async {
         for _ in 0..3 {

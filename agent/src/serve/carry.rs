@@ -44,8 +44,8 @@ pub(super) async fn carry(
             Turn::Broke => match wait(seat, patience.min(MAX_PATIENCE), end).await {
                 Ok(offer) => Turn::Replaced(offer),
                 Err(words) => {
-                    info!(%trace, words, "a connection is given up");
-                    return driver.fail(words);
+                    info!(%trace, words, "a connection is given up: its tunnel broke");
+                    return driver.fail(&format!("its tunnel broke, and {words}"));
                 }
             },
             Turn::Replaced(offer) => match greet(&driver, offer, trace).await {
@@ -90,8 +90,8 @@ async fn wait(seat: &Seat<Held>, patience: Duration, end: &CancellationToken) ->
     seat.wait();
     tokio::select! {
         offer = seat.next() => Ok(offer),
-        () = time::sleep(patience) => Err("its tunnel broke, and its daemon did not come back in time"),
-        () = seat.evicted() => Err("its tunnel broke, and others needed its place"),
-        () = end.cancelled() => Err("its tunnel broke, and the agent stops"),
+        () = time::sleep(patience) => Err("its daemon did not come back in time"),
+        words = seat.given_up() => Err(words),
+        () = end.cancelled() => Err("the agent stops"),
     }
 }

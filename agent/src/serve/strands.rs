@@ -3,17 +3,32 @@
 use crate::limits::MAX_STRANDS;
 use drawbridge_shared::{
     native::identity::PublicIdentity,
-    tunnel::resume::{
-        frame::Resume,
-        ticket::{StrandId, Ticket},
+    tunnel::{
+        instance::Instance,
+        resume::{
+            frame::Resume,
+            ticket::{StrandId, Ticket},
+        },
     },
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+/// Why a strand waits no more whose daemon's process has ended.
+const ORPHANED: &str = "its daemon has ended";
+
+/// The daemon at the other end of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    /// Who it is.
+    pub(crate) identity: PublicIdentity,
+    /// Which of its processes.
+    pub(crate) process: Instance,
+}
 
 /// A strand belongs to the daemon that opened it.
 type Key = (PublicIdentity, StrandId);
@@ -32,6 +47,10 @@ struct Table<L> {
 #[derive(Debug)]
 struct Entry<L> {
     ticket: Ticket,
+    /// The process that opened it.
+    process: Instance,
+    /// That process has ended.
+    orphaned: bool,
     /// The highest leg so far: a Resume must be higher.
     leg: u64,
     waiting: Option<u64>,
@@ -42,7 +61,9 @@ struct Entry<L> {
 struct Mailbox<L> {
     newest: Mutex<Option<Offer<L>>>,
     came: Notify,
-    evicted: CancellationToken,
+    /// Why no other leg is waited for.
+    given_up: OnceLock<&'static str>,
+    over: CancellationToken,
 }
 
 /// The next leg of a strand.
@@ -63,15 +84,16 @@ pub(super) struct Seat<L> {
 }
 
 impl<L> Strands<L> {
-    /// A place for a new strand of `daemon`; none for one that is here already, or one too many.
-    pub(super) fn enter(&self, daemon: PublicIdentity, ticket: Ticket) -> Option<Seat<L>> {
-        let key = (daemon, ticket.id);
+    /// A place for a new strand that `host` opened; none for one that is here already, or one too many.
+    pub(super) fn enter(&self, host: Host, ticket: Ticket) -> Option<Seat<L>> {
+        let key = (host.identity, ticket.id);
         let mut table = self.lock();
         if table.entries.contains_key(&key) || table.entries.len() >= MAX_STRANDS {
             return None;
         }
-        let mailbox = Arc::new(Mailbox { newest: Mutex::new(None), came: Notify::new(), evicted: CancellationToken::new() });
-        table.entries.insert(key, Entry { ticket, leg: 0, waiting: None, mailbox: mailbox.clone() });
+        let mailbox = Arc::new(Mailbox::default());
+        let entry = Entry { ticket, process: host.process, orphaned: false, leg: 0, waiting: None, mailbox: mailbox.clone() };
+        table.entries.insert(key, entry);
         drop(table);
         Some(Seat { strands: self.clone(), key, mailbox })
     }
@@ -95,9 +117,20 @@ impl<L> Strands<L> {
         let mut table = self.lock();
         let waiting = table.entries.values_mut().filter(|entry| entry.waiting.is_some());
         let Some(longest) = waiting.min_by_key(|entry| entry.waiting) else { return false };
-        longest.waiting = None;
-        longest.mailbox.evicted.cancel();
+        longest.give_up("others needed its place");
         true
+    }
+
+    /// `host` is the only process of its daemon: nobody comes back for what others opened.
+    pub(super) fn orphan(&self, host: Host) {
+        let mut table = self.lock();
+        let daemons = table.entries.iter_mut().filter(|((daemon, _), _)| *daemon == host.identity).map(|(_, entry)| entry);
+        for entry in daemons.filter(|entry| entry.process != host.process) {
+            entry.orphaned = true;
+            if entry.waiting.is_some() {
+                entry.give_up(ORPHANED);
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table<L>> {
@@ -108,6 +141,12 @@ impl<L> Strands<L> {
 impl<L> Entry<L> {
     fn admits(&self, resume: &Resume) -> bool {
         self.ticket.verifies(resume.leg, resume.received, &resume.proof) && resume.leg > self.leg
+    }
+
+    fn give_up(&mut self, words: &'static str) {
+        self.waiting = None;
+        self.mailbox.given_up.get_or_init(|| words);
+        self.mailbox.over.cancel();
     }
 }
 
@@ -120,6 +159,12 @@ impl<L> Default for Strands<L> {
 impl<L> Clone for Strands<L> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
+    }
+}
+
+impl<L> Default for Mailbox<L> {
+    fn default() -> Self {
+        Self { newest: Mutex::new(None), came: Notify::new(), given_up: OnceLock::new(), over: CancellationToken::new() }
     }
 }
 
@@ -153,12 +198,16 @@ impl<L> Seat<L> {
         let wait = table.waits;
         if let Some(entry) = table.entries.get_mut(&self.key) {
             entry.waiting = Some(wait);
+            if entry.orphaned {
+                entry.give_up(ORPHANED);
+            }
         }
     }
 
-    /// Its wait is over: others need the place.
-    pub(super) async fn evicted(&self) {
-        self.mailbox.evicted.cancelled().await;
+    /// Its wait is over, and why.
+    pub(super) async fn given_up(&self) -> &'static str {
+        self.mailbox.over.cancelled().await;
+        self.mailbox.given_up.get().copied().unwrap_or(ORPHANED)
     }
 }
 
@@ -174,6 +223,7 @@ mod tests {
     use drawbridge_shared::tunnel::resume::ticket::{ID, SECRET, Secret};
 
     const DAEMON: PublicIdentity = PublicIdentity([1; 32]);
+    const HOST: Host = Host { identity: DAEMON, process: Instance([1; 16]) };
 
     fn ticket(n: u8) -> Ticket {
         Ticket { id: StrandId([n; ID]), secret: Secret::new([n; SECRET]) }
@@ -182,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn the_newest_leg_replaces_the_one_before() {
         let strands = Strands::default();
-        let seat = strands.enter(DAEMON, ticket(1)).unwrap();
+        let seat = strands.enter(HOST, ticket(1)).unwrap();
         strands.resume(DAEMON, &Resume::new(&ticket(1), 1, 7), "first").unwrap();
         strands.resume(DAEMON, &Resume::new(&ticket(1), 3, 8), "second").unwrap();
         assert_eq!(seat.next().await, Offer { leg: "second", received: 8 });
@@ -192,7 +242,7 @@ mod tests {
     #[test]
     fn replayed_forged_and_strange_resumes_are_refused() {
         let strands = Strands::default();
-        let seat = strands.enter(DAEMON, ticket(1)).unwrap();
+        let seat = strands.enter(HOST, ticket(1)).unwrap();
         let good = Resume::new(&ticket(1), 2, 0);
         assert!(strands.resume(DAEMON, &good, ()).is_ok());
         assert!(strands.resume(DAEMON, &good, ()).is_err(), "a replay");
@@ -204,7 +254,7 @@ mod tests {
         let fresh = Resume::new(&ticket(1), 9, 0);
         assert!(strands.resume(PublicIdentity([2; 32]), &fresh, ()).is_err(), "another daemon's");
         assert!(strands.resume(DAEMON, &Resume::new(&ticket(2), 9, 0), ()).is_err(), "unknown");
-        assert!(strands.enter(DAEMON, ticket(1)).is_none(), "a name twice");
+        assert!(strands.enter(HOST, ticket(1)).is_none(), "a name twice");
         assert!(strands.resume(DAEMON, &fresh, ()).is_ok(), "refusals changed nothing");
         drop(seat);
         assert!(strands.resume(DAEMON, &Resume::new(&ticket(1), 10, 0), ()).is_err(), "over");
@@ -213,12 +263,29 @@ mod tests {
     #[test]
     fn whoever_waits_longest_goes_first_and_nobody_else() {
         let strands = Strands::<()>::default();
-        let [one, two, three] = [1, 2, 3].map(|n| strands.enter(DAEMON, ticket(n)).unwrap());
+        let [one, two, three] = [1, 2, 3].map(|n| strands.enter(HOST, ticket(n)).unwrap());
+        let over = |seat: &Seat<()>| seat.mailbox.over.is_cancelled();
         assert!(!strands.evict());
         two.wait();
         one.wait();
-        assert!(strands.evict() && two.mailbox.evicted.is_cancelled());
-        assert!(strands.evict() && one.mailbox.evicted.is_cancelled());
-        assert!(!strands.evict() && !three.mailbox.evicted.is_cancelled());
+        assert!(strands.evict() && over(&two) && !over(&one));
+        assert!(strands.evict() && over(&one));
+        assert!(!strands.evict() && !over(&three));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_process_that_has_ended() {
+        let strands = Strands::<()>::default();
+        let next = Host { process: Instance([2; 16]), ..HOST };
+        let other = Host { identity: PublicIdentity([2; 32]), ..HOST };
+        let [waits, rides] = [1, 2].map(|n| strands.enter(HOST, ticket(n)).unwrap());
+        let (strange, later) = (strands.enter(other, ticket(3)).unwrap(), strands.enter(next, ticket(4)).unwrap());
+        [&waits, &strange, &later].into_iter().for_each(Seat::wait);
+        strands.orphan(next);
+        assert_eq!(waits.given_up().await, ORPHANED);
+        assert!(!rides.mailbox.over.is_cancelled(), "its leg decides");
+        rides.wait();
+        assert_eq!(rides.given_up().await, ORPHANED);
+        assert!(!strange.mailbox.over.is_cancelled() && !later.mailbox.over.is_cancelled());
     }
 }

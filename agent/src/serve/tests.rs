@@ -10,11 +10,15 @@ use drawbridge_shared::{
         identity::Identity,
         quic::{self, Acceptor},
         resume::{StrandReader, StrandWriter},
+        slot::Slot,
         state_dir::StateDir,
         trust::{Pinned, Trust},
     },
     token::{Scope, Token},
-    tunnel::resume::ticket::{ID, SECRET, Secret, StrandId, Ticket},
+    tunnel::{
+        instance::Instance,
+        resume::ticket::{ID, SECRET, Secret, StrandId, Ticket},
+    },
 };
 use std::{fs, net::UdpSocket};
 use tokio::{io, net::TcpListener, sync::mpsc, task::JoinSet};
@@ -68,7 +72,8 @@ impl Scene {
         tasks.spawn(talk(Talk::new(&daemon, theirs.await.unwrap()), said));
         partings.spawn(async move {
             let never = CancellationToken::new();
-            service.run(identity().public(), agent, ours, &never, &never).await
+            let host = Host { identity: identity().public(), process: Instance([1; 16]) };
+            service.run(host, agent, ours, &never, &never).await
         });
         Self { edge, daemon, says, strands: 0, tasks, partings, _root: root }
     }
@@ -134,7 +139,8 @@ fn keys(root: &tempfile::TempDir, edge: &TcpListener, tasks: &mut JoinSet<()>) -
     let workspace: drawbridge_shared::id::WorkspaceId = "796636".parse().unwrap();
     let pace = Pace { poll: Duration::from_secs(3600), grace: Duration::ZERO };
     let (keeper, keys) = Keeper::open(client, trust, workspace.clone(), state.clone(), pace);
-    tasks.spawn(keeper.run(crate::status::Board::new(workspace, state), CancellationToken::new()));
+    let board = crate::status::Board::new(workspace, state.clone(), &Slot::take(&state).unwrap());
+    tasks.spawn(keeper.run(board, CancellationToken::new()));
     keys
 }
 

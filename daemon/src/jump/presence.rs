@@ -64,7 +64,7 @@ mod tests {
         let why = |daemon| absence(&registry, &keys, daemon, &workspace);
         assert_eq!(why(&here), Denial::Offline(workspace.clone(), None));
         assert_eq!(why(&there), Denial::Moved(workspace.clone(), "eu".into()));
-        let seat = Seat { workspace: workspace.clone(), instance: Instance([1; 16]), accepts: false };
+        let seat = Seat { workspace: workspace.clone(), instance: Instance([1; 16]), accepts: false, alone: true };
         let place = registry.register(seat, ());
         assert_eq!(why(&here), Denial::Draining(workspace.clone()));
         drop(place);

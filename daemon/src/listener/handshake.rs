@@ -46,7 +46,7 @@ pub(super) async fn run(
     identity: PublicIdentity,
     snapshots: &Snapshots,
 ) -> Result<Welcomed, Refusal> {
-    let Frame::Hello { version, workspace, instance, accepts, agent } = control::read(reader).await? else {
+    let Frame::Hello { version, workspace, instance, accepts, alone, agent } = control::read(reader).await? else {
         return Err(out_of_turn());
     };
     if version != VERSION {
@@ -59,7 +59,7 @@ pub(super) async fn run(
     let exporter = tunnel.exporter()?;
     let binding = Binding { nonce: &nonce, daemon: &identity.0, workspace: &workspace, exporter: &exporter };
     if proven(&binding, &signature, snapshots).await {
-        Ok(Welcomed { seat: Seat { workspace, instance, accepts }, agent })
+        Ok(Welcomed { seat: Seat { workspace, instance, accepts, alone }, agent })
     } else {
         let words = "no such workspace with this key: enrol the agent, or have an operator reset the workspace's agent key";
         Err(Refusal::Words { workspace, reason: Reason::NotRegistered, words })

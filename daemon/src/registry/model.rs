@@ -8,6 +8,8 @@ use proptest::prelude::*;
 enum Event {
     /// A tunnel comes.
     Comes { workspace: usize, process: u8, accepts: bool },
+    /// One of those that ever came takes nothing new any more.
+    Retires(prop::sample::Index),
     /// One of those that ever came ends: it failed, said goodbye, or was evicted before.
     Ends(prop::sample::Index),
 }
@@ -33,6 +35,7 @@ fn event() -> impl Strategy<Value = Event> {
     let comes = (0..3_usize, 0..3_u8, any::<bool>());
     prop_oneof![
         3 => comes.prop_map(|(workspace, process, accepts)| Event::Comes { workspace, process, accepts }),
+        1 => any::<prop::sample::Index>().prop_map(Event::Retires),
         2 => any::<prop::sample::Index>().prop_map(Event::Ends),
     ]
 }
@@ -52,6 +55,10 @@ impl List {
             self.ends(oldest);
             oldest
         })
+    }
+
+    fn retires(&mut self, number: usize) {
+        self.0.iter_mut().filter(|listed| listed.number == number).for_each(|listed| listed.accepts = false);
     }
 
     fn ends(&mut self, number: usize) {
@@ -84,7 +91,7 @@ proptest! {
             match event {
                 Event::Comes { workspace, process, accepts } => {
                     let number = places.len();
-                    let seat = Seat { workspace: names()[workspace].clone(), instance: Instance([process; 16]), accepts };
+                    let seat = Seat { workspace: names()[workspace].clone(), instance: Instance([process; 16]), accepts, alone: false };
                     let registered = registry.register(seat, number);
                     let evicted = list.comes(Listed { number, workspace, process, accepts });
                     prop_assert_eq!(registered.evicted, evicted.into_iter().collect::<Vec<_>>());
@@ -96,7 +103,12 @@ proptest! {
                     drop(places[number].take());
                     list.ends(number);
                 }
-                Event::Ends(_) => {}
+                Event::Retires(which) if !places.is_empty() => {
+                    let number = which.index(places.len());
+                    places[number].iter().for_each(Registration::retire);
+                    list.retires(number);
+                }
+                Event::Ends(_) | Event::Retires(_) => {}
             }
             list.agrees(&registry);
         }

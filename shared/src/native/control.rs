@@ -97,11 +97,16 @@ async fn read_body<R: AsyncRead + Unpin>(stream: &mut R) -> Result<Vec<u8>, Cont
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tunnel::instance::Instance;
+
+    fn welcome() -> Frame {
+        Frame::Welcome { generation: 9, instance: Instance([9; 16]), alone: true }
+    }
 
     #[tokio::test]
     async fn frames_cross_a_stream_in_pieces() {
         let (mut here, mut there) = tokio::io::duplex(3);
-        let frame = Frame::Welcome { generation: 9 };
+        let frame = welcome();
         let (sent, got) = tokio::join!(write(&mut here, &frame), read(&mut there));
         sent.unwrap();
         assert_eq!(got.unwrap(), frame);
@@ -111,11 +116,11 @@ mod tests {
     async fn a_wait_given_up_loses_nothing() {
         let (mut here, there) = tokio::io::duplex(1024);
         let mut frames = Frames::new(there);
-        let bytes = [Frame::Welcome { generation: 9 }.encode(), Frame::Drain.encode()].concat();
+        let bytes = [welcome().encode(), Frame::Drain.encode()].concat();
         for byte in &bytes[..bytes.len() - 1] {
             here.write_all(&[*byte]).await.unwrap();
             if let std::task::Poll::Ready(frame) = futures_util::poll!(std::pin::pin!(frames.next())) {
-                assert_eq!(frame.unwrap(), Frame::Welcome { generation: 9 });
+                assert_eq!(frame.unwrap(), welcome());
             }
         }
         here.write_all(&bytes[bytes.len() - 1..]).await.unwrap();

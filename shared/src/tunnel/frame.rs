@@ -25,6 +25,8 @@ pub enum Frame {
         instance: Instance,
         /// Whether it takes new streams; an old process only goes on with those it has.
         accepts: bool,
+        /// Whether it is the only one: every other process of this workspace has ended.
+        alone: bool,
         /// Its build, for logs.
         agent: String,
     },
@@ -42,6 +44,10 @@ pub enum Frame {
     Welcome {
         /// Counts registrations; a higher one fences the lower.
         generation: u64,
+        /// The daemon's process.
+        instance: Instance,
+        /// Whether it is the only one: every other process of this daemon has ended.
+        alone: bool,
     },
     /// The tunnel is not registered.
     Refuse {
@@ -52,7 +58,7 @@ pub enum Frame {
         /// Not to be tried again before.
         retry_after: Duration,
     },
-    /// The daemon is about to stop: serve what runs, go elsewhere for what comes.
+    /// Whoever says it serves what runs over this tunnel and takes nothing new: go elsewhere for what comes.
     Drain,
     /// The daemon knows a newer snapshot that touches this workspace.
     KeysChanged {
@@ -199,16 +205,21 @@ impl Frame {
 
     fn encode_fields(&self, body: &mut Vec<u8>) -> Result<(), ssh_key::encoding::Error> {
         match self {
-            Self::Hello { version, workspace, instance, accepts, agent } => {
+            Self::Hello { version, workspace, instance, accepts, alone, agent } => {
                 version.encode(body)?;
                 workspace.as_str().encode(body)?;
                 instance.0.encode(body)?;
                 u8::from(*accepts).encode(body)?;
+                u8::from(*alone).encode(body)?;
                 clipped(agent).encode(body)
             }
             Self::Challenge { nonce } => nonce.encode(body),
             Self::Proof { signature } => signature.encode(body),
-            Self::Welcome { generation } => generation.encode(body),
+            Self::Welcome { generation, instance, alone } => {
+                generation.encode(body)?;
+                instance.0.encode(body)?;
+                u8::from(*alone).encode(body)
+            }
             Self::Refuse { reason, words, retry_after } => {
                 reason.code().encode(body)?;
                 clipped(words).encode(body)?;
@@ -229,13 +240,14 @@ impl Frame {
             1 => Self::Hello {
                 version: u32::decode(fields)?,
                 workspace: workspace(fields)?,
-                instance: Instance(<[u8; INSTANCE]>::decode(fields)?),
+                instance: instance(fields)?,
                 accepts: yes_or_no(fields)?,
+                alone: yes_or_no(fields)?,
                 agent: text(fields)?,
             },
             2 => Self::Challenge { nonce: <[u8; NONCE]>::decode(fields)? },
             3 => Self::Proof { signature: String::decode(fields)? },
-            4 => Self::Welcome { generation: u64::decode(fields)? },
+            4 => Self::Welcome { generation: u64::decode(fields)?, instance: instance(fields)?, alone: yes_or_no(fields)? },
             5 => Self::Refuse { reason: reason(fields)?, words: text(fields)?, retry_after: millis(fields)? },
             6 => Self::Drain,
             7 => Self::KeysChanged { seq: SnapshotSeq(u64::decode(fields)?) },
@@ -250,6 +262,10 @@ impl Frame {
 
 fn workspace(fields: &mut &[u8]) -> Result<WorkspaceId, FrameFault> {
     text(fields)?.parse().map_err(|_| FrameFault::Malformed)
+}
+
+fn instance(fields: &mut &[u8]) -> Result<Instance, FrameFault> {
+    Ok(Instance(<[u8; INSTANCE]>::decode(fields)?))
 }
 
 /// RFC 4251 section 5 takes any other byte for a yes; here a frame has one spelling.
@@ -281,13 +297,17 @@ mod tests {
                     workspace: "796636".parse().unwrap(),
                     instance: Instance([0x2b; 16]),
                     accepts: true,
+                    alone: false,
                     agent: "x".into(),
                 },
-                b"\x00\x00\x00\x25\x01\x00\x00\x00\x01\x00\x00\x00\x06796636++++++++++++++++\x01\x00\x00\x00\x01x",
+                b"\x00\x00\x00\x26\x01\x00\x00\x00\x01\x00\x00\x00\x06796636++++++++++++++++\x01\x00\x00\x00\x00\x01x",
             ),
             (Frame::Challenge { nonce: [0x2a; 32] }, b"\x00\x00\x00\x21\x02********************************"),
             (Frame::Proof { signature: "s".into() }, b"\x00\x00\x00\x06\x03\x00\x00\x00\x01s"),
-            (Frame::Welcome { generation: 258 }, b"\x00\x00\x00\x09\x04\x00\x00\x00\x00\x00\x00\x01\x02"),
+            (
+                Frame::Welcome { generation: 258, instance: Instance([0x2d; 16]), alone: true },
+                b"\x00\x00\x00\x1a\x04\x00\x00\x00\x00\x00\x00\x01\x02----------------\x01",
+            ),
             (
                 Frame::Refuse { reason: Reason::Busy, words: "no".into(), retry_after: Duration::from_millis(7) },
                 b"\x00\x00\x00\x0f\x05\x00\x00\x00\x03\x00\x00\x00\x02no\x00\x00\x00\x07",

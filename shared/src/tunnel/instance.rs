@@ -1,4 +1,4 @@
-//! Which agent process a tunnel belongs to: streams go on over another tunnel of the same process, never over another's.
+//! Which processes a tunnel is between: streams go on over another tunnel of the same two, never over another's.
 
 use crate::hex;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 /// Bytes in an instance.
 pub const INSTANCE: usize = 16;
 
-/// One agent process, named by chance at its start; all its tunnels show the same.
+/// One process of an agent or a daemon, named by chance at its start; all its tunnels show the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Instance(pub [u8; INSTANCE]);
 

@@ -4,9 +4,8 @@ use super::{Echo, Place};
 use crate::{Run::Shared, Test};
 use anyhow::{Context, Result, ensure};
 use e2e::{SOON, Session, Stack, relay::Relay};
-use serde_json::Value;
 use std::{fs, path::Path, process::Command, time::Duration};
-use xtask::stack::Workspace;
+use xtask::stack::{Workspace, status};
 
 pub(crate) const TESTS: &[Test] = &[
     ("tunnels::sessions_go_on_and_new_ones_come_over_the_other_way_to_a_daemon", Shared(one_daemon)),
@@ -18,9 +17,9 @@ const BACK: Duration = Duration::from_secs(60);
 
 /// How many tunnels the workspace's agent says to have, once there are as many.
 fn tunnels(workspace: &mut Workspace, wanted: usize) -> Result<()> {
-    let status = workspace.state_dir.join("status.json");
+    let (state, pid) = (workspace.state_dir.clone(), workspace.agent.pid());
     workspace.agent.until(&format!("{wanted} tunnels"), BACK, || {
-        let status: Value = serde_json::from_str(&fs::read_to_string(&status).ok()?).ok()?;
+        let status = status(&state, pid)?;
         let up = status["tunnels"].as_object()?.values().filter(|tunnel| tunnel["state"] == "connected").count();
         (up == wanted).then_some(())
     })

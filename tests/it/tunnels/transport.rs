@@ -14,7 +14,7 @@ use std::{
     process::Command,
     time::{Duration, Instant},
 };
-use xtask::stack::Workspace;
+use xtask::stack::{Workspace, status};
 
 pub(crate) const TESTS: &[Test] = &[
     ("tunnels::websocket_carries_all_where_udp_is_blocked", Shared(blocked)),
@@ -30,9 +30,9 @@ const PROBED: Duration = Duration::from_secs(40);
 
 /// What the workspace's agent says of its only tunnel, once `wanted` fits.
 fn tunnel(workspace: &mut Workspace, what: &str, bound: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-    let status = workspace.state_dir.join("status.json");
+    let (state, pid) = (workspace.state_dir.clone(), workspace.agent.pid());
     workspace.agent.until(what, bound, || {
-        let status: Value = serde_json::from_str(&fs::read_to_string(&status).ok()?).ok()?;
+        let status = status(&state, pid)?;
         status["tunnels"].as_object()?.values().next().filter(|tunnel| wanted(tunnel)).cloned()
     })
 }

@@ -36,6 +36,8 @@ pub(super) struct Journey {
     instance: Instance,
     open: Open,
     driver: Driver,
+    /// The newest registration when that process was last known to live.
+    seen: u64,
     /// Counts Resumes.
     legs: u64,
 }
@@ -67,9 +69,10 @@ pub(super) async fn begin(
     open: Open,
     budget: &Budget,
 ) -> io::Result<((StrandReader, StrandWriter), (Journey, Way))> {
+    let seen = *hall.registry.watch().borrow();
     let way = open_over(link, &open).await?;
     let (reader, writer, driver) = resume::strand(budget);
-    Ok(((reader, writer), (Journey { hall, workspace, instance: link.instance(), open, driver, legs: 0 }, way)))
+    Ok(((reader, writer), (Journey { hall, workspace, instance: link.instance(), open, driver, seen, legs: 0 }, way)))
 }
 
 async fn open_over(link: &Link, open: &Open) -> io::Result<Way> {
@@ -131,6 +134,8 @@ impl Journey {
             }
             if !links.is_empty() {
                 successor = None;
+            } else if self.hall.registry.outlived(&self.workspace, self.instance, self.seen) {
+                return Err(Stranded::Replaced);
             } else if self.hall.registry.active(&self.workspace).is_some() {
                 let since = *successor.get_or_insert_with(Instant::now);
                 if since.elapsed() >= SUCCESSOR_PATIENCE {
@@ -147,10 +152,12 @@ impl Journey {
     /// Asks for the strand over `link`. An error is the link's, and another may do.
     async fn resume(&mut self, link: &Link) -> io::Result<Result<Option<Way>, Stranded>> {
         self.legs += 1;
+        let seen = *self.hall.registry.watch().borrow();
         let asked = time::timeout(OPEN_TIMEOUT, self.ask(link)).await;
         let (answer, (reader, writer)) = asked.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         match answer {
             Answer::Resumed { received } => {
+                self.seen = seen;
                 let attached = self.driver.attach(received);
                 Ok(attached.map(|()| Some(Leg::new(reader, writer))).map_err(Stranded::from))
             }
