@@ -8,7 +8,6 @@ pub mod config;
 pub mod denial;
 pub mod keyset;
 pub mod link;
-pub mod proxy_header;
 pub mod registry;
 pub mod snapshot;
 
