@@ -9,7 +9,6 @@ pub mod denial;
 pub mod descriptors;
 pub mod keyset;
 pub mod link;
-pub mod proxy_header;
 pub mod registry;
 pub mod snapshot;
 

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 /// From TCP accept to a proven key; OpenSSH's own default is 120 s, its clients need two.
 pub(crate) const LOGIN_DEADLINE: Duration = Duration::from_secs(10);
-/// Bytes of a balancer's header: addresses take 36, what clouds add some dozens, a name from a certificate some hundreds.
-pub(crate) const MAX_PROXY_HEADER: usize = 2048;
 /// Sources of one family of addresses that have something to answer for; each takes about 100 bytes.
 pub(crate) const MAX_PENALISED: usize = 65_536;
 /// A source that has so much to answer for is shut out until all of it has passed: twelve refused logins at once, or

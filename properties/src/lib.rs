@@ -17,6 +17,7 @@ pub mod key_line;
 pub mod key_shard;
 pub mod manifest;
 pub mod open_header;
+pub mod proxy_header;
 pub mod sftp;
 pub mod strand;
 pub mod target;
@@ -27,7 +28,7 @@ pub mod workspace_shard;
 pub type Property = fn(&[u8]) -> bool;
 
 /// Every property by its target's name, which is also its seeds' folder in `fuzz/corpus`.
-pub const ALL: [(&str, Property); 12] = [
+pub const ALL: [(&str, Property); 13] = [
     ("authorized_keys", authorized_keys::check),
     ("directory", directory::check),
     ("frames", frames::check),
@@ -35,6 +36,7 @@ pub const ALL: [(&str, Property); 12] = [
     ("key_shard", key_shard::check),
     ("manifest", manifest::check),
     ("open_header", open_header::check),
+    ("proxy_header", proxy_header::check),
     ("sftp", sftp::check),
     ("strand", strand::check),
     ("target", target::check),

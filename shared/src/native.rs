@@ -1,4 +1,4 @@
-//! What only native targets have: QUIC, WebSocket and TLS, control frames over any stream, the state folder and what is kept in it, the clock.
+//! What only native targets have: QUIC, WebSocket and TLS, control frames over any stream, the state folder and what is kept in it, a balancer's header, the clock.
 
 pub mod backlog;
 pub mod clock;
@@ -9,6 +9,7 @@ pub mod host_certificate;
 pub mod identity;
 pub mod log;
 pub mod options;
+pub mod proxy_header;
 pub mod pulse;
 pub mod quic;
 pub mod refresh;

@@ -1,12 +1,15 @@
 //! The gate under attack.
 
+mod credentials;
 mod deadline;
 mod flood;
 mod proxy_header;
 mod scene;
 mod targets;
+mod uniform;
 mod upstream;
 
 use crate::Test;
 
-pub(crate) const TESTS: &[&[Test]] = &[deadline::TESTS, flood::TESTS, proxy_header::TESTS, targets::TESTS];
+pub(crate) const TESTS: &[&[Test]] =
+    &[credentials::TESTS, deadline::TESTS, flood::TESTS, proxy_header::TESTS, targets::TESTS, uniform::TESTS];

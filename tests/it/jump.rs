@@ -5,14 +5,27 @@ use crate::{
     Test,
 };
 use anyhow::{Context, Result, ensure};
-use e2e::{SOON, Stack, client::outcome, within};
-use std::process::Command;
+use e2e::{
+    SOON, Stack,
+    client::outcome,
+    raw::{Raw, message, number},
+    within,
+};
+use ssh_key::PrivateKey;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    os::unix::net::{UnixListener, UnixStream},
+    process::{Command, Stdio},
+};
 
 pub(crate) const TESTS: &[Test] = &[
     ("jump::greets_with_what_to_type", Shared(greets)),
     ("jump::greets_a_terminal_as_a_terminal_wants_it", Shared(greets_a_terminal)),
     ("jump::runs_no_commands_and_has_no_files", Shared(no_commands)),
     ("jump::serves_nothing_else_and_says_so", Shared(nothing_else)),
+    ("jump::has_no_sockets_and_says_so", Shared(no_sockets)),
+    ("jump::so_many_channels_and_no_more", Shared(channels)),
     ("jump::dials_no_address", Shared(no_address)),
     ("jump::leads_to_port_22_only", Shared(one_port)),
     ("jump::refuses_remote_forwards", Shared(no_remote_forwards)),
@@ -20,6 +33,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("jump::names_a_moved_workspace_to_its_members", Shared(moved)),
     ("jump::tells_since_when_an_agent_is_gone", Alone(gone)),
 ];
+
+/// Channels that one connection may have open.
+const CHANNELS: u32 = 128;
 
 /// `ssh <options> jump <arguments>` as alice.
 fn jump(world: &Stack, arguments: &[&str]) -> Result<Command> {
@@ -68,7 +84,7 @@ fn no_commands(world: &Stack) -> Result<()> {
 
 /// None of it keeps the greeting from coming; `ssh -v` shows the words.
 fn nothing_else(world: &Stack) -> Result<()> {
-    let socket = std::os::unix::net::UnixListener::bind(world.dir().join("canary.sock"))?;
+    let socket = UnixListener::bind(world.dir().join("canary.sock"))?;
     socket.set_nonblocking(true)?;
     let path = world.dir().join("canary.sock");
     let forward = format!("127.0.0.1:0:{}", path.display());
@@ -79,8 +95,44 @@ fn nothing_else(world: &Stack) -> Result<()> {
     let tunnel = outcome(&mut jump(world, &["-w", "any", "-o", "ExitOnForwardFailure=yes", "jump"])?)?;
     ensure!(tunnel.status != Some(0) || tunnel.text().starts_with("Hello alice."), "{tunnel:?}");
     ensure!(socket.accept().is_err(), "the daemon reached a socket");
-    std::fs::remove_file(path)?;
+    fs::remove_file(path)?;
     Ok(())
+}
+
+/// `ssh -L near:/far`: the words are those of the channel that the first caller of the near end asked for.
+fn no_sockets(world: &Stack) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let [near, far] = ["near", "far"].map(|name| folder.path().join(name));
+    let canary = UnixListener::bind(&far)?;
+    canary.set_nonblocking(true)?;
+    let forward = format!("{}:{}", near.display(), far.display());
+    let mut ssh = jump(world, &["-N", "-o", "ExitOnForwardFailure=yes", "-L", &forward, "jump"])?;
+    let mut child = ssh.stderr(Stdio::piped()).spawn()?;
+    let said = within(SOON, "the forward is there", || Ok(near.exists()))
+        .and_then(|()| Ok(UnixStream::connect(&near)?.read_to_end(&mut Vec::new())?))
+        .and_then(|_| Ok(BufReader::new(child.stderr.take().context("no error output")?).lines().next().transpose()?));
+    child.kill()?;
+    child.wait()?;
+    let said = said?.unwrap_or_default();
+    ensure!(said.contains("open failed") && said.contains("this is a jump host and has no sockets"), "{said}");
+    ensure!(canary.accept().is_err(), "the daemon reached a socket");
+    Ok(())
+}
+
+fn channels(world: &Stack) -> Result<()> {
+    let key = PrivateKey::from_openssh(fs::read_to_string(&world.user("alice")?.key_file)?)?;
+    let mut raw = Raw::connect(([127, 0, 0, 1], world.daemon.port).into())?;
+    raw.log_in("alice", &key)?;
+    let first = raw.session_channel(0)?;
+    for ours in 1..CHANNELS {
+        raw.session_channel(ours)?;
+    }
+    raw.open("session", CHANNELS, |open| open)?;
+    let (_, code, words) = message::failure(&raw.expect(number::CHANNEL_OPEN_FAILURE)?)?;
+    ensure!(code == 4 && words == "too many connections over this one; open another `ssh -J`", "{code} {words}");
+    raw.send(message::about(number::CHANNEL_CLOSE, first))?;
+    raw.expect(number::CHANNEL_CLOSE)?;
+    raw.session_channel(CHANNELS).map(drop)
 }
 
 /// A listener on this machine is never reached: an address is read back as a workspace's number.

@@ -18,6 +18,8 @@ use super::{
 use forwarding::allowed;
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Disconnect, Error, Pty, Sig,
+    client::GexParams,
+    kex::dh::groups::DhGroup,
     keys::Certificate,
     server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session as Wire, VerifiedPublicKey},
 };
@@ -115,8 +117,14 @@ impl<A: Authorize> Connection<A> {
     }
 }
 
+#[deny(clippy::missing_trait_methods, reason = "what russh does by itself may be an answer that nobody wanted")]
 impl<A: Authorize> Handler for Connection<A> {
     type Error = Error;
+
+    /// No group exchange is offered.
+    async fn lookup_dh_gex_group(&mut self, _: &GexParams) -> Result<Option<DhGroup>, Error> {
+        Ok(None)
+    }
 
     async fn auth_none(&mut self, _user: &str) -> Result<Auth, Error> {
         Ok(Auth::reject())

@@ -8,12 +8,11 @@ use crate::{
     admission::Place,
     denial::Denial,
     limits::{LINGER, LOGIN_DEADLINE, PARTING, READ_BUFFER},
-    proxy_header,
     witness::{Early, Ending, Who},
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
-    native::{backlog::brake::Braked, severable::Severable},
+    native::{backlog::brake::Braked, proxy_header, severable::Severable},
 };
 use rand::RngExt;
 use russh::{

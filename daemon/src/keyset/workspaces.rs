@@ -50,8 +50,9 @@ impl Workspaces {
 
     /// Which of `users` is a member of the workspace `id`.
     pub(super) fn member(&self, id: &WorkspaceId, users: &[UserHash]) -> Option<UserId> {
-        let row = self.find(id)?;
-        let here = |member: &&Member| self.row_at(member.at) == row;
+        // The same look-ups whether or not there is such a workspace: a stranger learns nothing from the time they take.
+        let row = self.find(id);
+        let here = |member: &&Member| Some(self.row_at(member.at)) == row;
         users.iter().find_map(|user| self.hinted(user).iter().filter(here).find_map(|member| self.exactly(member, user)))
     }
 
@@ -98,15 +99,16 @@ impl Workspaces {
 
     fn find(&self, id: &WorkspaceId) -> Option<usize> {
         let (mut low, mut high) = (0, self.rows.len());
+        // Down to the last row even where it was met on the way: what is there takes as long as what is not.
         while low < high {
             let middle = low.midpoint(high);
-            match self.name(middle)?.cmp(id.as_str()) {
-                Ordering::Less => low = middle + 1,
-                Ordering::Equal => return Some(middle),
-                Ordering::Greater => high = middle,
+            if self.name(middle)? < id.as_str() {
+                low = middle + 1;
+            } else {
+                high = middle;
             }
         }
-        None
+        (self.name(low)? == id.as_str()).then_some(low)
     }
 
     /// The members whose hash begins as `user` does.

@@ -78,6 +78,7 @@ targets!(
     key_shard,
     manifest,
     open_header,
+    proxy_header,
     sftp,
     strand,
     target,

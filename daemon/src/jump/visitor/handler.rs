@@ -5,12 +5,20 @@ use crate::{denial::Denial, witness::Who};
 use drawbridge_shared::{fingerprint::Fingerprint, native::ssh::is_sha1};
 use russh::{
     Channel, ChannelId, Error, Pty, Sig,
+    client::GexParams,
+    kex::dh::groups::DhGroup,
     keys::Certificate,
     server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey},
 };
 
+#[deny(clippy::missing_trait_methods, reason = "what russh does by itself may be an answer that nobody wanted")]
 impl Handler for Visitor {
     type Error = Error;
+
+    /// No group exchange is offered.
+    async fn lookup_dh_gex_group(&mut self, _: &GexParams) -> Result<Option<DhGroup>, Error> {
+        Ok(None)
+    }
 
     async fn auth_none(&mut self, _: &str) -> Result<Auth, Error> {
         Ok(Auth::reject())

@@ -3,11 +3,12 @@
 //! Source: <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>, section 2.2. Twelve bytes of signature, version
 //! and command, family and protocol, a length of two bytes; then so many bytes of addresses and extensions.
 
-use crate::limits::MAX_PROXY_HEADER;
 use proxy_header::{ParseConfig, Protocol, ProxyHeader};
 use std::{io, net::SocketAddr};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+/// Bytes of a header: addresses take 36, what clouds add some dozens, a name from a certificate some hundreds.
+pub const MAX_PROXY_HEADER: usize = 2048;
 /// What comes before the length, and it.
 const FIXED: usize = 16;
 /// The two bytes of it.
