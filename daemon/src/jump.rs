@@ -195,6 +195,7 @@ fn config(identity: &Identity, certificate: Option<Certificate>) -> Config {
     Config {
         certificates: certificate.into_iter().collect(),
         window_size: INFLOW.first_window,
+        maximum_packet_size: INFLOW.packet,
         // Data is taken in the handler; this queue only sees a channel's events.
         channel_buffer_size: 1,
         max_auth_attempts: MAX_OFFERS,
@@ -216,7 +217,8 @@ async fn session(hall: Arc<Hall>, config: Arc<Config>, socket: TcpStream, peer: 
     let (prove, proven) = oneshot::channel();
     let visitor = Visitor::new(hall.clone(), peer, cut.child_token(), prove);
     let trace = visitor.trace_id().to_owned();
-    let stream = BufReader::with_capacity(READ_BUFFER, Braked::new(Severable::new(socket, cut), visitor.brake()));
+    let stream = Braked::new(Severable::new(socket, cut).parting_within(LINGER), visitor.brake());
+    let stream = BufReader::with_capacity(READ_BUFFER, stream);
     let login = time::timeout(LOGIN_DEADLINE, login(server::run_stream(config, stream, visitor), proven));
     let session = tokio::select! {
         () = end.cancelled() => return,
