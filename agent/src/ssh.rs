@@ -180,7 +180,8 @@ impl<A: Authorize> Server<A> {
         let (grant, granted) = oneshot::channel();
         let tasks = TaskTracker::new();
         let channels = Channels::new(ended.clone());
-        let stream = Braked::new(Severable::new(stream, severed.clone()), channels.brake());
+        let stream = Severable::new(stream, severed.clone()).parting_within(limits::DISCONNECT_GRACE);
+        let stream = Braked::new(stream, channels.brake());
         let connection = Connection {
             server: self.clone(),
             peer,

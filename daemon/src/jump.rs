@@ -236,6 +236,7 @@ fn config(identity: &Identity, certificate: Option<Certificate>) -> Config {
     Config {
         certificates: certificate.into_iter().collect(),
         window_size: INFLOW.first_window,
+        maximum_packet_size: INFLOW.packet,
         // Data is taken in the handler; this queue only sees a channel's events.
         channel_buffer_size: 1,
         // A client's first question is which ways there are; then come the refused, signed or not.

@@ -142,8 +142,7 @@ impl Daemon {
         let exhibition = Arc::new(Exhibition::new(&metrics, snapshots.clone()));
         let admin = Admin { exhibition, snapshots: snapshots.clone(), grace: config.grace, stop: tokens.stop.clone() };
         let (ports, stop) = (doors.agents.clone(), tokens.stop.clone());
-        let listener =
-            Listener::new(ports, identity.public(), state.clone(), snapshots.clone(), registry.clone(), metrics, stop);
+        let listener = Listener::new(ports, identity.public(), state.clone(), snapshots.clone(), registry.clone(), metrics, stop);
         let (names, spans) = ((identity.public(), config.domains), (config.grace, config.resume));
         let hall = Hall::new(snapshots.clone(), registry.clone(), names, spans, witness, &tokens);
         let used = hall.used.clone();

@@ -63,7 +63,7 @@ pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 /// with OpenSSH), so that only a client that is no SSH client reaches the mark. Between `low` and `high` is room for what
 /// the other channels have in flight, or they would choke themselves for good.
 pub(crate) const INFLOW: Bounds =
-    Bounds { first_window: 2 << 20, window: 8 << 20, granted: 64 << 20, high: 48 << 20, low: 40 << 20 };
+    Bounds { packet: 32 << 10, first_window: 2 << 20, window: 8 << 20, granted: 64 << 20, high: 48 << 20, low: 40 << 20 };
 
 /// An agent shows who it is within this time from its first packet.
 pub(crate) const TUNNEL_HANDSHAKE: Duration = Duration::from_secs(10);

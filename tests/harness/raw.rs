@@ -4,7 +4,7 @@ mod exchange;
 pub mod message;
 mod packet;
 
-pub use exchange::Manners;
+pub use exchange::{Half, Manners};
 pub use message::{Message, number};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,6 +15,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -22,6 +23,8 @@ use std::{
 const ID: &str = "SSH-2.0-raw";
 /// A server answers, or ends the connection, within this time.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at what is awaited.
+const LOOK: Duration = Duration::from_millis(20);
 /// Longest line that a server may say before its packets (RFC 4253 section 4.2).
 const LINE: usize = 255;
 
@@ -219,6 +222,30 @@ impl Raw {
                 },
             }
         }
+    }
+
+    /// Waits until nobody takes what is sent any more: a server that only says nothing more may still hold a connection.
+    pub fn expect_deaf(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            // What nobody takes is answered with a reset, which the write after it meets.
+            if self.throw(&[0; 16]).is_err() {
+                return Ok(());
+            }
+            thread::sleep(LOOK);
+        }
+        bail!("somebody still holds the other end")
+    }
+
+    /// Whether the server ends the connection within `bound`.
+    pub fn is_closed_within(&mut self, bound: Duration) -> Result<bool> {
+        self.wire.patience(bound)?;
+        let closed = match self.wire.read(&mut [0; 4096]) {
+            Ok(read) => read == 0,
+            Err(fault) => matches!(over(fault)?, Heard::End(_)),
+        };
+        self.wire.patience(PATIENCE)?;
+        Ok(closed)
     }
 
     /// Whether the connection still answers: a request that no server knows is refused.

@@ -1,7 +1,11 @@
 //! Who may log in: the whole decision, apart from russh's part of it, the signature.
 
 use super::{Authorize, accounts::NoLogin, limits};
-use drawbridge_shared::{fingerprint::Fingerprint, id::UserId, native::ssh::is_sha1};
+use drawbridge_shared::{
+    fingerprint::Fingerprint,
+    id::UserId,
+    native::ssh::{is_of, is_sha1},
+};
 use russh::keys::{Algorithm, PublicKey};
 use tokio::time::timeout;
 
@@ -18,6 +22,9 @@ pub(super) enum Denial {
     /// RFC 8332: such a signature can be forged.
     #[error("a SHA-1 signature (ssh-rsa); clients from 2016 on sign with rsa-sha2-256 or rsa-sha2-512")]
     Sha1,
+    /// Not even a try.
+    #[error("the key is of another kind than the request says")]
+    Kind,
     /// Not in the verified document.
     #[error("the key belongs to no member of this workspace")]
     UnknownKey,
@@ -36,6 +43,9 @@ pub(super) enum Denial {
 pub(super) async fn key<A: Authorize>(authorizer: &A, key: &PublicKey, algorithm: &Algorithm) -> Result<Login, Denial> {
     if is_sha1(algorithm) {
         return Err(Denial::Sha1);
+    }
+    if !is_of(algorithm, key) {
+        return Err(Denial::Kind);
     }
     let key = Fingerprint::of(key);
     let answer = timeout(limits::AUTHORIZE_DEADLINE, authorizer.authorize(&key)).await;
@@ -69,6 +79,13 @@ mod tests {
         }
     }
 
+    const RSA: &str = concat!(
+        "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQCncuxlBvglr+U7WhJC6pW9kd2PjxPXQB0Q369kuvPsMXrtBoYnXUpWXK1LdVTMCd9F6LNr5i",
+        "4PWxzkFVBOVFa+AWVAl4HvxZjY3ICswDqfoyb+j7l/agz6qYrwCpOsl8Yjt1+bgpRRHokpS43sexbfDTfImzijjpywKFxXEl+HXkkUQWB1WfIo",
+        "QvbBmJ3UB06L23iX50KqGTTASnHH2IiHnlebqRMQgGS9SKrehGuwqRsSaSixGLEmoogeZ6R/fQC9xdVQr+iSa85v8BJVrX0XzyQbge9od+c8eF",
+        "h5B+ZcBoFqQ2ltBHmg77I2GG6leRIv7h/4CeYlDDN8FNubaOLB",
+    );
+
     fn public() -> PublicKey {
         PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap().public_key().clone()
     }
@@ -84,10 +101,19 @@ mod tests {
 
     #[tokio::test]
     async fn sha1_is_refused_and_sha2_is_not() {
-        let known = public();
+        let known = PublicKey::from_openssh(RSA).unwrap();
         let book = Book::Holds(Fingerprint::of(&known));
         assert_eq!(key(&book, &known, &Algorithm::Rsa { hash: None }).await, Err(Denial::Sha1));
         assert!(key(&book, &known, &Algorithm::Rsa { hash: Some(HashAlg::Sha256) }).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_key_of_another_kind_than_is_said_is_refused() {
+        let known = public();
+        let book = Book::Holds(Fingerprint::of(&known));
+        for other in [Algorithm::Dsa, Algorithm::SkEd25519, Algorithm::Rsa { hash: Some(HashAlg::Sha512) }] {
+            assert_eq!(key(&book, &known, &other).await, Err(Denial::Kind));
+        }
     }
 
     #[tokio::test(start_paused = true)]

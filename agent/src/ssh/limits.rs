@@ -33,7 +33,7 @@ pub(super) const EARLY_SIGNALS: usize = 8;
 /// A stalled channel holds up to `high` plus the windows granted before the mark was passed. Until one holds 32 MiB the
 /// others are free: between that and `low` is room for what they have in flight, or they would choke themselves for good.
 pub(super) const INFLOW: Bounds =
-    Bounds { first_window: 2 << 20, window: 8 << 20, granted: 64 << 20, high: 48 << 20, low: 40 << 20 };
+    Bounds { packet: PACKET, first_window: 2 << 20, window: 8 << 20, granted: 64 << 20, high: 48 << 20, low: 40 << 20 };
 /// Largest packet taken from a client; sshd's number.
 pub(super) const PACKET: u32 = 32 * 1024;
 /// Messages of all channels queued for the connection's loop, each at most one packet.

@@ -96,7 +96,8 @@ async fn enter(
         return Err(early);
     }
     let (visitor, standing) = Visitor::new(hall.clone(), (caller.peer, trace), cut.child_token());
-    let stream = BufReader::with_capacity(READ_BUFFER, Braked::new(Severable::new(socket, cut), visitor.brake()));
+    let stream = Braked::new(Severable::new(socket, cut).parting_within(LINGER), visitor.brake());
+    let stream = BufReader::with_capacity(READ_BUFFER, stream);
     match server::run_stream(config, stream, visitor).await {
         Ok(session) => proven(session, standing).await,
         Err(fault) => Err(early(Some(&fault), Standing::New)),

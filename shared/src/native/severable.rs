@@ -7,8 +7,12 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// `S` until the token fires, then an error.
@@ -16,13 +20,22 @@ pub struct Severable<S> {
     stream: S,
     cut: CancellationToken,
     cutting: Pin<Box<WaitForCancellationFutureOwned>>,
+    parting: Option<Duration>,
+    parted: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Severable<S> {
     /// Cut by `cut`.
     pub fn new(stream: S, cut: CancellationToken) -> Self {
         let cutting = Box::pin(cut.clone().cancelled_owned());
-        Self { stream, cut, cutting }
+        Self { stream, cut, cutting, parting: None, parted: None }
+    }
+
+    /// The same, which counts as ended by the other side too that long after we have ended it: russh waits for that without
+    /// a bound, and a client that said goodbye would hold its place for as long as it likes.
+    #[must_use]
+    pub fn parting_within(self, bound: Duration) -> Self {
+        Self { parting: Some(bound), ..self }
     }
 
     fn severed(&self) -> io::Result<()> {
@@ -34,6 +47,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Severable<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.cutting.as_mut().poll(cx).is_ready() {
             return Poll::Ready(self.severed());
+        }
+        if self.parted.as_mut().is_some_and(|parted| parted.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
@@ -56,6 +72,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Severable<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.parted.is_none() {
+            self.parted = self.parting.map(|bound| Box::pin(sleep(bound)));
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
@@ -75,5 +94,22 @@ mod tests {
         let (read, ()) = tokio::join!(read, async { cut.cancel() });
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
         assert_eq!(writer.write_all(b"ab").await.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_we_ended_is_read_no_longer_than_its_bound() {
+        let (near, mut far) = tokio::io::duplex(8);
+        let mut stream = Severable::new(near, CancellationToken::new()).parting_within(Duration::from_secs(5));
+        stream.shutdown().await.unwrap();
+        far.write_all(b"late").await.unwrap();
+        let mut read = Vec::new();
+        stream.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, b"late");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_we_have_not_ended_is_read_for_ever() {
+        let (near, _far) = tokio::io::duplex(8);
+        let mut stream = Severable::new(near, CancellationToken::new()).parting_within(Duration::from_secs(5));
+        assert!(tokio::time::timeout(Duration::from_secs(3600), stream.read_u8()).await.is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use russh::{
     Limits, MethodKind, Preferred, SshId, cipher, compression, kex,
-    keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey},
+    keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey, PublicKey},
     mac,
     server::Config,
 };
@@ -83,4 +83,13 @@ pub fn config(host_key: PrivateKey) -> Config {
 /// Whether an RSA signature would use SHA-1 (RFC 8332 section 1): russh does not hold clients to [`KEYS`].
 pub const fn is_sha1(algorithm: &Algorithm) -> bool {
     matches!(algorithm, Algorithm::Rsa { hash: None })
+}
+
+/// Whether `algorithm`, which a client names for it, is one that `key` signs with: russh 0.65 does not compare the two
+/// before there is a signature.
+pub fn is_of(algorithm: &Algorithm, key: &PublicKey) -> bool {
+    match algorithm {
+        Algorithm::Rsa { .. } => key.algorithm().is_rsa(),
+        other => *other == key.algorithm(),
+    }
 }

@@ -2,7 +2,10 @@
 
 use super::{Answer, Visitor};
 use crate::{denial::Denial, witness::Who};
-use drawbridge_shared::{fingerprint::Fingerprint, native::ssh::is_sha1};
+use drawbridge_shared::{
+    fingerprint::Fingerprint,
+    native::ssh::{is_of, is_sha1},
+};
 use russh::{
     Channel, ChannelId, Error, Pty, Sig,
     client::GexParams,
@@ -42,7 +45,8 @@ impl Handler for Visitor {
 
     /// An unproven key: the answer only says whether signing with it is worth while.
     async fn auth_publickey_offered(&mut self, _: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
-        let known = !is_sha1(offer.algorithm) && self.knows(&Fingerprint::of(offer.public_key)).await;
+        let sound = !is_sha1(offer.algorithm) && is_of(offer.algorithm, offer.public_key);
+        let known = sound && self.knows(&Fingerprint::of(offer.public_key)).await;
         Ok(if known && self.tries.accept() { Auth::Accept } else { self.turn_down() })
     }
 

@@ -14,6 +14,8 @@ const TRICKLE: u32 = 2;
 /// The bounds of one connection's inbound data, all in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
+    /// Largest piece of data taken at once: russh's `Config::maximum_packet_size`, which it tells clients and does not enforce.
+    pub packet: u32,
     /// A channel's window when it is opened: russh's `Config::window_size`.
     pub first_window: u32,
     /// A channel's window at every later refill, while there is room.
@@ -36,10 +38,16 @@ pub struct Inflow<K> {
     choked: bool,
 }
 
-/// The peer sent more than its window allows (RFC 4254 section 5.2), and russh passed it on.
+/// The peer sent more than it may (RFC 4254 section 5.2), and russh passed it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the peer sent more than the channel's window allows")]
-pub struct Overrun;
+pub enum Overrun {
+    /// In all.
+    #[error("the peer sent more than the channel's window allows")]
+    Window,
+    /// At once.
+    #[error("the peer sent a piece of data that is larger than the channel's packets may be")]
+    Packet,
+}
 
 #[derive(Debug)]
 struct Window {
@@ -93,11 +101,12 @@ impl<K: Eq + Hash> Inflow<K> {
 
     /// `Handler::data`: `length` bytes arrived for `channel`.
     pub fn received(&mut self, channel: &K, length: usize) -> Result<(), Overrun> {
+        let length = u32::try_from(length).ok().filter(|length| *length <= self.bounds.packet).ok_or(Overrun::Packet)?;
         let Some(window) = self.windows.get_mut(channel) else {
             return Ok(());
         };
         let before = window.left;
-        let left = u32::try_from(length).ok().and_then(|length| before.checked_sub(length)).ok_or(Overrun)?;
+        let left = before.checked_sub(length).ok_or(Overrun::Window)?;
         window.left = window.refill.take().unwrap_or(left);
         self.granted = (self.granted + u64::from(window.left)).saturating_sub(u64::from(before));
         Ok(())
@@ -120,7 +129,7 @@ mod tests {
     use crate::native::backlog::{Inlet, Outlet, backlog};
     use tokio::io::AsyncReadExt;
 
-    const BOUNDS: Bounds = Bounds { first_window: 100, window: 400, granted: 1000, high: 1000, low: 200 };
+    const BOUNDS: Bounds = Bounds { packet: 100, first_window: 100, window: 400, granted: 1000, high: 1000, low: 200 };
 
     /// russh's side of the bargain, as in `Encrypted::adjust_window_size`, and a peer that sends all it may.
     struct Connection {
@@ -221,7 +230,8 @@ mod tests {
         let mut inflow = Inflow::<u8>::new(BOUNDS);
         inflow.opened(1);
         assert_eq!(inflow.received(&1, 100), Ok(()));
-        assert_eq!(inflow.received(&1, 1), Err(Overrun));
+        assert_eq!(inflow.received(&1, 1), Err(Overrun::Window));
         assert_eq!(inflow.received(&9, 1), Ok(()), "a channel already closed here");
+        assert_eq!(inflow.received(&9, 101), Err(Overrun::Packet));
     }
 }
