@@ -61,6 +61,10 @@ fn start() -> Result<()> {
     if let Some(trouble) = &*trouble {
         bail!("the system did not start: {trouble}");
     }
+    // Whoever waited for the one who started it must not wait for the world, too: that would be for the end of a test.
+    if STARTED.load(Ordering::Acquire) {
+        return Ok(());
+    }
     let mut world = WORLD.write().unwrap_or_else(PoisonError::into_inner);
     if world.is_none() {
         *world = Some(begin().inspect_err(|fault| *trouble = Some(format!("{fault:#}")))?);

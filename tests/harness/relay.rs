@@ -37,12 +37,15 @@ struct Faults {
     cuts: u64,
     /// UDP flows of an earlier count go on from another port.
     bindings: u64,
+    /// UDP flows that were silent for longer are forgotten.
+    memory: Option<Duration>,
 }
 
 impl Relay {
     /// Passes everything on to `target`, faultlessly at first.
     pub fn start(target: SocketAddr) -> Result<Self> {
-        let sound = Faults { udp: true, tcp: true, stalled: false, delay: Duration::ZERO, loss: 0.0, cuts: 0, bindings: 0 };
+        let sound =
+            Faults { udp: true, tcp: true, stalled: false, delay: Duration::ZERO, loss: 0.0, cuts: 0, bindings: 0, memory: None };
         let (faults, watch) = watch::channel(sound);
         let runtime = runtime()?;
         let (socket, listener) = runtime.block_on(bind())?;
@@ -90,6 +93,12 @@ impl Relay {
     /// Ends what flows now: TCP is reset; what comes from a UDP client known so far is swallowed for good.
     pub fn cut(&self) {
         self.faults.send_modify(|faults| faults.cuts += 1);
+    }
+
+    /// Forgets UDP flows that were silent for longer, as a NAT does: what the target sends then is lost, and the client's next
+    /// packet goes on from a new port.
+    pub fn forget_after(&self, silence: Option<Duration>) {
+        self.faults.send_modify(|faults| faults.memory = silence);
     }
 
     /// Lets UDP flows go on from new ports, as when an address changes or a NAT forgets.

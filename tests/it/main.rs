@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit;
+mod bulk;
 mod certificates;
 mod edge_alone;
 mod feed;
@@ -23,9 +24,9 @@ mod transfer;
 mod tunnels;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use std::process::ExitCode;
+use std::{process::ExitCode, thread};
 
-use Run::{Alone, Shared};
+use Run::{Alone, Patient, Shared};
 use anyhow::Result;
 use e2e::Stack;
 
@@ -35,6 +36,8 @@ type Test = (&'static str, Run);
 /// How a test uses the running system.
 #[derive(Clone, Copy)]
 enum Run {
+    /// Beside others, mostly waiting: it takes no thread from them.
+    Patient(fn(&Stack) -> Result<()>),
     /// Beside others, and leaves it as it is.
     Shared(fn(&Stack) -> Result<()>),
     /// Alone with it: stops parts, and leaves it running.
@@ -42,7 +45,7 @@ enum Run {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
     if let Err(fault) = xtask::interrupt::install() {
         eprintln!("cannot catch signals: {fault}");
         return ExitCode::FAILURE;
@@ -69,9 +72,14 @@ fn main() -> ExitCode {
         tunnels::transport::TESTS,
         tunnels::standby::TESTS,
         tunnels::takeover::TESTS,
+        tunnels::endurance::TESTS,
         resume::TESTS,
     ];
-    let trials = tests.into_iter().chain(gate::TESTS.iter().copied()).flatten().map(trial).collect();
+    let mut tests: Vec<_> = tests.into_iter().chain(gate::TESTS.iter().copied()).flatten().collect();
+    tests.sort_by_key(|(_, run)| run.turn());
+    let patient = tests.iter().filter(|(_, run)| matches!(run, Patient(_))).count();
+    arguments.test_threads.get_or_insert_with(|| patient + thread::available_parallelism().map_or(1, usize::from));
+    let trials = tests.into_iter().map(trial).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     let last = libtest_mimic::run(&arguments, secrets::TESTS.iter().map(trial).collect());
     e2e::end_of_world();
@@ -84,9 +92,18 @@ fn trial((name, run): &Test) -> Trial {
 }
 
 impl Run {
+    /// Who waits long begins first, and who wants to be alone comes last: nobody is held up by those who wait for that.
+    const fn turn(self) -> u8 {
+        match self {
+            Patient(_) => 0,
+            Shared(_) => 1,
+            Alone(_) => 2,
+        }
+    }
+
     fn once(self) -> Result<()> {
         match self {
-            Shared(test) => e2e::with_world(test),
+            Patient(test) | Shared(test) => e2e::with_world(test),
             Alone(test) => e2e::alone_with_world(test),
         }
     }

@@ -13,6 +13,8 @@ use std::{
 /// What can be measured.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum What {
+    /// Thousands of agents on one daemon, over each transport: memory and CPU of an idle tunnel, and how soon all are back
+    Agents,
     /// A million keys: one change, its way to a daemon, cold starts, look-ups, and the Worker under workerd
     Edge,
     /// Our stack beside `ssh -J` through two sshd: logins, transfers, keystrokes, memory
@@ -24,6 +26,7 @@ pub enum What {
 impl What {
     const fn name(self) -> &'static str {
         match self {
+            Self::Agents => "agents",
             Self::Edge => "edge",
             Self::Ssh => "ssh",
             Self::Revocation => "revocation",

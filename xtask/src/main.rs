@@ -58,7 +58,11 @@ enum Command {
     /// Feed libFuzzer's inputs to every format that strangers send
     Fuzz(fuzz::Options),
     /// Use and disturb the whole system for a while: at the end nothing may be left of it
-    Soak(soak::Options),
+    Soak {
+        /// Options of the soak; `--help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Call the edge as its OpenAPI document says and as it does not, with every scope's token
     FuzzApi(fuzz_api::Options),
     /// Check format, lints, directions of dependency and licences
@@ -91,7 +95,7 @@ fn main() -> ExitCode {
         Command::Conformance { arguments } => conformance::conformance(root, &arguments),
         Command::Token { scope } => print_token(scope),
         Command::Fuzz(options) => fuzz::fuzz(root, &options),
-        Command::Soak(options) => soak::soak(root, &options),
+        Command::Soak { arguments } => soak::soak(root, &arguments),
         Command::FuzzApi(options) => fuzz_api::fuzz_api(root, &options),
         Command::Lint => lint::lint(root),
     };

@@ -37,6 +37,10 @@ pub const TUNNEL_WINDOW: u32 = 32 * 1024 * 1024;
 pub const SEND_WINDOW: u64 = 32 * 1024 * 1024;
 /// Inner connections of one tunnel at a time.
 pub const MAX_STREAMS: u32 = 1024;
+/// Of these, how many may be opened beside those that are open, before the agent has taken any: quinn gives each such
+/// stream the buffers of one that ended, so that an agent would keep as many of the largest that it ever needed. A daemon
+/// that opens more at once waits for a round trip.
+const SPARE_STREAMS: u32 = 32;
 /// The control stream is all that an agent opens.
 const MAX_AGENT_STREAMS: u32 = 1;
 /// Larger packets trigger quinn's black-hole detector on loopback (FACTS.md).
@@ -138,7 +142,7 @@ const fn any_port(towards: SocketAddr) -> SocketAddr {
 fn client(expected: PublicIdentity) -> Result<quinn::ClientConfig, QuicFault> {
     let tls = QuicClientConfig::try_from(tls::client(expected, ALPN)?)?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
-    config.transport_config(Arc::new(transport(MAX_STREAMS)));
+    config.transport_config(Arc::new(transport(SPARE_STREAMS)));
     Ok(config)
 }
 

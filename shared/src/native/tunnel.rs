@@ -113,7 +113,11 @@ impl Tunnel {
             Carrier::Quic(carrier) => quic(carrier.accept().await?),
             Carrier::WebSocket(carrier) => websocket(carrier.accept().await?),
         };
-        Ok(stream(halves, self.place(Side::Agent)))
+        let place = self.place(Side::Agent);
+        if let (Carrier::Quic(carrier), Some(_)) = (&self.carrier, &place) {
+            carrier.allow_beside(self.load.open());
+        }
+        Ok(stream(halves, place))
     }
 
     /// Keying material that only the two ends of this tunnel know.

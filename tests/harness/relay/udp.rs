@@ -8,7 +8,8 @@ use std::{
     collections::{HashMap, HashSet},
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 use tokio::{net::UdpSocket, sync::watch, task::JoinSet};
 
@@ -19,8 +20,12 @@ const DATAGRAM: usize = 65_535;
 struct Flow {
     up: Line,
     bindings: u64,
+    used: Arc<Used>,
     _tasks: JoinSet<()>,
 }
+
+/// When a flow last carried anything, either way.
+struct Used(Mutex<Instant>);
 
 /// Forwards for ever.
 pub(super) async fn relay(socket: UdpSocket, target: SocketAddr, faults: watch::Receiver<Faults>) {
@@ -39,11 +44,12 @@ pub(super) async fn relay(socket: UdpSocket, target: SocketAddr, faults: watch::
         if dead.contains(&client) || swallowed(&now) {
             continue;
         }
-        if flows.get(&client).is_none_or(|flow| flow.bindings != now.bindings) {
+        if flows.get(&client).is_none_or(|flow| flow.bindings != now.bindings || flow.used.is_forgotten(&now)) {
             let Ok(flow) = open(&socket, client, target, &faults).await else { continue };
             flows.insert(client, flow);
         }
         if let Some(flow) = flows.get(&client) {
+            flow.used.again();
             flow.up.offer(buffer[..length].to_vec());
         }
     }
@@ -51,6 +57,17 @@ pub(super) async fn relay(socket: UdpSocket, target: SocketAddr, faults: watch::
 
 fn swallowed(faults: &Faults) -> bool {
     !faults.udp || faults.stalled || rand::random::<f64>() < faults.loss
+}
+
+impl Used {
+    fn again(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn is_forgotten(&self, faults: &Faults) -> bool {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.memory.is_some_and(|memory| last.elapsed() > memory)
+    }
 }
 
 async fn open(
@@ -75,21 +92,22 @@ async fn open(
             let _ = back.send_to(&piece, client).await;
         }
     });
-    let born = *faults.borrow();
-    tasks.spawn(listen(upstream, down, faults.clone(), born.cuts));
-    Ok(Flow { up, bindings: born.bindings, _tasks: tasks })
+    let (born, used) = (*faults.borrow(), Arc::new(Used(Mutex::new(Instant::now()))));
+    tasks.spawn(listen(upstream, down, faults.clone(), born.cuts, used.clone()));
+    Ok(Flow { up, bindings: born.bindings, used, _tasks: tasks })
 }
 
 /// What the target answers, until the flow is cut.
-async fn listen(upstream: Arc<UdpSocket>, down: Line, faults: watch::Receiver<Faults>, cuts: u64) {
+async fn listen(upstream: Arc<UdpSocket>, down: Line, faults: watch::Receiver<Faults>, cuts: u64, used: Arc<Used>) {
     let mut buffer = vec![0; DATAGRAM];
     loop {
         let Ok(length) = upstream.recv(&mut buffer).await else { continue };
         let now = *faults.borrow();
-        if now.cuts != cuts {
+        if now.cuts != cuts || used.is_forgotten(&now) {
             return;
         }
         if !swallowed(&now) {
+            used.again();
             down.offer(buffer[..length].to_vec());
         }
     }

@@ -29,7 +29,7 @@ pub(crate) const TESTS: &[Test] = &[
 const PROBED: Duration = Duration::from_secs(40);
 
 /// What the workspace's agent says of its only tunnel, once `wanted` fits.
-fn tunnel(workspace: &mut Workspace, what: &str, bound: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+pub(super) fn tunnel(workspace: &mut Workspace, what: &str, bound: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
     let (state, pid) = (workspace.state_dir.clone(), workspace.agent.pid());
     workspace.agent.until(what, bound, || {
         let status = status(&state, pid)?;
@@ -37,7 +37,8 @@ fn tunnel(workspace: &mut Workspace, what: &str, bound: Duration, wanted: impl F
     })
 }
 
-fn over(transport: &'static str) -> impl Fn(&Value) -> bool {
+/// Connected so.
+pub(super) fn over(transport: &'static str) -> impl Fn(&Value) -> bool {
     move |tunnel| tunnel["state"] == "connected" && tunnel["transport"] == transport
 }
 

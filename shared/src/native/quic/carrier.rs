@@ -1,6 +1,6 @@
 //! A tunnel over one QUIC connection: its streams are QUIC's.
 
-use super::any_port;
+use super::{MAX_STREAMS, SPARE_STREAMS, any_port};
 use crate::tunnel::{CODE_BROKEN, EXPORTER, EXPORTER_LABEL};
 use bytes::Bytes;
 use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
@@ -51,6 +51,12 @@ impl Carrier {
     pub(in crate::native) async fn accept(&self) -> io::Result<(Reader, Writer)> {
         let (send, recv) = self.connection.accept_bi().await?;
         Ok((Reader(recv), Writer::new(send)))
+    }
+
+    /// The other side may open some streams beside the `open` ones.
+    pub(in crate::native) fn allow_beside(&self, open: usize) {
+        let most = u32::try_from(open).unwrap_or(u32::MAX).saturating_add(SPARE_STREAMS).min(MAX_STREAMS);
+        self.connection.set_max_concurrent_bi_streams(most.into());
     }
 
     pub(in crate::native) fn exporter(&self) -> io::Result<[u8; EXPORTER]> {

@@ -24,6 +24,11 @@ impl Load {
         Place(self.clone())
     }
 
+    /// The count now.
+    pub(super) fn open(&self) -> usize {
+        *self.0.borrow()
+    }
+
     /// The count as it changes.
     pub(super) fn watch(&self) -> watch::Receiver<usize> {
         self.0.subscribe()

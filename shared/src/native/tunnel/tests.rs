@@ -1,5 +1,6 @@
 //! What holds for every tunnel, whatever carries it: each case runs over QUIC and over WebSocket.
 
+mod allowance;
 mod hundred;
 
 use super::*;

@@ -1,8 +1,8 @@
-//! What is broken on purpose: agents are killed and frozen, the edge goes away for a while.
+//! What is broken on purpose: agents are killed and frozen, tunnels are cut and stalled, the edge goes away for a while.
 
-use super::load::Deed;
-use crate::stack::Stack;
+use super::{load::Deed, rough::Rough};
 use anyhow::Result;
+use e2e::Stack;
 use rustix::process::Signal;
 use std::{
     sync::{
@@ -14,17 +14,17 @@ use std::{
 };
 
 /// Between two looks at the time.
-pub(super) const LOOK: Duration = Duration::from_millis(100);
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
 /// Between two disturbances.
 const PEACE: Duration = Duration::from_secs(8);
 /// How long the edge is gone, and an agent frozen.
 const OUTAGE: Duration = Duration::from_secs(4);
 /// Whose agent suffers. The other one's lives from the first minute to the last, to be measured.
-pub(super) const VICTIM: &str = "lighthouse";
+pub(crate) const VICTIM: &str = "lighthouse";
 
 /// How often what was disturbed; odd while it is.
 #[derive(Debug, Default)]
-pub(super) struct Chaos {
+pub(crate) struct Chaos {
     agent: AtomicU64,
     /// Held by whoever needs the edge; its outages wait for them.
     edge: RwLock<()>,
@@ -32,36 +32,40 @@ pub(super) struct Chaos {
 
 /// A moment, to ask later whether something was disturbed since.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment(u64);
+pub(crate) struct Moment(u64);
 
 impl Chaos {
     /// Keeps the edge there.
-    pub(super) fn edge(&self) -> Result<RwLockReadGuard<'_, ()>> {
+    pub(crate) fn edge(&self) -> Result<RwLockReadGuard<'_, ()>> {
         self.edge.read().map_err(|_| anyhow::anyhow!("the soak has failed elsewhere"))
     }
 
-    pub(super) fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         Moment(self.agent.load(Ordering::Acquire))
     }
 
     /// Whether what `deed` needs was disturbed since, or was then.
-    pub(super) fn touched(&self, deed: Deed, Moment(then): Moment) -> bool {
+    pub(crate) fn touched(&self, deed: Deed, Moment(then): Moment) -> bool {
         deed.needs_victim() && (then % 2 == 1 || self.agent.load(Ordering::Acquire) != then)
     }
 
     /// One disturbance after the other until `end`; all is well again afterwards.
-    pub(super) fn rage(&self, stack: &mut Stack, end: Instant) -> Result<()> {
+    pub(crate) fn rage(&self, stack: &mut Stack, rough: &Rough, end: Instant) -> Result<()> {
         for round in 0.. {
             rest(PEACE.min(end.saturating_duration_since(Instant::now())));
             if Instant::now() + OUTAGE * 3 > end {
                 rest(end.saturating_duration_since(Instant::now()));
                 return Ok(());
             }
-            match round % 3 {
+            // Sessions of the rough region have no excuse: they outlive what happens to their tunnels.
+            rough.cut(round + round / 4);
+            match round % 4 {
                 0 => self.outage(stack)?,
                 1 => self.disturb(|| stack.restart_agent(VICTIM))?,
-                _ => self.disturb(|| freeze(stack))?,
+                2 => self.disturb(|| freeze(stack))?,
+                _ => stall(rough),
             }
+            rough.heal();
         }
         Ok(())
     }
@@ -88,6 +92,11 @@ fn freeze(stack: &mut Stack) -> Result<()> {
     agent.signal(Signal::CONT);
     rest(OUTAGE);
     Ok(())
+}
+
+fn stall(rough: &Rough) {
+    rough.relay.stall(true);
+    rest(OUTAGE);
 }
 
 fn rest(time: Duration) {

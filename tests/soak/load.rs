@@ -1,11 +1,11 @@
 //! What users do all the time, each once.
 
-use super::chaos::{Chaos, VICTIM};
-use crate::{
-    api::Api,
-    stack::{Stack, User},
+use super::{
+    chaos::{Chaos, LOOK, VICTIM},
+    rough::Rough,
 };
 use anyhow::{Context, Result, ensure};
+use e2e::{Stack, User};
 use serde_json::json;
 use std::{
     fs,
@@ -13,18 +13,26 @@ use std::{
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     thread,
+    time::{Duration, Instant},
 };
+use xtask::api::Api;
 
 /// Bytes of one transfer.
 const TRANSFER: usize = 4 << 20;
 /// Bytes through one forward; less than the windows on the way, so that one thread may write before it reads.
 const FORWARD: usize = 256 << 10;
+/// How long a session lasts that outlives its tunnels: two disturbances at least.
+const LASTING: Duration = Duration::from_secs(20);
+/// Bytes of one of its lines.
+const LINE: usize = 16 << 10;
+/// An agent without a tunnel has one again within this time: its longest wait, and a dial.
+const BACK: Duration = Duration::from_secs(60);
 /// The workspace whose agent nobody touches.
 const QUIET: &str = "796636";
 
 /// One kind of thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(crate) enum Deed {
     /// A login and a command.
     Login,
     /// The same where agents are killed and frozen.
@@ -39,18 +47,28 @@ pub(super) enum Deed {
     Revocation,
     /// A key that nobody knows.
     Refusal,
+    /// A session that outlives its tunnels.
+    Lasting,
 }
 
 impl Deed {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Login, Self::RoughLogin, Self::Upload, Self::Download, Self::Forward, Self::Revocation, Self::Refusal];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Login,
+        Self::RoughLogin,
+        Self::Upload,
+        Self::Download,
+        Self::Forward,
+        Self::Revocation,
+        Self::Refusal,
+        Self::Lasting,
+    ];
 
     /// Whether it goes where agents are killed.
-    pub(super) fn needs_victim(self) -> bool {
+    pub(crate) fn needs_victim(self) -> bool {
         self == Self::RoughLogin
     }
 
-    pub(super) fn once(self, cast: &Cast, chaos: &Chaos) -> Result<()> {
+    pub(crate) fn once(self, cast: &Cast, chaos: &Chaos) -> Result<()> {
         match self {
             Self::Login => login(&cast.alice, QUIET),
             Self::RoughLogin => login(&cast.bob, VICTIM),
@@ -59,28 +77,32 @@ impl Deed {
             Self::Forward => cast.forward(),
             Self::Revocation => chaos.edge().and_then(|_edge| cast.revocation()),
             Self::Refusal => cast.refusal(),
+            Self::Lasting => cast.lasting(),
         }
     }
 }
 
 /// Who does it.
 #[derive(Debug)]
-pub(super) struct Cast {
+pub(crate) struct Cast {
     alice: User,
     bob: User,
     /// Whose key comes and goes.
     trudy: User,
     trudys: Api,
     stranger: User,
+    /// Who works where tunnels are cut, and on what.
+    rough: (User, String),
     echo: u16,
 }
 
 impl Cast {
-    pub(super) fn assemble(stack: &Stack, echo: u16) -> Result<Self> {
+    pub(crate) fn assemble(stack: &Stack, rough: &Rough, echo: u16) -> Result<Self> {
         let [trudy, stranger] = [stack.new_stranger("trudy")?, stack.new_stranger("stranger")?];
         stack.edge.operator().put(&format!("/api/operator/workspaces/{QUIET}/members/trudy"), &json!({}))?.ok()?;
         let (alice, bob, trudys) = (stack.user("alice")?.clone(), stack.user("bob")?.clone(), stack.api(&trudy));
-        Ok(Self { alice, bob, trudy, trudys, stranger, echo })
+        let rough = (rough.user.clone(), rough.target());
+        Ok(Self { alice, bob, trudy, trudys, stranger, rough, echo })
     }
 
     fn upload(&self) -> Result<()> {
@@ -120,6 +142,39 @@ impl Cast {
         let output = session.wait_with_output()?;
         ensure!(output.status.code() == Some(255), "{}: {}", output.status, said(&output.stderr));
         Ok(())
+    }
+
+    /// Lines there and back for a while. Only its login may have to be tried again, while there is no tunnel.
+    fn lasting(&self) -> Result<()> {
+        let (mut child, begun) = (self.lasting_session()?, Instant::now());
+        let (mut input, output) = (child.stdin.take().context("no input")?, child.stdout.take().context("no output")?);
+        let mut lines = BufReader::new(output).lines();
+        let piece = "x".repeat(LINE);
+        for number in 0.. {
+            writeln!(input, "{number} {piece}")?;
+            let line = lines.next().with_context(|| format!("it ended at line {number}"))??;
+            ensure!(line == format!("{number} {piece}"), "line {number} came back as {} other bytes", line.len());
+            if begun.elapsed() > LASTING {
+                break;
+            }
+            thread::sleep(LOOK);
+        }
+        drop(input);
+        ensure!(child.wait()?.success() && lines.next().is_none(), "it ended otherwise than it should");
+        Ok(())
+    }
+
+    fn lasting_session(&self) -> Result<Child> {
+        let ((user, target), begun) = (&self.rough, Instant::now());
+        loop {
+            let mut ssh = user.ssh();
+            ssh.args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=15"]).arg(target).arg("echo in; exec cat");
+            match open(&mut ssh) {
+                Err(fault) if begun.elapsed() > BACK => return Err(fault),
+                Err(_) => thread::sleep(LOOK),
+                Ok(child) => return Ok(child),
+            }
+        }
     }
 
     fn refusal(&self) -> Result<()> {
@@ -172,11 +227,11 @@ fn said(bytes: &[u8]) -> String {
 
 /// What a workspace's ports lead to here: bytes come back as they went.
 #[derive(Debug)]
-pub(super) struct Echo(u16);
+pub(crate) struct Echo(u16);
 
 impl Echo {
     /// For as long as this process lives.
-    pub(super) fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
         thread::spawn(move || {
@@ -187,7 +242,7 @@ impl Echo {
         Ok(Self(port))
     }
 
-    pub(super) const fn port(&self) -> u16 {
+    pub(crate) const fn port(&self) -> u16 {
         self.0
     }
 }

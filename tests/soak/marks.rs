@@ -1,13 +1,14 @@
 //! What the programs hold while nobody uses them: memory, descriptors, sessions, processes.
 
-use super::chaos::VICTIM;
-use crate::stack::{Daemon, Stack};
+use super::{chaos::VICTIM, rough::Rough};
 use anyhow::{Context, Result, bail};
+use e2e::Stack;
 use serde::Serialize;
 use std::{
     fmt, fs, thread,
     time::{Duration, Instant},
 };
+use xtask::stack::Daemon;
 
 /// Connections that were kept for the next call to the edge, and threads for the next blocking one, are gone by then.
 const QUIET: Duration = Duration::from_secs(120);
@@ -20,7 +21,7 @@ const CALLS: u64 = 3;
 
 /// What is held at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     held: Vec<(String, u64, Kind)>,
 }
 
@@ -35,21 +36,21 @@ enum Kind {
 
 /// One mark, then and now.
 #[derive(Debug, Serialize)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     what: String,
     before: u64,
     after: u64,
-    pub(super) good: bool,
+    pub(crate) good: bool,
 }
 
 impl Marks {
     /// Once sessions, channels and programs are gone.
-    pub(super) fn once_quiet(stack: &Stack) -> Result<Self> {
+    pub(crate) fn once_quiet(stack: &Stack, rough: &Rough) -> Result<Self> {
         let begun = Instant::now();
         loop {
-            let (live, settled) = (live(stack)?, Self::take(stack)?);
+            let (live, settled) = (live(stack, rough)?, Self::take(stack, rough)?);
             thread::sleep(LOOK);
-            let again = Self::take(stack)?;
+            let again = Self::take(stack, rough)?;
             if live == 0 && begun.elapsed() > QUIET / 12 && settled.counts() == again.counts() {
                 return Ok(again);
             }
@@ -59,11 +60,12 @@ impl Marks {
         }
     }
 
-    fn take(stack: &Stack) -> Result<Self> {
+    fn take(stack: &Stack, rough: &Rough) -> Result<Self> {
         let mut held = vec![("tunnels".into(), tunnels(&stack.daemon)?, Kind::Count)];
-        let agents = stack.workspaces.iter().filter(|workspace| workspace.id != VICTIM);
+        let agents = stack.workspaces.iter().filter(|workspace| workspace.id != VICTIM).chain([&rough.workspace]);
         let agents = agents.map(|workspace| (format!("agent of {}", workspace.id), workspace.agent.pid()));
-        for (name, pid) in [("daemon".to_owned(), stack.daemon.process.pid())].into_iter().chain(agents) {
+        let daemons = [("daemon", &stack.daemon), ("daemon with cut tunnels", &rough.region.daemon)];
+        for (name, pid) in daemons.map(|(name, daemon)| (name.to_owned(), daemon.process.pid())).into_iter().chain(agents) {
             held.push((format!("{name}: memory, kB"), memory(pid)?, Kind::Memory));
             held.push((format!("{name}: descriptors"), entries(&format!("/proc/{pid}/fd"))?, Kind::Descriptors));
         }
@@ -75,7 +77,7 @@ impl Marks {
     }
 
     /// What became of what was held `before`.
-    pub(super) fn against(&self, before: &Self) -> Vec<Verdict> {
+    pub(crate) fn against(&self, before: &Self) -> Vec<Verdict> {
         let pairs = before.held.iter().zip(&self.held);
         let verdict = |((what, before, kind), (_, after, _)): (&(String, u64, Kind), &(String, u64, Kind))| {
             let good = match kind {
@@ -90,10 +92,15 @@ impl Marks {
 }
 
 /// Sessions and channels at the daemon, and programs below the agents.
-fn live(stack: &Stack) -> Result<u64> {
-    let gauges = ["drawbridge_sessions", "drawbridge_channels"].map(|name| stack.daemon.sample(name));
-    let gauges = gauges.into_iter().sum::<Result<f64>>()?;
-    let programs = stack.workspaces.iter().map(|workspace| children(workspace.agent.pid())).sum::<Result<u64>>()?;
+fn live(stack: &Stack, rough: &Rough) -> Result<u64> {
+    let gauges = |daemon: &Daemon| ["drawbridge_sessions", "drawbridge_channels"].map(|name| daemon.sample(name));
+    let gauges = [&stack.daemon, &rough.region.daemon].into_iter().flat_map(gauges).sum::<Result<f64>>()?;
+    let programs = stack
+        .workspaces
+        .iter()
+        .chain([&rough.workspace])
+        .map(|workspace| children(workspace.agent.pid()))
+        .sum::<Result<u64>>()?;
     Ok(gauges as u64 + programs)
 }
 
