@@ -3,6 +3,7 @@
 mod agents;
 mod audit;
 mod certificates;
+mod ciphers;
 mod edge_alone;
 mod feed;
 mod forwarding;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
     let tests = [
         login::TESTS,
         certificates::TESTS,
+        ciphers::TESTS,
         session::TESTS,
         transfer::TESTS,
         forwarding::TESTS,
