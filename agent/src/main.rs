@@ -71,7 +71,9 @@ fn tell(state_dir: &Path, json: bool) -> Result<()> {
     Ok(())
 }
 
-#[tokio::main]
+/// One thread serves a workspace: its work is one long chain from a socket to another, and waking other threads for parts of
+/// it cost more than they did. Whoever would wait has threads of their own.
+#[tokio::main(flavor = "current_thread")]
 async fn run(raw: Raw) -> Result<()> {
     log::to_stderr(raw.log_format);
     // Sessions must not inherit the agent's credentials: the environment is cleared for them, and the token is taken

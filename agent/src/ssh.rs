@@ -219,8 +219,13 @@ impl<A: Authorize> Server<A> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let client = connection.peer.client;
+        let offer = self.config.current();
+        let start = async {
+            let (config, stream) = offer.greet(stream).await?;
+            server::run_stream(config, stream, connection).await
+        };
         let started = select! {
-            started = server::run_stream(self.config.current(), stream, connection) => started,
+            started = start => started,
             () = cancel.cancelled() => return,
         };
         let mut running = match started {
@@ -267,7 +272,7 @@ async fn deadline(verified: &CancellationToken) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use drawbridge_shared::native::ssh;
+    use drawbridge_shared::native::ssh::{self, steer::Offer};
     use russh::{Limits, keys::Algorithm, keys::key::safe_rng};
     use std::{process::Stdio, time::Instant};
     use tempfile::TempDir;
@@ -297,8 +302,8 @@ mod tests {
         let host = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
         let account = Account { shell: "/bin/sh".into(), ..Account::current() };
         let server = Server::new(host.clone(), account, Alive::default(), Open);
-        let config = server::Config { limits, ..config::config(&host, Alive::default(), None) };
-        server.config.current.send_replace(Arc::new(config));
+        let config = || server::Config { limits: limits.clone(), ..config::config(&host, Alive::default(), None) };
+        server.config.current.send_replace(Offer::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let mut tasks = JoinSet::new();

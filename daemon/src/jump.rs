@@ -26,7 +26,7 @@ use drawbridge_shared::{
         clock,
         identity::{Identity, PublicIdentity},
         slot::Slot,
-        ssh,
+        ssh::{self, steer::Offer},
         stay::until_revoked,
     },
     revocation::{Revocation, Stay},
@@ -121,7 +121,7 @@ impl Hall {
 /// The jump host.
 pub(crate) struct Jump {
     hall: Arc<Hall>,
-    config: watch::Receiver<Arc<Config>>,
+    config: watch::Receiver<Offer>,
     connections: Arc<Semaphore>,
     admission: Admission,
 }
@@ -216,25 +216,29 @@ impl Jump {
 #[derive(Debug)]
 pub(crate) struct Face {
     identity: Identity,
-    config: watch::Sender<Arc<Config>>,
+    config: watch::Sender<Offer>,
 }
 
 impl Face {
     /// Whose host key is `identity`.
     pub(crate) fn new(identity: Identity, certificate: Option<Certificate>) -> Self {
-        let config = watch::Sender::new(Arc::new(config(&identity, certificate)));
+        let config = watch::Sender::new(offer(&identity, certificate.as_ref()));
         Self { identity, config }
     }
 
     /// Shows `certificate` from now on.
     pub(crate) fn show(&self, certificate: Certificate) {
-        self.config.send_replace(Arc::new(config(&self.identity, Some(certificate))));
+        self.config.send_replace(offer(&self.identity, Some(&certificate)));
     }
 }
 
-fn config(identity: &Identity, certificate: Option<Certificate>) -> Config {
+fn offer(identity: &Identity, certificate: Option<&Certificate>) -> Offer {
+    Offer::new(|| config(identity, certificate))
+}
+
+fn config(identity: &Identity, certificate: Option<&Certificate>) -> Config {
     Config {
-        certificates: certificate.into_iter().collect(),
+        certificates: certificate.cloned().into_iter().collect(),
         window_size: INFLOW.first_window,
         maximum_packet_size: INFLOW.packet,
         // Data is taken in the handler; this queue only sees a channel's events.

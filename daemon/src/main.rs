@@ -4,8 +4,11 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use drawbridge_daemon::{Daemon, Tokens, config::Raw, descriptors};
 use drawbridge_shared::native::{log, options::complain};
-use std::{path::PathBuf, process::ExitCode};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use std::{num::NonZero, path::PathBuf, process::ExitCode};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 /// Regional jump host: `ssh -J <this host> user@<workspaceId>`.
 #[derive(Parser)]
@@ -38,7 +41,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Identity { state_dir } => identity(&state_dir),
-        Command::Run(raw) => run(*raw),
+        Command::Run(raw) => runtime().map_err(Into::into).and_then(|runtime| runtime.block_on(run(*raw))),
     };
     done.map_or_else(|fault| complain("drawbridge-daemon", &fault), |()| ExitCode::SUCCESS)
 }
@@ -48,7 +51,12 @@ fn identity(state_dir: &std::path::Path) -> Result<()> {
     Ok(())
 }
 
-#[tokio::main]
+/// One core is left to the kernel, which has half of the work: threads that wake one another for it cost more than they do.
+fn runtime() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Builder::new_multi_thread().worker_threads(cores.saturating_sub(1).max(1)).enable_all().build()
+}
+
 async fn run(raw: Raw) -> Result<()> {
     log::to_stderr(raw.log_format);
     descriptors::raise();

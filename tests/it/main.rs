@@ -4,6 +4,7 @@ mod agents;
 mod audit;
 mod bulk;
 mod certificates;
+mod ciphers;
 mod edge_alone;
 mod feed;
 mod forwarding;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
     let tests = [
         login::TESTS,
         certificates::TESTS,
+        ciphers::TESTS,
         session::TESTS,
         transfer::TESTS,
         forwarding::TESTS,

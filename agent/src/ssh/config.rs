@@ -1,7 +1,7 @@
 //! russh's settings for the inner SSH: what both servers share, and the agent's own bounds.
 
 use super::{Alive, limits};
-use drawbridge_shared::native::ssh;
+use drawbridge_shared::native::ssh::{self, steer::Offer};
 use russh::{
     SshId,
     keys::{Certificate, PrivateKey},
@@ -19,30 +19,30 @@ const ID: &str = concat!("SSH-2.0-Drawbridge_", env!("CARGO_PKG_VERSION"), " Ope
 pub(super) struct Settings {
     host_key: Arc<PrivateKey>,
     alive: Alive,
-    pub(super) current: Arc<watch::Sender<Arc<Config>>>,
+    pub(super) current: Arc<watch::Sender<Offer>>,
 }
 
 impl Settings {
     /// Of a server that owns `host_key`, has no certificate yet, and asks for signs of life as `alive` says.
     pub(super) fn new(host_key: PrivateKey, alive: Alive) -> Self {
-        let first = Arc::new(config(&host_key, alive, None));
+        let first = Offer::new(|| config(&host_key, alive, None));
         Self { host_key: Arc::new(host_key), alive, current: Arc::new(watch::Sender::new(first)) }
     }
 
     /// Shows `certificate` beside the plain key.
     pub(super) fn certify(&self, certificate: Certificate) {
-        self.current.send_replace(Arc::new(config(&self.host_key, self.alive, Some(certificate))));
+        self.current.send_replace(Offer::new(|| config(&self.host_key, self.alive, Some(&certificate))));
     }
 
-    pub(super) fn current(&self) -> Arc<Config> {
+    pub(super) fn current(&self) -> Offer {
         self.current.borrow().clone()
     }
 }
 
-pub(super) fn config(host_key: &PrivateKey, alive: Alive, certificate: Option<Certificate>) -> Config {
+pub(super) fn config(host_key: &PrivateKey, alive: Alive, certificate: Option<&Certificate>) -> Config {
     Config {
         server_id: SshId::Standard(Cow::Borrowed(ID)),
-        certificates: certificate.into_iter().collect(),
+        certificates: certificate.cloned().into_iter().collect(),
         max_auth_attempts: limits::AUTH_ATTEMPTS,
         window_size: limits::INFLOW.first_window,
         maximum_packet_size: limits::PACKET,

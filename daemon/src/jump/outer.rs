@@ -12,12 +12,12 @@ use crate::{
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
-    native::{backlog::brake::Braked, proxy_header, severable::Severable},
+    native::{backlog::brake::Braked, proxy_header, severable::Severable, ssh::steer::Offer},
 };
 use rand::RngExt;
 use russh::{
     Disconnect,
-    server::{self, Config, RunningSession},
+    server::{self, RunningSession},
 };
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 use tokio::{io::BufReader, net::TcpStream, sync::watch, time};
@@ -57,12 +57,12 @@ impl Caller {
 }
 
 /// Serves it to its end.
-pub(super) async fn run(hall: Arc<Hall>, config: Arc<Config>, socket: TcpStream, mut caller: Caller) {
+pub(super) async fn run(hall: Arc<Hall>, offer: Offer, socket: TcpStream, mut caller: Caller) {
     let cut = CancellationToken::new();
     // Whatever ends this function ends the connection and its bridges.
     let _cut = cut.clone().drop_guard();
     let trace = format!("{:016x}", rand::rng().random::<u64>());
-    let login = time::timeout(LOGIN_DEADLINE, enter(&hall, config, socket, (&mut caller, trace.clone()), cut));
+    let login = time::timeout(LOGIN_DEADLINE, enter(&hall, offer, socket, (&mut caller, trace.clone()), cut));
     let entered = tokio::select! {
         () = hall.end.cancelled() => return,
         entered = login => entered.unwrap_or(Err(Early::Slow)),
@@ -85,7 +85,7 @@ pub(super) async fn run(hall: Arc<Hall>, config: Arc<Config>, socket: TcpStream,
 /// From the first byte to a proven key.
 async fn enter(
     hall: &Arc<Hall>,
-    config: Arc<Config>,
+    offer: Offer,
     mut socket: TcpStream,
     (caller, trace): (&mut Caller, String),
     cut: CancellationToken,
@@ -98,7 +98,11 @@ async fn enter(
     let (visitor, standing) = Visitor::new(hall.clone(), (caller.peer, trace), cut.child_token());
     let stream = Braked::new(Severable::new(socket, cut).parting_within(LINGER), visitor.brake());
     let stream = BufReader::with_capacity(READ_BUFFER, stream);
-    match server::run_stream(config, stream, visitor).await {
+    let start = async {
+        let (config, stream) = offer.greet(stream).await?;
+        server::run_stream(config, stream, visitor).await
+    };
+    match start.await {
         Ok(session) => proven(session, standing).await,
         Err(fault) => Err(early(Some(&fault), Standing::New)),
     }

@@ -1,5 +1,7 @@
 //! russh as both SSH servers start it, its defaults changed on purpose (FACTS of russh 0.65 stand in ARCHITECTURE.md).
 
+pub mod steer;
+
 use russh::{
     Limits, MethodKind, Preferred, SshId, cipher, compression, kex,
     keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey, PublicKey},

@@ -3,7 +3,10 @@
 use super::daemon;
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
-use drawbridge_agent::config::{Config, Raw};
+use drawbridge_agent::{
+    Tokens,
+    config::{Config, Raw},
+};
 use e2e::Stack;
 use serde_json::{Value, json};
 use std::{path::Path, thread};
@@ -80,7 +83,10 @@ impl Crowd {
 
     fn join(&mut self, config: Config) {
         let stop = self.stop.clone();
-        self.agents.spawn_on(async move { Ok(drawbridge_agent::run(config, stop).await?) }, self.runtime.handle());
+        self.agents.spawn_on(
+            async move { Ok(drawbridge_agent::run(config, Tokens { stop, ..Tokens::default() }).await?) },
+            self.runtime.handle(),
+        );
     }
 
     /// What the first agent that has ended says.
