@@ -60,7 +60,7 @@ impl Scene {
         let upstream = sshd.local_addr().unwrap().to_string().parse().unwrap();
         tasks.spawn(echo(sshd));
         let service = Service::new(Inner::Upstream(upstream), keys, TaskTracker::new(), CancellationToken::new());
-        let acceptor = Acceptor::new(UdpSocket::bind("127.0.0.1:0").unwrap(), &identity()).unwrap();
+        let acceptor = Acceptor::new(UdpSocket::bind("127.0.0.1:0").unwrap(), &identity(), 0).unwrap();
         let address = acceptor.local_addr().unwrap();
         let accepts = async { acceptor.accept().await.unwrap().admit().await.unwrap() };
         let (agent, daemon) = tokio::join!(quic::dial(address, identity().public()), accepts);
