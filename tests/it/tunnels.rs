@@ -1,6 +1,7 @@
 //! Tunnels over a bad network: each test has a region of its own, whose agents reach its daemon through a relay.
 
 pub(crate) mod endurance;
+pub(crate) mod lifecycle;
 pub(crate) mod standby;
 pub(crate) mod takeover;
 pub(crate) mod transport;
@@ -11,7 +12,7 @@ use e2e::{Session, Stack, User, relay::Relay};
 use std::{
     io::{BufRead, BufReader, Lines, Write},
     net::SocketAddr,
-    process::{Child, ChildStdin, ChildStdout, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
 };
 use xtask::stack::{Region, Workspace};
@@ -75,8 +76,12 @@ pub(crate) struct Echo {
 
 impl Echo {
     pub(crate) fn start(place: &Place) -> Result<Self> {
-        let mut ssh = place.user.quiet_ssh();
-        let mut child = ssh.arg(place.target()).arg("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        Self::run(place.user.quiet_ssh().arg(place.target()))
+    }
+
+    /// With `ssh` up to its destination.
+    pub(crate) fn run(ssh: &mut Command) -> Result<Self> {
+        let mut child = ssh.arg("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (input, output) = (child.stdin.take(), child.stdout.take().context("no output")?);
         let mut echo = Self { child, input, lines: BufReader::new(output).lines() };
         echo.say("hello")?;

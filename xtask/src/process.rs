@@ -93,6 +93,18 @@ impl Process {
         }
     }
 
+    /// Waits until it has ended by itself, for `patience` at most.
+    pub fn end(&mut self, patience: Duration) -> Result<ExitStatus> {
+        let begun = Instant::now();
+        while begun.elapsed() < patience {
+            if let Some(status) = self.ended() {
+                return Ok(status);
+            }
+            thread::sleep(LOOK);
+        }
+        bail!("{} did not end within {} s; its last words:\n{}", self.name, patience.as_secs(), self.tail())
+    }
+
     fn tail(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();

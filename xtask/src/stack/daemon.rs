@@ -55,7 +55,7 @@ impl Daemon {
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         let birth = Birth { id: id.into(), identity: identity.trim().into(), token, state: state.into(), options };
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (process, ports) = birth.launch(programs, dir, &edge.url, Ports { ssh: any, tunnel: any, admin: any })?;
+        let (process, ports) = birth.launch(programs, dir, &edge.url, Ports { ssh: any, tunnel: any, admin: any }, &[])?;
         let audit = birth.audit(dir);
         Ok(Self { process, port: ports.ssh.port(), tunnel: ports.tunnel, admin: ports.admin.port(), audit, birth })
     }
@@ -63,10 +63,19 @@ impl Daemon {
     /// Kills it and starts it again on its old state and its old ports, with the edge at `edge`.
     pub(super) fn restart(&mut self, programs: &Programs, dir: &Path, edge: &str) -> Result<()> {
         self.process.kill();
-        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let ports = Ports { ssh: at(self.port), tunnel: self.tunnel, admin: at(self.admin) };
-        self.process = self.birth.launch(programs, dir, edge, ports)?.0;
+        self.process = self.birth.launch(programs, dir, edge, self.ports(), &[])?.0;
         Ok(())
+    }
+
+    /// Starts another process that takes its place; returns the old one.
+    pub(super) fn upgrade(&mut self, programs: &Programs, dir: &Path, edge: &str) -> Result<Process> {
+        let (process, _) = self.birth.launch(programs, dir, edge, self.ports(), &["--take-over"])?;
+        Ok(std::mem::replace(&mut self.process, process))
+    }
+
+    fn ports(&self) -> Ports {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Ports { ssh: at(self.port), tunnel: self.tunnel, admin: at(self.admin) }
     }
 
     /// Tells the edge that it is the daemon of its name in `region`, for agents at `addresses`.
@@ -96,18 +105,17 @@ impl Daemon {
 }
 
 impl Birth {
-    fn launch(&self, programs: &Programs, dir: &Path, edge: &str, ports: Ports) -> Result<(Process, Ports)> {
-        // A daemon that was killed leaves it behind.
-        let _ = fs::remove_file(self.state.join("listening.json"));
+    fn launch(&self, programs: &Programs, dir: &Path, edge: &str, ports: Ports, more: &[&str]) -> Result<(Process, Ports)> {
         let [ssh, tunnel, admin] = [ports.ssh, ports.tunnel, ports.admin].map(|address| address.to_string());
         let mut command = Command::new(&programs.daemon);
         command.args(["run", "--listen-ssh", &ssh, "--listen-tunnel", &tunnel, "--admin", &admin]);
-        command.args(["--domain", "local.drawbridge.test"]).args(usual(edge, &self.options)).args(&self.options);
+        command.args(more).args(["--domain", "local.drawbridge.test"]).args(usual(edge, &self.options)).args(&self.options);
         command.arg("--audit").arg(self.audit(dir)).arg("--trust").arg(files::trust(dir));
         command.arg("--state-dir").arg(&self.state).env("DRAWBRIDGE_TOKEN", &self.token);
         let log = files::log(dir, &self.file("daemon"));
         let mut process = Process::start(&format!("the daemon {}", self.id), &mut command, &log, Signal::TERM)?;
-        let listening = process.until("listening", READY, || listening(&self.state))?;
+        let pid = process.pid();
+        let listening = process.until("listening", READY, || listening(&self.state, pid))?;
         let [ssh, tunnel, admin] = [address(&listening["ssh"])?, address(&listening["tunnel"])?, address(&listening["admin"])?];
         Ok((process, Ports { ssh, tunnel, admin }))
     }
@@ -129,8 +137,10 @@ fn usual<'a>(edge: &'a str, options: &[String]) -> Vec<&'a str> {
     usual.into_iter().filter(|(name, _)| !said(name)).flat_map(|(name, value)| [name, value]).collect()
 }
 
-fn listening(state: &Path) -> Option<Value> {
-    serde_json::from_str(&fs::read_to_string(state.join("listening.json")).ok()?).ok()
+/// Where the process `pid` listens: one that was killed, or whose place it takes, left its own.
+fn listening(state: &Path, pid: u32) -> Option<Value> {
+    let said: Value = serde_json::from_str(&fs::read_to_string(state.join("listening.json")).ok()?).ok()?;
+    (said["pid"] == pid).then_some(said)
 }
 
 fn address(value: &Value) -> Result<SocketAddr> {

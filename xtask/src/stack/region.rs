@@ -1,6 +1,7 @@
 //! One more region beside the demo's: a daemon of its own, whose way from the agents a test may route as it likes.
 
 use super::{Stack, User, Workspace, daemon::Daemon, files, host_key, known};
+use crate::process::Process;
 use anyhow::Result;
 use std::{fs, net::SocketAddr, path::PathBuf};
 
@@ -48,6 +49,11 @@ impl Stack {
         let daemon = Daemon::start(&self.programs, &self.dir, &self.edge, name, &dir.join("daemon"), options)?;
         daemon.register(&self.edge.operator(), region, route(daemon.tunnel)?)?;
         Ok(Region { name: region.into(), daemon, dir })
+    }
+
+    /// Starts another process that takes the place of `region`'s daemon; returns the old one.
+    pub fn upgrade(&self, region: &mut Region) -> Result<Process> {
+        region.daemon.upgrade(&self.programs, &self.dir, &self.edge.url)
     }
 
     /// A workspace called `id` in `region` with `members`, its agent started with `options` beside the usual ones and connected.
