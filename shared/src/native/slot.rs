@@ -14,8 +14,9 @@ use tokio::time;
 
 /// Processes on one state folder at a time.
 const SLOTS: u8 = 2;
-/// A pid as text, and more than that.
-const MAX_PID: u64 = 32;
+/// What a slot's file says of its holder: a pid, and whether that is about to leave.
+const MAX_TEXT: u64 = 32;
+const LEAVING: &str = "leaving";
 /// Who looks whether a slot is held locks it for a moment: only one that stays taken for so many looks is held.
 const TRIES: u32 = 10;
 /// Between two such looks.
@@ -30,7 +31,7 @@ pub struct Slot {
     state: StateDir,
     /// The process that held the other slot when this one was taken.
     elder: Option<u32>,
-    _lock: File,
+    lock: File,
 }
 
 /// No place among the processes of a state folder.
@@ -64,7 +65,7 @@ impl Slot {
             for number in 0..SLOTS {
                 if let Some(lock) = lock(state, number)? {
                     let elder = held(state, 1 - number)?;
-                    return Ok(Self { number, state: state.clone(), elder, _lock: lock });
+                    return Ok(Self { number, state: state.clone(), elder, lock });
                 }
             }
             thread::sleep(PAUSE);
@@ -109,7 +110,12 @@ impl Slot {
         }
     }
 
-    /// Sends SIGTERM to the process that was here first, if it still is; says whether.
+    /// Says that this process has been told to end: a successor that asks again would be the second to tell it.
+    pub fn leaves(&self) -> io::Result<()> {
+        (&self.lock).write_all(LEAVING.as_bytes())
+    }
+
+    /// Sends SIGTERM to the process that was here first, if it still is, unless it leaves already; says whether it was there.
     pub fn ask_other(&self) -> io::Result<bool> {
         let Some(pid) = self.elder.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) else { return Ok(false) };
         let process = match pidfd_open(pid, PidfdFlags::empty()) {
@@ -119,6 +125,9 @@ impl Slot {
         // Once opened, the descriptor is of one process, whatever becomes of its number: of the one that holds the lock?
         if self.other() != self.elder {
             return Ok(false);
+        }
+        if text(&self.state, 1 - self.number).map_err(io::Error::other)?.ends_with(LEAVING) {
+            return Ok(true);
         }
         pidfd_send_signal(process, Signal::TERM)?;
         Ok(true)
@@ -165,11 +174,16 @@ fn held(state: &StateDir, number: u8) -> Result<Option<u32>, StateFault> {
 
 /// The pid in slot `number`; 0 where there is none to be read.
 fn pid(state: &StateDir, number: u8) -> Result<u32, StateFault> {
+    let said = text(state, number)?;
+    Ok(said.lines().next().and_then(|pid| pid.parse().ok()).unwrap_or_default())
+}
+
+fn text(state: &StateDir, number: u8) -> Result<String, StateFault> {
     let path = path(state, number);
     let mut text = String::new();
-    let read = File::open(&path).and_then(|file| file.take(MAX_PID).read_to_string(&mut text));
+    let read = File::open(&path).and_then(|file| file.take(MAX_TEXT).read_to_string(&mut text));
     read.map_err(|source| StateFault::Io { path, source })?;
-    Ok(text.trim().parse().unwrap_or_default())
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -197,6 +211,9 @@ mod tests {
         let second = Slot::take(&state).unwrap();
         assert_eq!((second.number(), second.other(), shared(&state)), (1, Some(7), true));
         assert_eq!((first.successor(), second.successor()), (Some(process::id()), None));
+        second.leaves().unwrap();
+        assert_eq!(text(&state, 1).unwrap(), format!("{}\n{LEAVING}", process::id()));
+        assert_eq!(first.successor(), Some(process::id()));
         let third = Slot::take(&state).unwrap_err().to_string();
         assert!(third.starts_with(&format!("processes 7 and {} serve ", process::id())), "{third}");
         drop(first);
@@ -222,6 +239,9 @@ mod tests {
         pretend(&first, elder.id());
         let second = Slot::take(&state).unwrap();
         assert!(!first.ask_other().unwrap(), "a successor is not asked");
+        fs::write(path(&state, 0), format!("{}\n{LEAVING}", elder.id())).unwrap();
+        assert!(second.ask_other().unwrap() && elder.try_wait().unwrap().is_none(), "it was told already");
+        pretend(&first, elder.id());
         assert!(second.ask_other().unwrap());
         assert_eq!(elder.wait().unwrap().signal(), Some(15));
         assert!(!second.ask_other().unwrap(), "it is gone");
