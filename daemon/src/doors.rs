@@ -2,7 +2,7 @@
 
 use crate::{BindFault, config::Addresses, limits::MAX_LISTENING, listener::Ports};
 use drawbridge_shared::native::{
-    doors::{self, Turn},
+    doors::Opener,
     identity::Identity,
     state_dir::{StateDir, StateFault},
 };
@@ -39,14 +39,13 @@ pub struct Listening {
 }
 
 impl Doors {
-    /// Opens them at `addresses`, as `identity`, beside those of another process or alone.
-    pub(crate) fn open(addresses: &Addresses, identity: &Identity, turn: Turn) -> Result<Self, BindFault> {
+    /// Has `opener` open them at `addresses`, as `identity`.
+    pub(crate) fn open(addresses: &Addresses, identity: &Identity, mut opener: Opener) -> Result<Self, BindFault> {
         let Addresses { ssh, tunnel, admin } = *addresses;
-        let agents = Ports::bind(tunnel, identity, turn).map_err(|fault| BindFault::Tunnel(tunnel, fault))?;
-        let operators =
-            admin.map(|admin| doors::stream(admin, turn).map_err(|fault| BindFault::Admin(admin, fault))).transpose()?;
+        let agents = Ports::bind(tunnel, identity, &mut opener).map_err(|fault| BindFault::Tunnel(tunnel, fault))?;
+        let operators = admin.map(|admin| opener.stream(admin).map_err(|fault| BindFault::Admin(admin, fault))).transpose()?;
         // Last: from now on users wait here.
-        let users = doors::stream(ssh, turn).map_err(|fault| BindFault::Ssh(ssh, fault))?;
+        let users = opener.stream(ssh).map_err(|fault| BindFault::Ssh(ssh, fault))?;
         Ok(Self { users, agents, operators })
     }
 

@@ -5,7 +5,7 @@ use drawbridge_shared::{native::slot::Slot, tunnel::frame::Reason};
 use std::time::Duration;
 use tokio::{task::JoinHandle, time};
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 /// How long sessions go on after the first signal.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,9 @@ pub(crate) async fn drain(
     slot: &Slot,
     (tokens, spans): (&Tokens, Spans),
 ) {
+    if let Err(fault) = slot.leaves() {
+        warn!(%fault, "cannot say that this process is about to leave: a successor that starts twice ends its sessions");
+    }
     info!(tunnels = registry.tunnels(), sessions = sessions.len(), successor = slot.successor(), "draining");
     registry.all().iter().for_each(|(_, link)| link.drain());
     let done = async {

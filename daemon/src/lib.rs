@@ -32,7 +32,7 @@ use doors::Doors;
 pub use doors::Listening;
 pub use drain::Spans;
 use drawbridge_shared::native::{
-    doors::Turn,
+    doors::{Opener, Passed, Turn},
     edge_client::{EdgeClient, EdgeFault},
     host_certificate::Renewal,
     identity::PublicIdentity,
@@ -121,8 +121,8 @@ pub fn identity(path: &Path) -> Result<PublicIdentity, StateFault> {
 }
 
 impl Daemon {
-    /// Opens all that a daemon needs; nothing is served yet.
-    pub async fn bind(config: Config, tokens: Tokens) -> Result<Self, BindFault> {
+    /// Opens all that a daemon needs, and takes the doors that were `passed`; nothing is served yet.
+    pub async fn bind(config: Config, passed: Passed, tokens: Tokens) -> Result<Self, BindFault> {
         let state = StateDir::open(&config.edge.state_dir)?;
         let slot = Slot::take(&state)?;
         let slot = if config.take_over { slot } else { slot.alone()? };
@@ -136,7 +136,8 @@ impl Daemon {
         let (keeper, snapshots) =
             Keeper::open(edge.clone(), trust, Store::open(&state)?, Pace { poll: config.poll, grace: config.grace });
         // After what was saved is loaded: whoever comes in from now on need not wait for that.
-        let doors = Doors::open(&config.doors, &identity, Turn::of(&slot))?;
+        let opener = Opener { turn: Turn::of(&slot), passed };
+        let doors = Doors::open(&config.doors, &identity, opener)?;
         let listening = doors.listening()?;
         let registry = Registry::default();
         let exhibition = Arc::new(Exhibition::new(&metrics, snapshots.clone()));

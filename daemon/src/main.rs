@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use drawbridge_daemon::{Daemon, Tokens, config::Raw, descriptors};
-use drawbridge_shared::native::{log, options::complain};
+use drawbridge_shared::native::{doors::Passed, log, options::complain};
 use std::{num::NonZero, path::PathBuf, process::ExitCode};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -41,7 +41,10 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Identity { state_dir } => identity(&state_dir),
-        Command::Run(raw) => runtime().map_err(Into::into).and_then(|runtime| runtime.block_on(run(*raw))),
+        Command::Run(raw) => {
+            let passed = Passed::from_env();
+            runtime().map_err(Into::into).and_then(|runtime| runtime.block_on(run(*raw, passed)))
+        }
     };
     done.map_or_else(|fault| complain("drawbridge-daemon", &fault), |()| ExitCode::SUCCESS)
 }
@@ -57,13 +60,13 @@ fn runtime() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(cores.saturating_sub(1).max(1)).enable_all().build()
 }
 
-async fn run(raw: Raw) -> Result<()> {
+async fn run(raw: Raw, passed: Passed) -> Result<()> {
     log::to_stderr(raw.log_format);
     descriptors::raise();
     let config = raw.check(std::env::var("DRAWBRIDGE_TOKEN").ok())?;
     let tokens = Tokens::default();
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let daemon = Daemon::bind(config, tokens.clone()).await?;
+    let daemon = Daemon::bind(config, passed, tokens.clone()).await?;
     tokio::select! {
         served = daemon.run() => Ok(served?),
         never = heed(tokens, terminate, interrupt) => match never {},

@@ -1,7 +1,7 @@
 //! The agents' doors as sockets: UDP for QUIC and TCP for WebSocket, on one number.
 
 use drawbridge_shared::native::{
-    doors::{self, Turn},
+    doors::Opener,
     identity::Identity,
     quic::{Acceptor, QuicFault},
     websocket::{Door, WebSocketFault},
@@ -37,11 +37,11 @@ pub enum PortsFault {
 }
 
 impl Ports {
-    /// Opens both at `address`, as `identity`, beside those of another process or alone. Port 0 stands for any number that is
+    /// Has `opener` open both at `address`, as `identity`. Port 0 stands for any number that is
     /// free for both.
-    pub(crate) fn bind(address: SocketAddr, identity: &Identity, turn: Turn) -> Result<Self, PortsFault> {
-        let (udp, tcp) = pair(address, turn)?;
-        Ok(Self { quic: Acceptor::new(udp, identity, turn.slot())?, websocket: Door::new(tcp, identity)? })
+    pub(crate) fn bind(address: SocketAddr, identity: &Identity, opener: &mut Opener) -> Result<Self, PortsFault> {
+        let (udp, tcp) = pair(address, opener)?;
+        Ok(Self { quic: Acceptor::new(udp, identity, opener.turn.slot())?, websocket: Door::new(tcp, identity)? })
     }
 
     /// Where both listen.
@@ -55,11 +55,11 @@ impl Ports {
     }
 }
 
-fn pair(address: SocketAddr, turn: Turn) -> io::Result<(UdpSocket, TcpListener)> {
-    let mut last = both(address, turn);
+fn pair(address: SocketAddr, opener: &mut Opener) -> io::Result<(UdpSocket, TcpListener)> {
+    let mut last = both(address, opener);
     for _ in 1..TRIES {
         match last {
-            Err(fault) if address.port() == 0 && fault.kind() == io::ErrorKind::AddrInUse => last = both(address, turn),
+            Err(fault) if address.port() == 0 && fault.kind() == io::ErrorKind::AddrInUse => last = both(address, opener),
             done => return done,
         }
     }
@@ -67,20 +67,22 @@ fn pair(address: SocketAddr, turn: Turn) -> io::Result<(UdpSocket, TcpListener)>
 }
 
 /// TCP first, which tells whether somebody else is there.
-fn both(address: SocketAddr, turn: Turn) -> io::Result<(UdpSocket, TcpListener)> {
-    let tcp = doors::stream(address, turn)?;
-    Ok((doors::datagram(tcp.local_addr()?, turn)?, tcp))
+fn both(address: SocketAddr, opener: &mut Opener) -> io::Result<(UdpSocket, TcpListener)> {
+    let tcp = opener.stream(address)?;
+    Ok((opener.datagram(tcp.local_addr()?)?, tcp))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use drawbridge_shared::native::doors::{Passed, Turn};
 
     #[tokio::test]
     async fn both_doors_have_one_number() {
-        let (udp, tcp) = pair("127.0.0.1:0".parse().unwrap(), Turn::First(0)).unwrap();
+        let mut opener = Opener { turn: Turn::First(0), passed: Passed::default() };
+        let (udp, tcp) = pair("127.0.0.1:0".parse().unwrap(), &mut opener).unwrap();
         assert_eq!(udp.local_addr().unwrap(), tcp.local_addr().unwrap());
-        let taken = pair(udp.local_addr().unwrap(), Turn::First(0)).unwrap_err();
+        let taken = pair(udp.local_addr().unwrap(), &mut opener).unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
     }
 }

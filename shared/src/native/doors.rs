@@ -5,13 +5,17 @@
 //! kernel keeps a list in the order in which they began to listen; what leaves is replaced by the last, so that of two one is
 //! at 0, and with it the process that was there first (`reuseport_add_sock`, `reuseport_detach_sock`).
 
+mod passed;
 mod steering;
+
+pub use passed::Passed;
 
 use super::slot::Slot;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
+    os::fd::AsFd,
 };
 use tokio::net::{TcpListener, TcpSocket};
 use tracing::warn;
@@ -56,6 +60,16 @@ impl Turn {
         }
     }
 
+    /// The first may hold a socket that nobody can join.
+    fn alone(self) -> io::Result<()> {
+        const NOT_SHARED: &str =
+            "the socket that was passed cannot be shared: its unit lacks ReusePort=yes; stop the old process first";
+        match self {
+            Self::First(_) => Ok(()),
+            Self::Second(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, NOT_SHARED)),
+        }
+    }
+
     /// The slot of the process that was here first.
     const fn elder(self) -> u8 {
         match self {
@@ -65,9 +79,49 @@ impl Turn {
     }
 }
 
-/// Listens at `address` for connections, each of which goes to the newer process. Fails for the first where anybody else
-/// listens there.
-pub fn stream(address: SocketAddr, turn: Turn) -> io::Result<TcpListener> {
+/// Opens doors: takes those that were passed, and makes the others.
+#[derive(Debug)]
+pub struct Opener {
+    /// Ours.
+    pub turn: Turn,
+    /// What the service manager has opened.
+    pub passed: Passed,
+}
+
+impl Opener {
+    /// Listens at `address` for connections, each of which goes to the newer process. Fails for the first where anybody else
+    /// listens there.
+    pub fn stream(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
+        match self.passed.stream(address)? {
+            Some(passed) if is_shared(&passed)? => {
+                self.turn.steered(steering::connections(&passed))?;
+                TcpListener::from_std(passed)
+            }
+            Some(passed) => self.turn.alone().and_then(|()| TcpListener::from_std(passed)),
+            None => stream(address, self.turn),
+        }
+    }
+
+    /// A socket at `address` whose QUIC packets go to the process whose slot their connection id names, and those of new
+    /// connections to the newer. The TCP port of the same number is to be asked for first: a lone socket joins strangers here.
+    pub fn datagram(&mut self, address: SocketAddr) -> io::Result<UdpSocket> {
+        match self.passed.datagram(address)? {
+            Some(passed) if is_shared(&passed)? => {
+                self.turn.steered(steering::packets(&passed, self.turn.elder()))?;
+                Ok(passed)
+            }
+            Some(passed) => self.turn.alone().map(|()| passed),
+            None => datagram(address, self.turn),
+        }
+    }
+}
+
+/// A unit with `ReusePort=yes` passes such a socket.
+fn is_shared(socket: &impl AsFd) -> io::Result<bool> {
+    Ok(sockopt::socket_reuseport(socket)?)
+}
+
+fn stream(address: SocketAddr, turn: Turn) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     if matches!(turn, Turn::Second(_)) {
@@ -83,9 +137,7 @@ pub fn stream(address: SocketAddr, turn: Turn) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// A socket at `address` whose QUIC packets go to the process whose slot their connection id names, and those of new
-/// connections to the newer. The holder of the TCP port of the same number is asked for first: a lone one joins strangers here.
-pub fn datagram(address: SocketAddr, turn: Turn) -> io::Result<UdpSocket> {
+fn datagram(address: SocketAddr, turn: Turn) -> io::Result<UdpSocket> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
     sockopt::set_socket_reuseport(&socket, true)?;

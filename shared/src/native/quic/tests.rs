@@ -1,7 +1,7 @@
 //! Two end points on one number: each tunnel's packets find their own.
 
 use super::*;
-use crate::native::doors::{self, Turn};
+use crate::native::doors::{Opener, Passed, Turn};
 use std::fs;
 use tokio::{
     io::AsyncReadExt,
@@ -16,7 +16,7 @@ fn identity() -> Identity {
 }
 
 fn acceptor(address: &str, turn: Turn) -> Acceptor {
-    let socket = doors::datagram(address.parse().unwrap(), turn).unwrap();
+    let socket = Opener { turn, passed: Passed::default() }.datagram(address.parse().unwrap()).unwrap();
     Acceptor::new(socket, &identity(), turn.slot()).unwrap()
 }
 
