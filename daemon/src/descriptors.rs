@@ -21,7 +21,7 @@ pub fn raise() {
     if let Some(may) = getrlimit(Resource::Nofile).current.filter(|may| *may < WANTED) {
         warn!(
             may,
-            WANTED,
+            wanted = WANTED,
             "few files may be open: raise LimitNOFILE= of the unit, or `ulimit -Hn`, or users and agents are kept waiting"
         );
     }

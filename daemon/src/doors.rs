@@ -46,6 +46,7 @@ impl Doors {
         let operators = admin.map(|admin| opener.stream(admin).map_err(|fault| BindFault::Admin(admin, fault))).transpose()?;
         // Last: from now on users wait here.
         let users = opener.stream(ssh).map_err(|fault| BindFault::Ssh(ssh, fault))?;
+        opener.passed.close();
         Ok(Self { users, agents, operators })
     }
 

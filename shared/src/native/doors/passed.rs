@@ -30,6 +30,14 @@ impl Passed {
         passed
     }
 
+    /// Who is left, when all doors are open, was meant for one that is elsewhere.
+    pub fn close(self) {
+        let streams = self.streams.iter().map(TcpListener::local_addr);
+        for address in streams.chain(self.datagrams.iter().map(UdpSocket::local_addr)).flatten() {
+            warn!(%address, "a socket that was passed is at none of the doors' ports, and is closed");
+        }
+    }
+
     /// The one for connections to `address`.
     pub(super) fn stream(&mut self, address: SocketAddr) -> io::Result<Option<TcpListener>> {
         let at = self.streams.iter().position(|socket| is_at(socket.local_addr(), address));
@@ -44,16 +52,6 @@ impl Passed {
         let socket = at.map(|at| self.datagrams.swap_remove(at));
         socket.as_ref().map_or(Ok(()), |socket| socket.set_nonblocking(true))?;
         Ok(socket)
-    }
-}
-
-/// Whoever is left was meant for a door that is elsewhere.
-impl Drop for Passed {
-    fn drop(&mut self) {
-        let streams = self.streams.iter().map(TcpListener::local_addr);
-        for address in streams.chain(self.datagrams.iter().map(UdpSocket::local_addr)).flatten() {
-            warn!(%address, "a socket that was passed is at none of the doors' ports, and is closed");
-        }
     }
 }
 
