@@ -14,6 +14,7 @@ use crate::{
     denial::Denial,
     limits::{ACCEPT_PAUSE, CALLERS_UNDERWAY, INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, MAX_CONNECTIONS, MAX_OFFERS, MAX_SIGNATURES},
     link::Link,
+    passage::Passage,
     registry::Registry,
     snapshot::Snapshots,
     used::Used,
@@ -68,6 +69,8 @@ pub(crate) struct Hall {
     pub grace: Duration,
     /// How long a connection waits for another tunnel when its own is gone.
     pub patience: Duration,
+    /// To the agents that went to this daemon's successor.
+    pub passage: Passage,
     /// Fires when nobody new is to be let in.
     pub stop: CancellationToken,
     /// When agents began to come.
@@ -110,11 +113,12 @@ impl Hall {
         (identity, domains): (PublicIdentity, Vec<String>),
         (grace, patience): (Duration, Duration),
         witness: Witness,
+        passage: Passage,
         tokens: &Tokens,
     ) -> Self {
         let Tokens { stop, end } = tokens.clone();
         let (used, tasks, born) = (Used::default(), TaskTracker::new(), time::Instant::now());
-        Self { snapshots, registry, used, witness, identity, domains, grace, patience, stop, born, tasks, end }
+        Self { snapshots, registry, used, witness, identity, domains, grace, patience, passage, stop, born, tasks, end }
     }
 }
 

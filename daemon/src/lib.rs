@@ -21,6 +21,7 @@ mod jump;
 mod limits;
 mod listener;
 mod metrics;
+mod passage;
 mod used;
 mod witness;
 
@@ -45,6 +46,7 @@ use link::Link;
 use listener::Listener;
 pub use listener::PortsFault;
 use metrics::{Exhibition, Metrics};
+use passage::Passage;
 use registry::Registry;
 use snapshot::{Keeper, Pace, Snapshots, Store};
 use std::{net::SocketAddr, path::Path, sync::Arc};
@@ -69,7 +71,8 @@ pub struct Daemon {
     snapshots: Snapshots,
     registry: Registry<Link>,
     state: StateDir,
-    slot: Slot,
+    slot: Arc<Slot>,
+    passage: Passage,
     listening: Listening,
     spans: Spans,
     tokens: Tokens,
@@ -125,7 +128,7 @@ impl Daemon {
     pub async fn bind(config: Config, passed: Passed, tokens: Tokens) -> Result<Self, BindFault> {
         let state = StateDir::open(&config.edge.state_dir)?;
         let slot = Slot::take(&state)?;
-        let slot = if config.take_over { slot } else { slot.alone()? };
+        let slot = Arc::new(if config.take_over { slot } else { slot.alone()? });
         let identity = state.identity(IDENTITY)?;
         let metrics = Metrics::default();
         let (trail, scribe) =
@@ -145,7 +148,8 @@ impl Daemon {
         let (ports, stop) = (doors.agents.clone(), tokens.stop.clone());
         let listener = Listener::new(ports, identity.public(), state.clone(), snapshots.clone(), registry.clone(), metrics, stop);
         let (names, spans) = ((identity.public(), config.domains), (config.grace, config.resume));
-        let hall = Hall::new(snapshots.clone(), registry.clone(), names, spans, witness, &tokens);
+        let passage = Passage::new(state.clone(), slot.clone());
+        let hall = Hall::new(snapshots.clone(), registry.clone(), names, spans, witness, passage.clone(), &tokens);
         let used = hall.used.clone();
         let renewal = Renewal::open(edge.clone(), certify::PATH, identity.public(), state.clone());
         let face = Face::new(identity, renewal.held().cloned());
@@ -163,6 +167,7 @@ impl Daemon {
             registry,
             state,
             slot,
+            passage,
             listening,
             spans: config.spans,
             tokens,
@@ -191,6 +196,7 @@ impl Daemon {
             registry,
             state,
             slot,
+            passage,
             listening,
             spans,
             tokens,
@@ -199,7 +205,8 @@ impl Daemon {
         } = self;
         let (loops, tunnels) = (TaskTracker::new(), TaskTracker::new());
         let sessions = jump.tasks();
-        let (slot, kept) = (Arc::new(slot), CancellationToken::new());
+        let kept = CancellationToken::new();
+        loops.spawn(passage.serve(registry.clone(), kept.clone()));
         loops.spawn(certify::run(renewal, face, snapshots.watch(), tokens.stop.clone()));
         loops.spawn(used::report(used, edge, kept.clone()));
         loops.spawn(herald::run(snapshots, registry.clone(), kept.clone()));

@@ -8,6 +8,7 @@ use crate::{
     bridge::{self, Sink, Source, Tally},
     denial::Denial,
     limits::{OPEN_TIMEOUT, PARTING},
+    passage,
     witness::{Crossing, Ending, Who},
 };
 use bytes::Bytes;
@@ -22,7 +23,7 @@ use drawbridge_shared::{
     target,
     tunnel::open::Open,
 };
-use journey::{Journey, Way};
+use journey::{Journey, Start, Way};
 use russh::{
     ChannelOpenFailure, ChannelWriteHalf,
     server::{ChannelOpenHandle, Msg},
@@ -118,7 +119,7 @@ async fn serve(
 async fn reach(hall: &Arc<Hall>, request: &Request) -> Result<Reached, Denial> {
     let workspace = target::parse(&request.host, request.port, &hall.domains).map_err(Denial::Target)?;
     let user = enter(hall, request, &workspace).await?;
-    let link = presence::expect(hall, &workspace).await?;
+    let start = start(hall, &workspace).await?;
     let open = Open {
         user: user.clone(),
         fingerprint: request.key,
@@ -127,10 +128,25 @@ async fn reach(hall: &Arc<Hall>, request: &Request) -> Result<Reached, Denial> {
         ticket: journey::ticket(),
         patience: hall.patience,
     };
-    let begun = time::timeout(OPEN_TIMEOUT, journey::begin(hall.clone(), workspace.clone(), &link, open, &request.budget));
+    let begun = time::timeout(OPEN_TIMEOUT, journey::begin(hall.clone(), workspace.clone(), start, open, &request.budget));
     match begun.await {
         Ok(Ok((halves, (journey, way)))) => Ok(Reached { user, workspace, halves, journey, way }),
         _ => Err(Denial::Unresponsive(workspace)),
+    }
+}
+
+/// A stream to the workspace's agent: while this daemon leaves, rather over its successor's tunnels.
+async fn start(hall: &Hall, workspace: &WorkspaceId) -> Result<Start, Denial> {
+    let seen = *hall.registry.watch().borrow();
+    if hall.stop.is_cancelled()
+        && let Ok(Ok((instance, halves))) = time::timeout(OPEN_TIMEOUT, hall.passage.open(workspace, None)).await
+    {
+        return Ok(Start { instance, halves, seen });
+    }
+    let link = presence::expect(hall, workspace).await?;
+    match time::timeout(OPEN_TIMEOUT, link.open()).await {
+        Ok(Ok(halves)) => Ok(Start { instance: link.instance(), halves: passage::own(halves), seen }),
+        _ => Err(Denial::Unresponsive(workspace.clone())),
     }
 }
 

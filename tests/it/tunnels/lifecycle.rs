@@ -20,6 +20,7 @@ use xtask::{
 pub(crate) const TESTS: &[Test] = &[
     ("lifecycle::a_daemon_is_upgraded_under_twenty_sessions_and_a_flood_of_logins", Shared(upgraded)),
     ("lifecycle::two_daemons_follow_each_other_and_a_third_waits", Shared(followed)),
+    ("lifecycle::sessions_of_the_old_process_go_on_over_tunnels_of_the_new", Shared(passed)),
     ("lifecycle::a_daemon_that_drains_serves_what_runs_and_lets_nobody_in", Shared(drained)),
     ("lifecycle::a_session_of_a_draining_daemon_survives_its_tunnel", Shared(resumed)),
     ("lifecycle::a_drain_has_an_end_and_says_so", Shared(bounded)),
@@ -70,6 +71,8 @@ fn upgraded(world: &Stack) -> Result<()> {
     place.workspace.agent.until("a flood", SOON, || (flood.begun() >= 3).then_some(()))?;
     let mut old = world.upgrade(&mut place.region)?;
     sessions.iter_mut().try_for_each(|session| session.say("during"))?;
+    place.relay.rebind();
+    sessions.iter_mut().try_for_each(|session| session.say("from another port"))?;
     within(SOON, "logins at the new process", || Ok(place.region.daemon.sample("drawbridge_logins_total")? >= 10.0))?;
     let logins = flood.end()?;
     ensure!(logins >= 10, "{logins} logins are no flood");
@@ -141,6 +144,25 @@ impl Drop for Outer {
         let _ = self.master.kill();
         let _ = self.master.wait();
     }
+}
+
+/// Agents are at the new process when their tunnels to the old one break, and when channels open there.
+fn passed(world: &Stack) -> Result<()> {
+    let mut place = place(world, "passed", &[], &["--transport", "websocket"])?;
+    let folder = tempfile::tempdir()?;
+    let outer = Outer::open(&place, folder.path())?;
+    let mut session = Echo::start(&place)?;
+    let mut old = world.upgrade(&mut place.region)?;
+    let mut late = [outer.session(&place)?, outer.session(&place)?, outer.session(&place)?];
+    for _ in 0..3 {
+        place.relay.cut();
+        session.say("over a tunnel of the new process")?;
+        late.iter_mut().try_for_each(|session| session.say("and so do these"))?;
+    }
+    late.into_iter().try_for_each(Echo::end)?;
+    drop(outer);
+    session.end()?;
+    ended(&mut old)
 }
 
 fn drained(world: &Stack) -> Result<()> {

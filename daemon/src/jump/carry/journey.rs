@@ -4,13 +4,13 @@ use crate::{
     jump::Hall,
     limits::{LAST_WORDS, OPEN_TIMEOUT, RESUME_PAUSE, SUCCESSOR_PATIENCE},
     link::Link,
+    passage::{Incoming, Outgoing, own},
 };
 use drawbridge_shared::{
     id::WorkspaceId,
     native::{
         control,
-        resume::{self, Budget, Driver, Leg, Outcome, StrandReader, StrandWriter},
-        tunnel::{Stream, TunnelReader, TunnelWriter},
+        resume::{self, Budget, Driver, Leg, LegWriter, Outcome, StrandReader, StrandWriter},
     },
     tunnel::{
         instance::Instance,
@@ -27,7 +27,25 @@ use tokio::time::{self, Instant};
 use tracing::{debug, info, warn};
 
 /// A leg of this side's.
-pub(super) type Way = Leg<TunnelReader, TunnelWriter>;
+pub(super) type Way = Leg<Incoming, Outgoing>;
+
+/// A stream that a strand may begin on.
+pub(super) struct Start {
+    /// The agent process that it leads to.
+    pub(super) instance: Instance,
+    /// Both directions.
+    pub(super) halves: (Incoming, Outgoing),
+    /// The newest registration before it was opened.
+    pub(super) seen: u64,
+}
+
+/// Who gives streams.
+enum Source {
+    /// A tunnel of ours.
+    Own(Link),
+    /// Whoever took our place.
+    Successor,
+}
 
 /// What moves a strand; belongs into the task of its application.
 pub(super) struct Journey {
@@ -61,22 +79,20 @@ pub(super) fn ticket() -> Ticket {
     Ticket { id: StrandId(chance.random::<[u8; ID]>()), secret: Secret::new(chance.random::<[u8; SECRET]>()) }
 }
 
-/// Opens a strand over `link`; nothing moves before [`Journey::travel`] does.
+/// Opens a strand over the stream of `start`; nothing moves before [`Journey::travel`] does.
 pub(super) async fn begin(
     hall: Arc<Hall>,
     workspace: WorkspaceId,
-    link: &Link,
+    Start { instance, halves, seen }: Start,
     open: Open,
     budget: &Budget,
 ) -> io::Result<((StrandReader, StrandWriter), (Journey, Way))> {
-    let seen = *hall.registry.watch().borrow();
-    let way = open_over(link, &open).await?;
+    let way = open_over(halves, &open).await?;
     let (reader, writer, driver) = resume::strand(budget);
-    Ok(((reader, writer), (Journey { hall, workspace, instance: link.instance(), open, driver, seen, legs: 0 }, way)))
+    Ok(((reader, writer), (Journey { hall, workspace, instance, open, driver, seen, legs: 0 }, way)))
 }
 
-async fn open_over(link: &Link, open: &Open) -> io::Result<Way> {
-    let (reader, mut writer) = link.open().await?;
+async fn open_over((reader, mut writer): (Incoming, Outgoing), open: &Open) -> io::Result<Way> {
     writer.send(open.encode().into()).await?;
     Ok(Leg::new(reader, writer))
 }
@@ -126,8 +142,10 @@ impl Journey {
         loop {
             newest.borrow_and_update();
             let links = self.hall.registry.of_process(&self.workspace, self.instance);
-            for link in &links {
-                match self.resume(link).await {
+            let sources =
+                links.iter().cloned().map(Source::Own).chain(self.hall.stop.is_cancelled().then_some(Source::Successor));
+            for source in sources {
+                match self.resume(&source).await {
                     Ok(found) => return found,
                     Err(fault) => debug!(trace = %self.open.trace_id, %fault, "a connection is not resumed yet"),
                 }
@@ -149,11 +167,11 @@ impl Journey {
         }
     }
 
-    /// Asks for the strand over `link`. An error is the link's, and another may do.
-    async fn resume(&mut self, link: &Link) -> io::Result<Result<Option<Way>, Stranded>> {
+    /// Asks for the strand over a stream from `source`. An error is the source's, and another may do.
+    async fn resume(&mut self, source: &Source) -> io::Result<Result<Option<Way>, Stranded>> {
         self.legs += 1;
         let seen = *self.hall.registry.watch().borrow();
-        let asked = time::timeout(OPEN_TIMEOUT, self.ask(link)).await;
+        let asked = time::timeout(OPEN_TIMEOUT, self.ask(source)).await;
         let (answer, (reader, writer)) = asked.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         match answer {
             Answer::Resumed { received } => {
@@ -163,21 +181,28 @@ impl Journey {
             }
             Answer::Gone { .. } if self.driver.is_complete() => Ok(Ok(None)),
             // The Open itself was lost with its tunnel, and the agent is none the wiser.
-            Answer::Gone { .. } if self.driver.is_unheard() => Ok(self.reopen(link).await?.map(Some)),
+            Answer::Gone { .. } if self.driver.is_unheard() => Ok(self.reopen(source).await?.map(Some)),
             Answer::Gone { words } => Ok(Err(Stranded::Gone(words))),
         }
     }
 
-    async fn ask(&self, link: &Link) -> io::Result<(Answer, Stream)> {
-        let (mut reader, mut writer) = link.open().await?;
+    async fn ask(&self, source: &Source) -> io::Result<(Answer, (Incoming, Outgoing))> {
+        let (mut reader, mut writer) = self.stream(source).await?;
         let resume = Resume::new(&self.open.ticket, self.legs, self.driver.received());
         writer.send(resume.encode().into()).await?;
         let answer = control::read_answer(&mut reader).await.map_err(io::Error::other)?;
         Ok((answer, (reader, writer)))
     }
 
-    async fn reopen(&self, link: &Link) -> io::Result<Result<Way, Stranded>> {
-        let way = open_over(link, &self.open).await?;
+    async fn stream(&self, source: &Source) -> io::Result<(Incoming, Outgoing)> {
+        match source {
+            Source::Own(link) => link.open().await.map(own),
+            Source::Successor => Ok(self.hall.passage.open(&self.workspace, Some(self.instance)).await?.1),
+        }
+    }
+
+    async fn reopen(&self, source: &Source) -> io::Result<Result<Way, Stranded>> {
+        let way = open_over(self.stream(source).await?, &self.open).await?;
         Ok(self.driver.attach(0).map(|()| way).map_err(Stranded::from))
     }
 }
