@@ -41,6 +41,9 @@ pub(crate) async fn until_over(slot: &Slot, service: &Service, board: &Board, mo
     tokens.stop.cancelled().await;
     let Some(successor) = slot.successor() else { return };
     info!(successor, "handing over: sessions go on to their end");
+    if let Err(fault) = slot.leaves() {
+        warn!(%fault, "cannot say that this process leaves: a successor that starts twice ends its sessions");
+    }
     service.leave();
     board.post(|status| status.handed_over = Some(clock::now()));
     let why = tokio::select! {

@@ -3,7 +3,10 @@
 use crate::{Tokens, limits::FAREWELL, link::Link, listener::Ports, registry::Registry};
 use drawbridge_shared::{native::slot::Slot, tunnel::frame::Reason};
 use std::time::Duration;
-use tokio::{task::JoinHandle, time};
+use tokio::{
+    task::JoinHandle,
+    time::{self, Instant},
+};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
@@ -17,11 +20,14 @@ pub struct Spans {
 }
 
 impl Spans {
-    /// Waits until sessions have had their time.
+    /// Waits until sessions have had their time. A successor that falls may be started again.
     async fn over(self, slot: &Slot) {
-        let alone = time::timeout(self.handover, slot.until_no_successor());
-        if alone.await.is_ok() {
-            time::sleep(self.drain).await;
+        let end = Instant::now() + self.handover;
+        loop {
+            let alone = time::timeout_at(end, slot.until_no_successor()).await.is_ok();
+            if !alone || time::timeout(self.drain, slot.until_successor()).await.is_err() {
+                return;
+            }
         }
     }
 }
@@ -68,7 +74,6 @@ pub(crate) async fn farewell(registry: &Registry<Link>, ports: &Ports) {
 mod tests {
     use super::*;
     use drawbridge_shared::native::state_dir::StateDir;
-    use tokio::time::Instant;
 
     const SPANS: Spans = Spans { handover: Duration::from_secs(1000), drain: Duration::from_secs(60) };
 
@@ -95,14 +100,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_successor_that_ends_leaves_the_short_time() {
+    async fn a_successor_that_ends_leaves_the_short_time_unless_it_comes_again() {
         let (_root, state) = state();
         let slot = Slot::take(&state).unwrap();
         let successor = Slot::take(&state).unwrap();
-        let dies = async {
+        let falls_twice = async {
             time::sleep(Duration::from_millis(100_500)).await;
             drop(successor);
+            time::sleep(Duration::from_secs(30)).await;
+            let again = Slot::take(&state).unwrap();
+            time::sleep(Duration::from_secs(70)).await;
+            drop(again);
         };
-        assert_eq!(tokio::join!(lasts(&slot), dies).0, 161);
+        assert_eq!(tokio::join!(lasts(&slot), falls_twice).0, 261);
     }
 }

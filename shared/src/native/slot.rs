@@ -110,6 +110,13 @@ impl Slot {
         }
     }
 
+    /// Waits until there is one, or one again.
+    pub async fn until_successor(&self) {
+        while self.successor().is_none() {
+            time::sleep(LOOK).await;
+        }
+    }
+
     /// Says that this process has been told to end: a successor that asks again would be the second to tell it.
     pub fn leaves(&self) -> io::Result<()> {
         (&self.lock).write_all(LEAVING.as_bytes())
@@ -266,7 +273,11 @@ mod tests {
         let (_root, state) = state();
         let first = Slot::take(&state).unwrap();
         first.until_no_successor().await;
+        let comes = first.until_successor();
+        tokio::pin!(comes);
+        assert!(futures_util::poll!(&mut comes).is_pending());
         let second = Slot::take(&state).unwrap();
+        comes.await;
         let wait = first.until_no_successor();
         tokio::pin!(wait);
         assert!(futures_util::poll!(&mut wait).is_pending());
