@@ -5,7 +5,7 @@ use drawbridge_shared::{native::slot::Slot, tunnel::frame::Reason};
 use std::time::Duration;
 use tokio::{task::JoinHandle, time};
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 /// How long sessions go on after the first signal.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,9 @@ pub(crate) async fn drain(
     (tokens, spans): (&Tokens, Spans),
 ) {
     info!(tunnels = registry.tunnels(), sessions = sessions.len(), successor = slot.successor(), "draining");
+    if let Err(fault) = slot.leave() {
+        warn!(%fault, "a successor that is started again will end this process");
+    }
     registry.all().iter().for_each(|(_, link)| link.drain());
     let done = async {
         // It fails only by panicking, and has let in whom it could.

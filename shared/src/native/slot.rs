@@ -5,7 +5,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::PathBuf,
     thread,
     time::Duration,
@@ -14,8 +14,10 @@ use tokio::time;
 
 /// Processes on one state folder at a time.
 const SLOTS: u8 = 2;
-/// A pid as text, and more than that.
-const MAX_PID: u64 = 32;
+/// A pid as text, the word behind it, and more than that.
+const MAX_TEXT: u64 = 64;
+/// What stands in the file of one that hands over, behind its pid.
+const LEAVING: &str = "hands over\n";
 /// Who looks whether a slot is held locks it for a moment: only one that stays taken for so many looks is held.
 const TRIES: u32 = 10;
 /// Between two such looks.
@@ -30,7 +32,7 @@ pub struct Slot {
     state: StateDir,
     /// The process that held the other slot when this one was taken.
     elder: Option<u32>,
-    _lock: File,
+    lock: File,
 }
 
 /// No place among the processes of a state folder.
@@ -64,7 +66,7 @@ impl Slot {
             for number in 0..SLOTS {
                 if let Some(lock) = lock(state, number)? {
                     let elder = held(state, 1 - number)?;
-                    return Ok(Self { number, state: state.clone(), elder, _lock: lock });
+                    return Ok(Self { number, state: state.clone(), elder, lock });
                 }
             }
             thread::sleep(PAUSE);
@@ -109,7 +111,12 @@ impl Slot {
         }
     }
 
-    /// Sends SIGTERM to the process that was here first, if it still is; says whether.
+    /// Notes that this process has been asked to hand over: it is not to be asked again, which would end it.
+    pub fn leave(&self) -> io::Result<()> {
+        self.lock.write_all_at(format!("{}\n{LEAVING}", std::process::id()).as_bytes(), 0)
+    }
+
+    /// Sends SIGTERM to the process that was here first, if it still is and does not hand over already; says whether.
     pub fn ask_other(&self) -> io::Result<bool> {
         let Some(pid) = self.elder.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) else { return Ok(false) };
         let process = match pidfd_open(pid, PidfdFlags::empty()) {
@@ -117,7 +124,7 @@ impl Slot {
             opened => opened?,
         };
         // Once opened, the descriptor is of one process, whatever becomes of its number: of the one that holds the lock?
-        if self.other() != self.elder {
+        if self.other() != self.elder || leaves(&self.state, 1 - self.number) {
             return Ok(false);
         }
         pidfd_send_signal(process, Signal::TERM)?;
@@ -165,11 +172,20 @@ fn held(state: &StateDir, number: u8) -> Result<Option<u32>, StateFault> {
 
 /// The pid in slot `number`; 0 where there is none to be read.
 fn pid(state: &StateDir, number: u8) -> Result<u32, StateFault> {
+    let text = text(state, number)?;
+    Ok(text.lines().next().and_then(|pid| pid.parse().ok()).unwrap_or_default())
+}
+
+/// Whether the process in slot `number` hands over to another.
+fn leaves(state: &StateDir, number: u8) -> bool {
+    text(state, number).is_ok_and(|text| text.ends_with(LEAVING))
+}
+
+fn text(state: &StateDir, number: u8) -> Result<String, StateFault> {
     let path = path(state, number);
     let mut text = String::new();
-    let read = File::open(&path).and_then(|file| file.take(MAX_PID).read_to_string(&mut text));
-    read.map_err(|source| StateFault::Io { path, source })?;
-    Ok(text.trim().parse().unwrap_or_default())
+    let read = File::open(&path).and_then(|file| file.take(MAX_TEXT).read_to_string(&mut text));
+    read.map(|_| text).map_err(|source| StateFault::Io { path, source })
 }
 
 #[cfg(test)]
@@ -239,6 +255,25 @@ mod tests {
         assert!(stranger.try_wait().unwrap().is_none());
         stranger.kill().unwrap();
         stranger.wait().unwrap();
+    }
+
+    #[test]
+    fn one_that_hands_over_is_not_asked_again() {
+        let (_root, state) = state();
+        let mut elder = process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let first = Slot::take(&state).unwrap();
+        first.leave().unwrap();
+        let second = Slot::take(&state).unwrap();
+        assert_eq!(second.other(), Some(process::id()), "the word hides no pid");
+        fs::write(path(&state, 0), format!("{}\n{LEAVING}", elder.id())).unwrap();
+        drop(second);
+        assert!(!Slot::take(&state).unwrap().ask_other().unwrap());
+        assert!(elder.try_wait().unwrap().is_none());
+        elder.kill().unwrap();
+        elder.wait().unwrap();
+        drop(first);
+        let next = Slot::take(&state).unwrap();
+        assert!(next.number() == 0 && !leaves(&state, 0), "the word is that process', not the slot's");
     }
 
     #[tokio::test(start_paused = true)]
