@@ -1,12 +1,8 @@
 //! From one process of the agent to its successor: who asks whom when, and how long the old one stays.
 
-use crate::{
-    limits::{SUCCESSOR_GAP, SUCCESSOR_LOOK},
-    serve::Service,
-    status::{self, Board},
-};
+use crate::{limits::SUCCESSOR_GAP, serve::Service, status::Board};
 use drawbridge_shared::native::{clock, slot::Slot};
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -25,10 +21,6 @@ pub(crate) async fn take_over(slot: Arc<Slot>, board: Board, stop: CancellationT
     if stop.run_until_cancelled(board.until_serving()).await.is_none() {
         return;
     }
-    // One that hands over already, to a process that has ended, would take a second signal for its last.
-    if status::hands_over(&board, &slot) {
-        return info!("the process before hands over already");
-    }
     match slot.ask_other() {
         Ok(true) => info!("the process before is asked to hand over"),
         Ok(false) => {}
@@ -41,32 +33,83 @@ pub(crate) async fn until_over(slot: &Slot, service: &Service, board: &Board, mo
     tokens.stop.cancelled().await;
     let Some(successor) = slot.successor() else { return };
     info!(successor, "handing over: sessions go on to their end");
-    if let Err(fault) = slot.leaves() {
-        warn!(%fault, "cannot say that this process leaves: a successor that starts twice ends its sessions");
+    if let Err(fault) = slot.leave() {
+        warn!(%fault, "a successor that is started again will end this process");
     }
     service.leave();
     board.post(|status| status.handed_over = Some(clock::now()));
-    let why = tokio::select! {
-        () = service.idle() => "the last session has ended",
+    let why = handed_over(service.idle(), slot, most, &tokens.end).await;
+    info!(why, "handed over");
+}
+
+/// Returns why it is over.
+async fn handed_over(idle: impl Future<Output = ()>, slot: &Slot, most: Duration, end: &CancellationToken) -> &'static str {
+    tokio::select! {
+        () = idle => "the last session has ended",
         () = time::sleep(most) => "sessions had their time",
         () = deserted(slot) => "there is no successor any more",
-        () = tokens.end.cancelled() => "told to end now",
-    };
-    info!(why, "handed over");
+        () = end.cancelled() => "told to end now",
+    }
 }
 
 /// Waits until there is no successor for a while: one that fell is started again.
 async fn deserted(slot: &Slot) {
     loop {
         slot.until_no_successor().await;
-        if time::timeout(SUCCESSOR_GAP, succeeded(slot)).await.is_err() {
+        if time::timeout(SUCCESSOR_GAP, slot.until_successor()).await.is_err() {
             return;
         }
     }
 }
 
-async fn succeeded(slot: &Slot) {
-    while slot.successor().is_none() {
-        time::sleep(SUCCESSOR_LOOK).await;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drawbridge_shared::native::state_dir::StateDir;
+    use std::future::pending;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    struct Folder {
+        _root: tempfile::TempDir,
+        state: StateDir,
+        old: Slot,
+    }
+
+    fn folder() -> Folder {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&root.path().join("state")).unwrap();
+        let old = Slot::take(&state).unwrap();
+        Folder { _root: root, state, old }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_over_with_the_last_session_with_its_time_or_with_a_second_word() {
+        let Folder { _root, state, old } = folder();
+        let _new = Slot::take(&state).unwrap();
+        let end = CancellationToken::new();
+        let hour = Duration::from_secs(3600);
+        assert_eq!(handed_over(time::sleep(hour), &old, DAY, &end).await, "the last session has ended");
+        assert_eq!(handed_over(pending(), &old, hour, &end).await, "sessions had their time");
+        end.cancel();
+        assert_eq!(handed_over(pending(), &old, DAY, &end).await, "told to end now");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_successor_that_falls_may_come_back() {
+        let Folder { _root, state, old } = folder();
+        let end = CancellationToken::new();
+        let successors = async {
+            for _ in 0..3 {
+                let new = Slot::take(&state).unwrap();
+                time::sleep(SUCCESSOR_GAP * 2).await;
+                drop(new);
+                time::sleep(SUCCESSOR_GAP / 2).await;
+            }
+        };
+        let begun = time::Instant::now();
+        let (why, ()) = tokio::join!(handed_over(pending(), &old, DAY, &end), successors);
+        assert_eq!(why, "there is no successor any more");
+        assert!(begun.elapsed() >= SUCCESSOR_GAP * 8, "given up after {:?}", begun.elapsed());
     }
 }

@@ -62,7 +62,5 @@ pub(crate) const ENROL_RETRY: (Duration, Duration) = (Duration::from_millis(250)
 pub(crate) const MAX_ENROLLED: u64 = 32 * 1024;
 /// A successor that fell is started again within this time, or the process before ends too.
 pub(crate) const SUCCESSOR_GAP: Duration = Duration::from_secs(60);
-/// Between two looks whether it has been.
-pub(crate) const SUCCESSOR_LOOK: Duration = Duration::from_secs(1);
 /// At the end, sessions get this long: longer than the SSH server's own disconnect and hang-up graces together.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(8);

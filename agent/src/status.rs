@@ -152,12 +152,6 @@ impl Board {
     }
 }
 
-/// Whether the process in the slot beside `slot` says that it hands over.
-pub(crate) fn hands_over(board: &Board, slot: &Slot) -> bool {
-    let other = posted(&board.lock().state, 1 - slot.number());
-    other.ok().flatten().is_some_and(|status| Some(status.pid) == slot.other() && status.handed_over.is_some())
-}
-
 impl Status {
     fn serves(&self) -> bool {
         let tried = !self.tunnels.values().any(|tunnel| matches!(tunnel, TunnelStatus::Dialled { .. }));
@@ -270,9 +264,7 @@ mod tests {
         let (first, second) = (Slot::take(&state).unwrap(), Slot::take(&state).unwrap());
         let [old, new] = [&first, &second].map(|slot| Board::new("796636".parse().unwrap(), state.clone(), slot));
         new.post(|status| status.keys_seq = Some(SnapshotSeq(2)));
-        assert!(!hands_over(&new, &second));
         old.post(|status| status.handed_over = Some(Timestamp::from_unix(0)));
-        assert!(hands_over(&new, &second));
         let report = read(&path).unwrap().unwrap();
         assert_eq!(report.serves.keys_seq, Some(SnapshotSeq(2)));
         let words = "handed over at 1970-01-01T00:00:00Z and serving its sessions to their end, no keys yet";

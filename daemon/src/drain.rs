@@ -40,10 +40,10 @@ pub(crate) async fn drain(
     slot: &Slot,
     (tokens, spans): (&Tokens, Spans),
 ) {
-    if let Err(fault) = slot.leaves() {
-        warn!(%fault, "cannot say that this process is about to leave: a successor that starts twice ends its sessions");
-    }
     info!(tunnels = registry.tunnels(), sessions = sessions.len(), successor = slot.successor(), "draining");
+    if let Err(fault) = slot.leave() {
+        warn!(%fault, "a successor that is started again will end this process");
+    }
     registry.all().iter().for_each(|(_, link)| link.drain());
     let done = async {
         // It fails only by panicking, and has let in whom it could.

@@ -5,17 +5,23 @@
 //! directory names. The agent opens the first bidirectional stream, the *control stream*, and speaks first:
 //!
 //! ```text
-//! agent  -> daemon   Hello      version, workspace, instance, accepts, agent version
+//! agent  -> daemon   Hello      version, workspace, instance, accepts, alone, agent version
 //! daemon -> agent    Challenge  32 random bytes
 //! agent  -> daemon   Proof      SSHSIG by the workspace key, see `proof`
-//! daemon -> agent    Welcome    generation          or   Refuse  reason, words, milliseconds to wait
-//! daemon -> agent    KeysChanged, Drain, Dial       any time after Welcome
+//! daemon -> agent    Welcome    generation, instance, alone
+//!               or   Refuse     reason, words, milliseconds to wait
+//! daemon -> agent    KeysChanged, Dial              any time after Welcome
+//! either             Drain                          any time after Welcome: nothing new over this tunnel
 //! either             Goodbye    reason, words       last frame but for:
 //! either             Ping, answered by Pong         any time after Welcome, see `native::pulse`
 //! ```
 //!
 //! A frame is `uint32 length, byte type, fields`; fields are those of RFC 4251 section 5; the length counts type and
 //! fields, and is at most [`MAX_FRAME`]. A frame with bytes left over, of an unknown type or out of turn ends the tunnel.
+//!
+//! An *instance* names a process by chance. A workspace may have two at a time, and so may a daemon: the one that serves what
+//! is new, and the one before it. The old one of an agent says that it does not accept; a process that is *alone* says so,
+//! and the other side gives up what it kept for any other.
 //!
 //! Then the daemon opens one bidirectional stream for each inner SSH connection. It starts with one `Open` frame, and
 //! carries records: see `resume`, by which a connection outlives its stream, and its tunnel.

@@ -5,7 +5,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::PathBuf,
     thread,
     time::Duration,
@@ -14,9 +14,10 @@ use tokio::time;
 
 /// Processes on one state folder at a time.
 const SLOTS: u8 = 2;
-/// What a slot's file says of its holder: a pid, and whether that is about to leave.
-const MAX_TEXT: u64 = 32;
-const LEAVING: &str = "leaving";
+/// A pid as text, the word behind it, and more than that.
+const MAX_TEXT: u64 = 64;
+/// What stands in the file of one that hands over, behind its pid.
+const LEAVING: &str = "hands over\n";
 /// Who looks whether a slot is held locks it for a moment: only one that stays taken for so many looks is held.
 const TRIES: u32 = 10;
 /// Between two such looks.
@@ -117,12 +118,12 @@ impl Slot {
         }
     }
 
-    /// Says that this process has been told to end: a successor that asks again would be the second to tell it.
-    pub fn leaves(&self) -> io::Result<()> {
-        (&self.lock).write_all(LEAVING.as_bytes())
+    /// Notes that this process has been asked to hand over: it is not to be asked again, which would end it.
+    pub fn leave(&self) -> io::Result<()> {
+        self.lock.write_all_at(format!("{}\n{LEAVING}", std::process::id()).as_bytes(), 0)
     }
 
-    /// Sends SIGTERM to the process that was here first, if it still is, unless it leaves already; says whether it was there.
+    /// Sends SIGTERM to the process that was here first, if it still is and does not hand over already; says whether.
     pub fn ask_other(&self) -> io::Result<bool> {
         let Some(pid) = self.elder.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) else { return Ok(false) };
         let process = match pidfd_open(pid, PidfdFlags::empty()) {
@@ -130,11 +131,8 @@ impl Slot {
             opened => opened?,
         };
         // Once opened, the descriptor is of one process, whatever becomes of its number: of the one that holds the lock?
-        if self.other() != self.elder {
+        if self.other() != self.elder || leaves(&self.state, 1 - self.number) {
             return Ok(false);
-        }
-        if text(&self.state, 1 - self.number).map_err(io::Error::other)?.ends_with(LEAVING) {
-            return Ok(true);
         }
         pidfd_send_signal(process, Signal::TERM)?;
         Ok(true)
@@ -181,16 +179,20 @@ fn held(state: &StateDir, number: u8) -> Result<Option<u32>, StateFault> {
 
 /// The pid in slot `number`; 0 where there is none to be read.
 fn pid(state: &StateDir, number: u8) -> Result<u32, StateFault> {
-    let said = text(state, number)?;
-    Ok(said.lines().next().and_then(|pid| pid.parse().ok()).unwrap_or_default())
+    let text = text(state, number)?;
+    Ok(text.lines().next().and_then(|pid| pid.parse().ok()).unwrap_or_default())
+}
+
+/// Whether the process in slot `number` hands over to another.
+fn leaves(state: &StateDir, number: u8) -> bool {
+    text(state, number).is_ok_and(|text| text.ends_with(LEAVING))
 }
 
 fn text(state: &StateDir, number: u8) -> Result<String, StateFault> {
     let path = path(state, number);
     let mut text = String::new();
     let read = File::open(&path).and_then(|file| file.take(MAX_TEXT).read_to_string(&mut text));
-    read.map_err(|source| StateFault::Io { path, source })?;
-    Ok(text)
+    read.map(|_| text).map_err(|source| StateFault::Io { path, source })
 }
 
 #[cfg(test)]
@@ -218,9 +220,6 @@ mod tests {
         let second = Slot::take(&state).unwrap();
         assert_eq!((second.number(), second.other(), shared(&state)), (1, Some(7), true));
         assert_eq!((first.successor(), second.successor()), (Some(process::id()), None));
-        second.leaves().unwrap();
-        assert_eq!(text(&state, 1).unwrap(), format!("{}\n{LEAVING}", process::id()));
-        assert_eq!(first.successor(), Some(process::id()));
         let third = Slot::take(&state).unwrap_err().to_string();
         assert!(third.starts_with(&format!("processes 7 and {} serve ", process::id())), "{third}");
         drop(first);
@@ -246,9 +245,6 @@ mod tests {
         pretend(&first, elder.id());
         let second = Slot::take(&state).unwrap();
         assert!(!first.ask_other().unwrap(), "a successor is not asked");
-        fs::write(path(&state, 0), format!("{}\n{LEAVING}", elder.id())).unwrap();
-        assert!(second.ask_other().unwrap() && elder.try_wait().unwrap().is_none(), "it was told already");
-        pretend(&first, elder.id());
         assert!(second.ask_other().unwrap());
         assert_eq!(elder.wait().unwrap().signal(), Some(15));
         assert!(!second.ask_other().unwrap(), "it is gone");
@@ -266,6 +262,25 @@ mod tests {
         assert!(stranger.try_wait().unwrap().is_none());
         stranger.kill().unwrap();
         stranger.wait().unwrap();
+    }
+
+    #[test]
+    fn one_that_hands_over_is_not_asked_again() {
+        let (_root, state) = state();
+        let mut elder = process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let first = Slot::take(&state).unwrap();
+        first.leave().unwrap();
+        let second = Slot::take(&state).unwrap();
+        assert_eq!(second.other(), Some(process::id()), "the word hides no pid");
+        fs::write(path(&state, 0), format!("{}\n{LEAVING}", elder.id())).unwrap();
+        drop(second);
+        assert!(!Slot::take(&state).unwrap().ask_other().unwrap());
+        assert!(elder.try_wait().unwrap().is_none());
+        elder.kill().unwrap();
+        elder.wait().unwrap();
+        drop(first);
+        let next = Slot::take(&state).unwrap();
+        assert!(next.number() == 0 && !leaves(&state, 0), "the word is that process', not the slot's");
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -24,6 +24,7 @@ use xtask::{
 
 pub(crate) const TESTS: &[Test] = &[
     ("tunnels::an_agent_is_replaced_under_its_sessions", Shared(replaced)),
+    ("tunnels::a_successor_that_falls_is_replaced_under_the_first_ones_sessions", Shared(fallen)),
     ("tunnels::a_second_agent_that_takes_nobodys_place_is_refused", Shared(refused)),
     ("tunnels::sessions_of_a_killed_agent_end_once_another_serves_alone", Shared(killed)),
     ("tunnels::programs_of_a_killed_daemons_sessions_end_once_it_is_back", Alone(orphaned)),
@@ -48,6 +49,21 @@ fn connected(status: &Value) -> bool {
 fn server(place: &Place) -> Result<u32> {
     let told = place.user.run(&place.target(), "echo $PPID")?;
     told.text().trim().parse().with_context(|| format!("{told:?}"))
+}
+
+fn ended(process: &mut Process) -> Result<ExitStatus> {
+    within(SOON, "a process' end", || {
+        thread::sleep(Duration::from_millis(20));
+        Ok(process.ended().is_some())
+    })?;
+    process.ended().context("it has not ended")
+}
+
+/// After its last session.
+fn ends_well(old: &mut Process) -> Result<()> {
+    let status = ended(old)?;
+    ensure!(status.success(), "the old process ended with {status}");
+    Ok(())
 }
 
 fn replaced(world: &Stack) -> Result<()> {
@@ -80,27 +96,37 @@ fn replaced(world: &Stack) -> Result<()> {
     ensure!(copy.wait()?.success() && fs::read(&from)? == fs::read(&to)?, "the copy was harmed");
     ensure!(old.ended().is_none(), "the old process did not wait for its last session");
     session.end()?;
-    within(SOON, "the old process's end", || {
-        thread::sleep(Duration::from_millis(20));
-        Ok(old.ended().is_some())
-    })?;
-    ensure!(old.ended().is_some_and(|status| status.success()), "the old process ended badly");
+    ends_well(&mut old)?;
     ensure!(server(&place)? == new, "the successor does not serve on");
     let said = world.agent_status(&place.workspace)?;
     ensure!(said["pid"] == new && said.get("predecessor").is_none(), "{said}");
     Ok(())
 }
 
+/// The third finds the first still handing over, and does not end it.
+fn fallen(world: &Stack) -> Result<()> {
+    let mut place = Place::new(world, "fallen", &[])?;
+    let state = place.workspace.state_dir.clone();
+    let mut session = Echo::start(&place)?;
+    let second = world.another_agent(&place.workspace, &["--take-over"])?;
+    let mut first = std::mem::replace(&mut place.workspace.agent, second);
+    posted(&mut first, &state, "the handover", |status| status["handedOver"].is_string())?;
+    place.workspace.agent.kill();
+    place.workspace.agent = world.another_agent(&place.workspace, &["--take-over"])?;
+    posted(&mut place.workspace.agent, &state, "its tunnel", connected)?;
+    ensure!(server(&place)? == place.workspace.agent.pid(), "the third does not serve");
+    session.say("by the first one")?;
+    session.end()?;
+    ends_well(&mut first)
+}
+
 fn refused(world: &Stack) -> Result<()> {
     let workspace = world.new_workspace("refused", "alice")?;
     let mut second = world.another_agent(&workspace, &[])?;
-    within(SOON, "the second one's end", || {
-        thread::sleep(Duration::from_millis(20));
-        Ok(second.ended().is_some())
-    })?;
+    let code = ended(&mut second)?.code();
     let log = fs::read_to_string(world.dir().join("logs/agent-refused.log"))?;
     let words = format!("process {} serves {}", workspace.agent.pid(), workspace.state_dir.display());
-    ensure!(second.ended().and_then(|status| status.code()) == Some(1), "{:?}", second.ended());
+    ensure!(code == Some(1), "{code:?}");
     ensure!(log.contains(&words) && log.contains("--take-over"), "it does not say {words:?}: {log}");
     Ok(())
 }

@@ -17,7 +17,7 @@ pub(super) fn connections(socket: &impl AsFd) -> io::Result<()> {
 }
 
 /// Each packet to the process whose slot its connection id names; `elder` is that of the first. A client's very first packets
-/// bear an id of its own choice, which is longer than ours (RFC 9000 section 17.2; our agents take 20 bytes), and go to the newer.
+/// bear an id of its own choice, which is longer than ours (RFC 9000 section 17.2; agents here choose 20 bytes), and go to the newer.
 pub(super) fn packets(socket: &impl AsFd, elder: u8) -> io::Result<()> {
     let program = vec![
         byte(0),
