@@ -14,6 +14,8 @@ use prometheus_client::{
 /// What is counted where it happens; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
+    /// Outer connections whose key is not proven yet, now.
+    pub(crate) waiting: Gauge,
     /// Keys that were proven.
     pub(crate) logins: Counter,
     /// Outer connections whose key was proven, now.
@@ -144,6 +146,7 @@ fn whole(number: u64) -> i64 {
 
 impl Metrics {
     fn exhibit(&self, registry: &mut Registry) {
+        registry.register("pre_auth", "Outer connections whose key is not proven yet", self.waiting.clone());
         registry.register("logins", "Keys that were proven", self.logins.clone());
         registry.register("sessions", "Outer connections whose key was proven", self.sessions.clone());
         registry.register("logouts", "Ends of such connections", self.logouts.0.clone());

@@ -1,5 +1,6 @@
 //! The gate under attack.
 
+mod attack;
 mod credentials;
 mod deadline;
 mod flood;

@@ -300,7 +300,8 @@ fn start_agent(
     options: &[&str],
 ) -> Result<Process> {
     let mut command = Command::new(&programs.agent);
-    command.args(["run", "--edge", edge, "--poll-seconds", "1"]).args(options);
+    let edge = (!options.contains(&"--edge")).then_some(["--edge", edge]);
+    command.args(["run", "--poll-seconds", "1"]).args(edge.into_iter().flatten()).args(options);
     command.arg("--trust").arg(files::trust(dir)).arg("--state-dir").arg(state).env("DRAWBRIDGE_TOKEN", token);
     Process::start(&format!("the agent of {id}"), &mut command, &files::log(dir, &format!("agent-{id}")), Signal::TERM)
 }

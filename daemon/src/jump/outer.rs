@@ -8,6 +8,7 @@ use crate::{
     admission::Place,
     denial::Denial,
     limits::{LINGER, LOGIN_DEADLINE, PARTING, READ_BUFFER},
+    metrics::Counted,
     witness::{Early, Ending, Who},
 };
 use drawbridge_shared::{
@@ -61,12 +62,14 @@ pub(super) async fn run(hall: Arc<Hall>, offer: Offer, socket: TcpStream, mut ca
     let cut = CancellationToken::new();
     // Whatever ends this function ends the connection and its bridges.
     let _cut = cut.clone().drop_guard();
+    let waits = Counted::on(&hall.witness.metrics.waiting);
     let trace = format!("{:016x}", rand::rng().random::<u64>());
     let login = time::timeout(LOGIN_DEADLINE, enter(&hall, offer, socket, (&mut caller, trace.clone()), cut));
     let entered = tokio::select! {
         () = hall.end.cancelled() => return,
         entered = login => entered.unwrap_or(Err(Early::Slow)),
     };
+    drop(waits);
     let Caller { peer, place, .. } = caller;
     match entered {
         Ok(Entered { session, key }) => {

@@ -29,9 +29,14 @@ pub(super) struct Held {
 impl Scene {
     /// One called `name`, whose daemon is started with `options`.
     pub(super) fn new(world: &Stack, name: &str, options: &[&str]) -> Result<Self> {
+        Self::with_agent(world, name, options, &[])
+    }
+
+    /// The same, its agent started with `agent` as options.
+    pub(super) fn with_agent(world: &Stack, name: &str, options: &[&str], agent: &[&str]) -> Result<Self> {
         let region = world.region(name, options, |daemon| Ok(vec![daemon]))?;
         let user = world.new_user(&format!("{name}-user"))?;
-        let workspace = world.workspace_in(&region, &format!("{name}-place"), &[&user.id], &[])?;
+        let workspace = world.workspace_in(&region, &format!("{name}-place"), &[&user.id], agent)?;
         let user = world.user_in(&region, &user, &[&workspace])?;
         Ok(Self { user, region, workspace })
     }
@@ -53,7 +58,12 @@ impl Scene {
 
     /// The same with another command.
     pub(super) fn run(&self, way: &str, command: &str) -> Result<Outcome> {
-        let mut ssh = quiet(&self.user);
+        self.run_as(&self.user, way, command)
+    }
+
+    /// The same as another user, of this jump host, at the workspace itself; the way there is the scene's user's.
+    pub(super) fn run_as(&self, who: &User, way: &str, command: &str) -> Result<Outcome> {
+        let mut ssh = quiet(who);
         let config = self.user.ssh_config.display();
         let way = format!("ProxyCommand=ssh -F '{config}' -o BatchMode=yes {way} -W %h:%p {}", xtask::stack::JUMP);
         ssh.args(["-n", "-o", &way]).arg(format!("user@{}", self.workspace.id)).arg(command);

@@ -1,4 +1,4 @@
-//! A way to the edge that counts the questions for a new snapshot.
+//! A way to the edge that counts the questions of one kind.
 
 use anyhow::{Context, Result};
 use e2e::aside::{Aside, runtime};
@@ -16,9 +16,6 @@ use tokio::{
     task::JoinSet,
 };
 
-/// How such a question begins; it fits one read, since it is the head of a request.
-const QUESTION: &[u8] = b"GET /v1/snapshot HTTP/1.1\r\n";
-
 /// Passes everything on until it is dropped.
 pub(super) struct Upstream {
     address: SocketAddr,
@@ -27,15 +24,16 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
-    /// To the edge at `url`.
-    pub(super) fn start(url: &str) -> Result<Self> {
+    /// To the edge at `url`; counts the questions for exactly `path`.
+    pub(super) fn start(url: &str, path: &str) -> Result<Self> {
+        let question = Arc::new(format!("GET {path} HTTP/1.1\r\n"));
         let target: SocketAddr = url.strip_prefix("http://").context("no http URL")?.parse()?;
         let (runtime, asked) = (runtime()?, Arc::new(AtomicUsize::new(0)));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
         let count = asked.clone();
         let runs = Aside::start("upstream", runtime, |stop| async move {
-            stop.run_until_cancelled(serve(listener, target, count)).await;
+            stop.run_until_cancelled(serve(listener, target, (question, count))).await;
         })?;
         Ok(Self { address, asked, _runs: runs })
     }
@@ -45,21 +43,24 @@ impl Upstream {
         format!("http://{}", self.address)
     }
 
-    /// How many questions there were.
+    /// How many there were.
     pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 }
 
-async fn serve(listener: TcpListener, target: SocketAddr, asked: Arc<AtomicUsize>) {
+/// How a question begins, which fits one read since it is the head of a request; and how many there were.
+type Count = (Arc<String>, Arc<AtomicUsize>);
+
+async fn serve(listener: TcpListener, target: SocketAddr, count: Count) {
     let mut flows = JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {
-        flows.spawn(pass(near, target, asked.clone()));
+        flows.spawn(pass(near, target, count.clone()));
         while flows.try_join_next().is_some() {}
     }
 }
 
-async fn pass(near: TcpStream, target: SocketAddr, asked: Arc<AtomicUsize>) -> io::Result<()> {
+async fn pass(near: TcpStream, target: SocketAddr, (question, asked): Count) -> io::Result<()> {
     let (mut from_near, mut to_near) = near.into_split();
     let (mut from_far, mut to_far) = TcpStream::connect(target).await?.into_split();
     let up = async {
@@ -69,7 +70,7 @@ async fn pass(near: TcpStream, target: SocketAddr, asked: Arc<AtomicUsize>) -> i
             if count == 0 {
                 return to_far.shutdown().await;
             }
-            let questions = buffer[..count].windows(QUESTION.len()).filter(|window| *window == QUESTION).count();
+            let questions = buffer[..count].windows(question.len()).filter(|window| *window == question.as_bytes()).count();
             asked.fetch_add(questions, Ordering::Relaxed);
             to_far.write_all(&buffer[..count]).await?;
         }
