@@ -15,7 +15,10 @@ use russh::{Channel, ChannelId, ChannelWriteHalf, server::Msg};
 use std::{
     collections::HashMap,
     os::fd::OwnedFd,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -27,8 +30,13 @@ pub(super) struct Channels {
     brake: Brake,
     open: HashMap<ChannelId, Open>,
     forwards: HashMap<ChannelId, Forward>,
+    leftovers: Leftovers,
     connection: CancellationToken,
 }
+
+/// How many channels of a connection we closed before the client did.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Leftovers(Arc<AtomicUsize>);
 
 /// What a channel's task gets of the client's end.
 #[derive(Debug)]
@@ -38,6 +46,8 @@ pub(super) struct Inbound {
     pub(super) closed: CancellationToken,
     /// For the table: kept until both directions have ended, however early one of them does.
     pub(super) carried: Arc<()>,
+    /// To be told when it is closed by us.
+    pub(super) leftovers: Leftovers,
 }
 
 /// One channel that only carries bytes. It has ended when nobody carries it any more: that the client's direction has
@@ -80,7 +90,8 @@ impl Channels {
     /// No channel; all that are opened end with `connection`.
     pub(super) fn new(connection: CancellationToken) -> Self {
         let inflow = Inflow::new(limits::INFLOW);
-        Self { brake: inflow.brake(), inflow, open: HashMap::new(), forwards: HashMap::new(), connection }
+        let (open, forwards, leftovers) = (HashMap::new(), HashMap::new(), Leftovers::default());
+        Self { brake: inflow.brake(), inflow, open, forwards, leftovers, connection }
     }
 
     /// What holds the connection's stream back while a channel stalls.
@@ -90,16 +101,22 @@ impl Channels {
 
     /// Whether one more fits. russh does not report channels that we closed first, so they leave the table here.
     pub(super) fn has_room(&mut self) -> bool {
-        let Self { inflow, open, forwards, .. } = self;
+        let Self { inflow, open, forwards, leftovers, .. } = self;
         let mut stays = |id: &ChannelId, has_ended: bool| {
             if has_ended {
                 inflow.closed(id);
             }
             !has_ended
         };
-        open.retain(|id, channel| stays(id, channel.has_ended()));
+        open.retain(|id, channel| {
+            let has_ended = channel.has_ended();
+            if has_ended {
+                leftovers.note();
+            }
+            stays(id, has_ended)
+        });
         forwards.retain(|id, channel| stays(id, channel.carried.strong_count() == 0));
-        open.len() + forwards.len() < limits::CHANNELS
+        open.len() + forwards.len() < limits::CHANNELS && leftovers.have_room()
     }
 
     /// Takes a channel in that only carries bytes. Its read half has to be dropped too.
@@ -109,7 +126,7 @@ impl Channels {
         let (closed, carried) = (self.connection.child_token(), Arc::new(()));
         let forward = Forward { inlet, carried: Arc::downgrade(&carried), _closes: closed.clone().drop_guard() };
         self.forwards.insert(id, forward);
-        Inbound { data, closed, carried }
+        Inbound { data, closed, carried, leftovers: self.leftovers.clone() }
     }
 
     /// Whether the table holds a channel of that number.
@@ -174,6 +191,17 @@ impl Channels {
 
     fn inlet(&self, id: ChannelId) -> Option<&Inlet> {
         self.open.get(&id).map(|channel| &channel.inlet).or_else(|| self.forwards.get(&id).map(|channel| &channel.inlet))
+    }
+}
+
+impl Leftovers {
+    /// One more.
+    pub(super) fn note(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn have_room(&self) -> bool {
+        self.0.load(Ordering::Relaxed) < limits::LEFTOVERS
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     authorize::Gate,
     bridge::{self, Sink, Source, Tally},
     denial::Denial,
-    limits::{OPEN_TIMEOUT, PARTING},
+    limits::{CLOSING, OPEN_TIMEOUT, PARTING},
     passage,
     witness::{Crossing, Ending, Who},
 };
@@ -32,7 +32,10 @@ use std::{
     future::{self, Future},
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::time;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +57,10 @@ pub(super) struct Channel {
     pub(super) inbound: Outlet,
     pub(super) outbound: ChannelWriteHalf<Msg>,
     pub(super) reply: ChannelOpenHandle,
+    /// Fires when the client has closed it.
+    pub(super) closed: CancellationToken,
+    /// Counts those of the connection that we had to close first.
+    pub(super) leftovers: Arc<AtomicUsize>,
 }
 
 /// A channel's two halves towards the agent, and what moves them.
@@ -97,7 +104,8 @@ async fn serve(
     mut crossing: Crossing,
     cut: CancellationToken,
 ) {
-    channel.reply.accept().await;
+    let Channel { inbound, outbound, reply, closed, leftovers } = channel;
+    reply.accept().await;
     let mut revoked = None;
     let denied = async {
         let stays = |gate: Gate<'_>| gate.stays_inside(&request.key, &user, &workspace);
@@ -108,8 +116,17 @@ async fn serve(
         }
         time::sleep(PARTING).await;
     };
+    let crossed = async {
+        let ending = cross(inbound, &outbound, halves, &mut crossing.tally, denied, &closed).await;
+        if !closed.is_cancelled() {
+            leftovers.fetch_add(1, Ordering::Relaxed);
+            // Fails only when the client is gone.
+            let _ = outbound.close().await;
+        }
+        ending
+    };
     let ending = tokio::select! {
-        ending = cross(channel.inbound, channel.outbound, halves, &mut crossing.tally, denied) => ending,
+        ending = crossed => ending,
         () = cut.cancelled() => if hall.end.is_cancelled() { Ending::Denied(Denial::Stopping) } else { Ending::Left },
     };
     crossing.closed(&revoked.map_or(ending, |revocation| Ending::Denied(Denial::Revoked(revocation))));
@@ -162,28 +179,34 @@ async fn enter(hall: &Hall, request: &Request, workspace: &WorkspaceId) -> Resul
     }
 }
 
-/// Bytes both ways until both ends are done, or the user may no longer be here.
+/// Bytes both ways until both ends are done, or the user may no longer be here. A client that knows of both ends is given
+/// the time to close first.
 async fn cross(
     inbound: Outlet,
-    outbound: ChannelWriteHalf<Msg>,
+    outbound: &ChannelWriteHalf<Msg>,
     (reader, writer): (StrandReader, StrandWriter),
     tally: &mut Tally,
     denied: impl Future<Output = ()>,
+    closed: &CancellationToken,
 ) -> Ending {
     let (mut from_client, mut to_client) = (FromClient(inbound), ToClient(outbound));
     let (mut from_agent, mut to_agent) = (FromAgent(reader), ToAgent(writer));
     let crossed = bridge::bridge((&mut from_client, &mut to_client), (&mut from_agent, &mut to_agent), tally);
-    let ending = tokio::select! {
-        crossed = crossed => crossed.map_or(Ending::Broken, |()| Ending::Finished),
+    tokio::select! {
+        crossed = crossed => match crossed {
+            Ok(()) => {
+                // Else it is closed for it.
+                let _ = time::timeout(CLOSING, closed.cancelled()).await;
+                Ending::Finished
+            }
+            Err(_) => Ending::Broken,
+        },
         () = denied => Ending::Left,
-    };
-    // Fails only when the client has closed it, or is gone.
-    let _ = to_client.0.close().await;
-    ending
+    }
 }
 
 struct FromClient(Outlet);
-struct ToClient(ChannelWriteHalf<Msg>);
+struct ToClient<'a>(&'a ChannelWriteHalf<Msg>);
 struct ToAgent(StrandWriter);
 struct FromAgent(StrandReader);
 
@@ -199,7 +222,7 @@ impl Source for FromAgent {
     }
 }
 
-impl Sink for ToClient {
+impl Sink for ToClient<'_> {
     async fn send(&mut self, bytes: Bytes) -> io::Result<()> {
         self.0.data_bytes(bytes).await.map_err(io::Error::other)
     }

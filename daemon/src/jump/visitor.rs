@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     denial::Denial,
-    limits::{INFLOW, MAX_BUFFERED, MAX_CHANNELS},
+    limits::{INFLOW, MAX_BUFFERED, MAX_CHANNELS, MAX_LEFTOVERS},
     witness::Who,
 };
 use drawbridge_shared::{
@@ -26,9 +26,16 @@ use russh::{
     Channel, ChannelId, ChannelOpenFailure, Error,
     server::{Auth, ChannelOpenHandle, Msg, Session},
 };
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tries::Tries;
 
 /// A connection's state.
@@ -43,7 +50,8 @@ pub(super) struct Visitor {
     brake: Brake,
     inflow: Inflow<ChannelId>,
     budget: Budget,
-    inlets: HashMap<ChannelId, Inlet>,
+    inlets: HashMap<ChannelId, (Inlet, DropGuard)>,
+    leftovers: Arc<AtomicUsize>,
     desk: Desk,
 }
 
@@ -68,6 +76,7 @@ impl Visitor {
             inflow,
             budget: Budget::new(MAX_BUFFERED),
             inlets: HashMap::new(),
+            leftovers: Arc::default(),
             desk: Desk::default(),
         };
         (visitor, standing)
@@ -108,7 +117,8 @@ impl Visitor {
         let id = channel.id();
         self.inflow.opened(id);
         let (inlet, inbound) = backlog::backlog(self.inflow.meter());
-        self.inlets.insert(id, inlet);
+        let closed = self.cut.child_token();
+        self.inlets.insert(id, (inlet, closed.clone().drop_guard()));
         let (_, outbound) = channel.split();
         let request = Request {
             key,
@@ -118,14 +128,15 @@ impl Visitor {
             port,
             budget: self.budget.clone(),
         };
-        let carried = carry::run(self.hall.clone(), request, carry::Channel { inbound, outbound, reply }, self.cut.clone());
+        let channel = carry::Channel { inbound, outbound, reply, closed, leftovers: self.leftovers.clone() };
+        let carried = carry::run(self.hall.clone(), request, channel, self.cut.clone());
         self.hall.tasks.spawn(carried);
     }
 
     /// Forgets channels that were refused or whose bridge has ended: russh reports only those that the client closes.
     fn sweep(&mut self) {
         let inflow = &mut self.inflow;
-        self.inlets.retain(|id, inlet| {
+        self.inlets.retain(|id, (inlet, _)| {
             let lives = !inlet.is_abandoned();
             if !lives {
                 inflow.closed(id);
@@ -142,7 +153,7 @@ impl Visitor {
     /// Whether one more channel may be open.
     fn has_room(&mut self) -> bool {
         self.sweep();
-        self.inlets.len() + self.desk.len() < MAX_CHANNELS
+        self.inlets.len() + self.desk.len() < MAX_CHANNELS && self.leftovers.load(Ordering::Relaxed) < MAX_LEFTOVERS
     }
 
     /// Answers the one request of a session channel.

@@ -6,6 +6,7 @@ mod flood;
 mod keys;
 mod login;
 mod malformed;
+mod residue;
 mod scene;
 
 use crate::{Run::Shared, Test};
@@ -13,8 +14,12 @@ use anyhow::{Context, Result, ensure};
 use e2e::Stack;
 use scene::{Door, Scene};
 
-pub(crate) const TESTS: &[Test] =
-    &[("raw::adversaries_at_the_jump_host", Shared(jump)), ("raw::adversaries_at_the_agent", Shared(agent))];
+pub(crate) const TESTS: &[Test] = &[
+    ("raw::adversaries_at_the_jump_host", Shared(jump)),
+    ("raw::adversaries_at_the_agent", Shared(agent)),
+    ("raw::channels_leave_no_memory_behind_at_the_jump_host", Shared(residue::jump)),
+    ("raw::channels_leave_no_memory_behind_at_the_agent", Shared(residue::agent)),
+];
 
 /// What one of them does, and what has to come of it.
 type Case = (&'static str, fn(&Door) -> Result<()>);

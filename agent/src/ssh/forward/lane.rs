@@ -8,6 +8,7 @@ use std::{future::pending, io, pin::pin};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_buf, sink},
     select,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -37,15 +38,19 @@ enum Down {
 }
 
 impl Lane {
-    /// Carries until both directions have ended, then closes the channel.
+    /// Carries until both directions have ended, then closes the channel unless the client does.
     pub(super) async fn carry<R, W>(self, (reader, writer): (R, W))
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let Self { inbound: Inbound { data, closed, carried }, outbound } = self;
-        cross(data, &outbound, &closed, reader, writer).await;
+        let Self { inbound: Inbound { data, closed, carried, leftovers }, outbound } = self;
+        if cross(data, &outbound, &closed, reader, writer).await {
+            // Else it is closed for it.
+            let _ = timeout(limits::CLOSING, closed.cancelled()).await;
+        }
         if !closed.is_cancelled() {
+            leftovers.note();
             // Fails only when the connection has ended.
             let _ = outbound.close().await;
         }
@@ -53,8 +58,8 @@ impl Lane {
     }
 }
 
-/// Returns when there is nothing more to carry, or nobody to carry it to.
-async fn cross<R, W>(data: Outlet, outbound: &ChannelWriteHalf<Msg>, closed: &CancellationToken, reader: R, writer: W)
+/// Returns when there is nothing more to carry, or nobody to carry it to; and whether the client knows both ends.
+async fn cross<R, W>(data: Outlet, outbound: &ChannelWriteHalf<Msg>, closed: &CancellationToken, reader: R, writer: W) -> bool
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -63,20 +68,16 @@ where
     let mut down = pin!(to_client(reader, outbound, closed));
     select! {
         ended = &mut up => match ended {
-            Up::Finished => {
-                down.await;
-            }
-            Up::Broken => {}
+            Up::Finished => matches!(down.await, Down::Finished),
+            Up::Broken => false,
             Up::Deaf(rest) => select! {
-                _ = down => {}
-                () = discard(rest) => {}
+                _ = down => false,
+                () = discard(rest) => false,
             },
         },
         ended = &mut down => match ended {
-            Down::Finished => {
-                up.await;
-            }
-            Down::Broken => {}
+            Down::Finished => matches!(up.await, Up::Finished),
+            Down::Broken => false,
         },
     }
 }

@@ -137,7 +137,7 @@ impl Handler for Visitor {
 
     fn adjust_window(&mut self, channel: ChannelId, current: u32) -> u32 {
         let next = self.inflow.refilled(&channel, current);
-        if self.inlets.get(&channel).is_some_and(|inlet| self.inflow.is_stalled(inlet.held(), current)) {
+        if self.inlets.get(&channel).is_some_and(|(inlet, _)| self.inflow.is_stalled(inlet.held(), current)) {
             self.brake.pull();
         }
         next
@@ -154,7 +154,7 @@ impl Handler for Visitor {
 
     async fn data(&mut self, channel: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Error> {
         self.count(channel, data)?;
-        if let Some(inlet) = self.inlets.get(&channel) {
+        if let Some((inlet, _)) = self.inlets.get(&channel) {
             inlet.push(data);
         }
         Ok(())
@@ -165,7 +165,7 @@ impl Handler for Visitor {
     }
 
     async fn channel_eof(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Error> {
-        if let Some(inlet) = self.inlets.get(&channel) {
+        if let Some((inlet, _)) = self.inlets.get(&channel) {
             inlet.finish();
         }
         Ok(())

@@ -125,6 +125,12 @@ impl Door {
         matches!(self.at, At::Jump(_))
     }
 
+    /// Bytes that the process behind it takes.
+    pub(super) fn memory(&self, scene: &Scene) -> Result<usize> {
+        let Place { region, workspace, .. } = &scene.place;
+        resident(if self.is_jump() { region.daemon.process.pid() } else { workspace.agent.pid() })
+    }
+
     /// A bare connection.
     pub(super) fn knock(&self) -> Result<Raw> {
         match &self.at {
