@@ -75,6 +75,7 @@ fn main() -> ExitCode {
         tunnels::standby::TESTS,
         tunnels::takeover::TESTS,
         tunnels::endurance::TESTS,
+        tunnels::forgery::TESTS,
         resume::TESTS,
     ];
     let mut tests: Vec<_> = tests.into_iter().chain(gate::TESTS.iter().copied()).flatten().collect();
