@@ -76,6 +76,7 @@ fn main() -> ExitCode {
         tunnels::takeover::TESTS,
         tunnels::endurance::TESTS,
         tunnels::lifecycle::TESTS,
+        tunnels::forgery::TESTS,
         resume::TESTS,
     ];
     let mut tests: Vec<_> = tests.into_iter().chain(gate::TESTS.iter().copied()).flatten().collect();

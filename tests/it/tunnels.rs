@@ -1,6 +1,7 @@
 //! Tunnels over a bad network: each test has a region of its own, whose agents reach its daemon through a relay.
 
 pub(crate) mod endurance;
+pub(crate) mod forgery;
 pub(crate) mod lifecycle;
 pub(crate) mod standby;
 pub(crate) mod takeover;
