@@ -262,6 +262,14 @@ impl TunnelWriter {
         }
     }
 
+    /// The same of all that is in `wire`, with one flush; nothing is left in it.
+    pub async fn send_all(&mut self, wire: &mut Vec<Bytes>) -> io::Result<()> {
+        match &mut self.half {
+            WriterOf::Quic(writer) => writer.send_all(wire).await,
+            WriterOf::WebSocket(writer) => writer.send_all(wire).await,
+        }
+    }
+
     /// Says that no more will come.
     pub fn finish(&mut self) {
         match &mut self.half {

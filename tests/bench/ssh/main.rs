@@ -16,13 +16,16 @@ use echo::Beside;
 use pairs::{Goal, Kind, Pair, measure};
 use report::Report;
 use route::{Route, Terms};
-use std::{path::Path, process::ExitCode};
+use std::{process::ExitCode, time::Duration};
 use transfer::Goods;
 use world::World;
 use xtask::{root, tools};
 
 /// Runs of a figure that takes long, for one of those that are short.
 const LONG: usize = 2;
+
+/// Over distance a file has one of so many parts: windows are full by then.
+const FAR: usize = 8;
 
 /// What may be said behind `--`.
 #[derive(Parser, Debug)]
@@ -63,7 +66,8 @@ fn begin(options: &Options) -> Result<()> {
     }
     let bench = Bench {
         world: World::start()?,
-        goods: Goods::prepare(Path::new("/dev/shm/drawbridge-bench"), options.mib)?,
+        goods: Goods::prepare("near", options.mib)?,
+        far_goods: Goods::prepare("far", options.mib.div_ceil(FAR))?,
         runs: options.runs,
         only: options.only.clone(),
     };
@@ -71,6 +75,7 @@ fn begin(options: &Options) -> Result<()> {
     for terms in [Terms::Equal, Terms::Stock] {
         report.add(bench.table(terms)?);
     }
+    report.add(bench.over_distance()?);
     report.end()?;
     // A part says nothing about the whole.
     if options.only.is_empty() {
@@ -87,13 +92,14 @@ fn begin(options: &Options) -> Result<()> {
 struct Bench {
     world: World,
     goods: Goods,
+    far_goods: Goods,
     runs: usize,
     only: String,
 }
 
 impl Bench {
     fn table(&self, terms: Terms) -> Result<Vec<Pair>> {
-        let routes = self.world.routes(terms)?;
+        let routes = self.world.near(terms)?;
         let (goods, rsync) = (&self.goods, tools::rsync(root())?);
         let few = self.runs.div_ceil(LONG);
         // What is there only at the first login is not measured.
@@ -148,6 +154,31 @@ impl Bench {
 
 const DOWN_EQUAL: fn(&str) -> Goal = |_| Goal::AtLeast(1.2);
 const UP_EQUAL: fn(&str) -> Goal = |_| Goal::AtLeast(2.3);
+impl Bench {
+    /// What the way between the hops makes of transfers.
+    fn over_distance(&self) -> Result<Vec<Pair>> {
+        let (routes, goods, few) = (self.world.far(Terms::Equal)?, &self.far_goods, self.runs.div_ceil(LONG));
+        let mut pairs = Vec::new();
+        for (rtt, loss) in DISTANCES {
+            let loses = if *loss > 0.0 { format!(", {} % of UDP lost", loss * 100.0) } else { String::new() };
+            let over = |what: &str| format!("{what} over {rtt} ms{loses}");
+            // TCP loses nothing in a relay: with loss there is no peer, and no goal.
+            let goals: [fn(&str) -> Goal; 2] =
+                if *loss > 0.0 { [none, none] } else { [|_| Goal::AtLeast(1.0), |_| Goal::AtLeast(1.8)] };
+            let [down, up] = [kind(&over("download"), "MiB/s", goals[0]), kind(&over("upload"), "MiB/s", goals[1])];
+            if !down.what.contains(&self.only) && !up.what.contains(&self.only) {
+                continue;
+            }
+            self.world.distance(Duration::from_millis(*rtt), *loss);
+            pairs.extend(measure(Terms::Equal, &[down], &routes, few, |route| goods.down(route))?);
+            pairs.extend(measure(Terms::Equal, &[up], &routes, few, |route| goods.up(route))?);
+        }
+        Ok(pairs)
+    }
+}
+
+/// Round trips between the hops, in milliseconds, and the part of UDP packets that is lost.
+const DISTANCES: &[(u64, f64)] = &[(20, 0.0), (100, 0.0), (100, 0.01)];
 const CPU_EQUAL: fn(&str) -> Goal = |_| Goal::AtMost(1.0);
 const DOWN_STOCK: fn(&str) -> Goal = |way| Goal::AtLeast(if way == "websocket" { 1.6 } else { 1.4 });
 const UP_STOCK: fn(&str) -> Goal = |way| Goal::AtLeast(if way == "websocket" { 3.5 } else { 2.8 });

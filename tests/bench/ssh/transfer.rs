@@ -28,13 +28,11 @@ pub(crate) struct Goods {
 }
 
 impl Goods {
-    /// In `dir`, which is emptied first: one file of `mib` MiB of random data, and a folder of small ones.
-    pub(crate) fn prepare(dir: &Path, mib: usize) -> Result<Self> {
-        if dir.exists() {
-            fs::remove_dir_all(dir)?;
-        }
+    /// One file of `mib` MiB of random data, and a folder of small ones.
+    pub(crate) fn prepare(name: &str, mib: usize) -> Result<Self> {
+        let dir = PathBuf::from(format!("/dev/shm/drawbridge-bench-{}-{name}", std::process::id()));
         fs::create_dir_all(dir.join("small"))?;
-        let goods = Self { dir: dir.into(), mib };
+        let goods = Self { dir: dir.clone(), mib };
         let mut chance = File::open("/dev/urandom")?;
         std::io::copy(&mut (&mut chance).take((mib as u64) << 20), &mut File::create(goods.large())?)?;
         for number in 0..FILES {

@@ -2,8 +2,8 @@
 
 use crate::route::{Hop, Route, Terms};
 use anyhow::{Context, Result, ensure};
-use e2e::{Stack, reference::Reference};
-use std::{fs, path::PathBuf, process::Command};
+use e2e::{Stack, reference::Reference, relay::Relay};
+use std::{fs, net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 use xtask::{
     build::{self, Profile},
     root,
@@ -11,6 +11,7 @@ use xtask::{
     tools::Sshd,
 };
 
+const LOCAL: &str = "127.0.0.1";
 /// As figures are called.
 pub(crate) const PEER: &str = "openssh";
 /// Our ways, by what agents are told.
@@ -19,9 +20,13 @@ pub(crate) const TRANSPORTS: [&str; 2] = ["quic", "websocket"];
 /// All that runs.
 pub(crate) struct World {
     dir: PathBuf,
-    pub(crate) stack: Stack,
+    stack: Stack,
     /// A daemon and a workspace for each transport.
-    places: Vec<(Region, Workspace)>,
+    near: Vec<(Region, Workspace)>,
+    /// The same with a relay in between.
+    far: Vec<(Region, Workspace)>,
+    /// What is between the hops: of the peer, then of ours.
+    relays: Vec<Relay>,
     jump: Reference,
     target: Reference,
     account: String,
@@ -32,24 +37,47 @@ impl World {
     pub(crate) fn start() -> Result<Self> {
         let dir = folder();
         let stack = Stack::start(root(), &dir.join("stack"), build::built(root(), Profile::Release))?;
-        let place = |transport: &&str| {
-            let region = stack.region(&format!("by-{transport}"), &[], |daemon| Ok(vec![daemon]))?;
-            let options = ["--transport", *transport, "--proxy", "none"];
-            let workspace = stack.workspace_in(&region, &format!("bench-{transport}"), &["alice"], &options)?;
-            Ok((region, workspace))
-        };
-        let places = TRANSPORTS.iter().map(place).collect::<Result<_>>()?;
+        let near = TRANSPORTS.iter().map(|transport| place(&stack, "near", transport, |daemon| Ok(vec![daemon])));
+        let near = near.collect::<Result<_>>()?;
+        let mut relays = Vec::new();
+        let far = TRANSPORTS.iter().map(|transport| {
+            place(&stack, "far", transport, |daemon| {
+                relays.push(Relay::start(daemon)?);
+                Ok(relays.iter().rev().take(1).map(Relay::address).collect())
+            })
+        });
+        let far = far.collect::<Result<_>>()?;
         let public = stack.user("alice")?.key_file.with_extension("pub");
         let sshd = Sshd::find(root())?;
         let [jump, target] = ["jump", "target"].map(|name| Reference::start(&sshd, &dir.join(name), &public, ""));
-        Ok(Self { dir, places, jump: jump?, target: target?, account: account()?, stack })
+        let (jump, target) = (jump?, target?);
+        relays.insert(0, Relay::start(SocketAddr::from(([127, 0, 0, 1], target.port)))?);
+        Ok(Self { dir, near, far, relays, jump, target, account: account()?, stack })
+    }
+
+    /// Has everything between far hops take `rtt` there and back, and loses `loss` of the UDP packets.
+    pub(crate) fn distance(&self, rtt: Duration, loss: f64) {
+        self.relays.iter().for_each(|relay| {
+            relay.delay(rtt / 2);
+            relay.loss(loss);
+        });
     }
 
     /// The peer's way, then ours.
-    pub(crate) fn routes(&self, terms: Terms) -> Result<Vec<Route>> {
-        let hops = [hop("127.0.0.1", self.jump.port, &self.jump), hop("127.0.0.1", self.target.port, &self.target)];
-        let ours = TRANSPORTS.iter().zip(&self.places).map(|(transport, (region, workspace))| {
-            let jump = Hop { host: "127.0.0.1".into(), port: region.daemon.port, pid: region.daemon.process.pid() };
+    pub(crate) fn near(&self, terms: Terms) -> Result<Vec<Route>> {
+        self.routes(terms, self.target.port, &self.near)
+    }
+
+    /// The same with relays between the hops.
+    pub(crate) fn far(&self, terms: Terms) -> Result<Vec<Route>> {
+        let port = self.relays.first().context("no relay")?.address().port();
+        self.routes(terms, port, &self.far)
+    }
+
+    fn routes(&self, terms: Terms, port: u16, places: &[(Region, Workspace)]) -> Result<Vec<Route>> {
+        let hops = [hop(self.jump.port, &self.jump), hop(port, &self.target)];
+        let ours = TRANSPORTS.iter().zip(places).map(|(transport, (region, workspace))| {
+            let jump = Hop { host: LOCAL.into(), port: region.daemon.port, pid: region.daemon.process.pid() };
             let target = Hop { host: workspace.id.clone(), port: 22, pid: workspace.agent.pid() };
             self.route(transport, [jump, target], "user", terms)
         });
@@ -61,8 +89,21 @@ impl World {
     }
 }
 
-fn hop(host: &str, port: u16, server: &Reference) -> Hop {
-    Hop { host: host.into(), port, pid: server.process.pid() }
+/// A daemon of its own, whose agent finds it by `way`.
+fn place(
+    stack: &Stack,
+    kind: &str,
+    transport: &str,
+    way: impl FnOnce(SocketAddr) -> Result<Vec<SocketAddr>>,
+) -> Result<(Region, Workspace)> {
+    let region = stack.region(&format!("{kind}-{transport}"), &[], way)?;
+    let options = ["--transport", transport, "--proxy", "none"];
+    let workspace = stack.workspace_in(&region, &format!("bench-{kind}-{transport}"), &["alice"], &options)?;
+    Ok((region, workspace))
+}
+
+fn hop(port: u16, server: &Reference) -> Hop {
+    Hop { host: LOCAL.into(), port, pid: server.process.pid() }
 }
 
 /// Where the benchmark keeps its files.

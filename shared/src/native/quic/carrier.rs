@@ -103,6 +103,12 @@ impl Writer {
         Ok(self.stream.write_chunk(bytes).await?)
     }
 
+    pub(in crate::native) async fn send_all(&mut self, wire: &mut Vec<Bytes>) -> io::Result<()> {
+        self.stream.write_all_chunks(wire).await?;
+        wire.clear();
+        Ok(())
+    }
+
     pub(in crate::native) fn finish(&mut self) {
         self.finished = true;
         // Fails only when the other side stopped reading, which is an end too.

@@ -23,6 +23,8 @@ const LEAST_ROOM: usize = 8 << 10;
 pub trait LegWriter {
     /// Sends `bytes`, uncopied.
     fn send(&mut self, bytes: Bytes) -> impl Future<Output = io::Result<()>> + Send;
+    /// The same of all that is in `wire`, together; nothing is left in it.
+    fn send_all(&mut self, wire: &mut Vec<Bytes>) -> impl Future<Output = io::Result<()>> + Send;
     /// Ends the leg in order.
     fn finish(&mut self);
 }
@@ -30,6 +32,10 @@ pub trait LegWriter {
 impl LegWriter for TunnelWriter {
     async fn send(&mut self, bytes: Bytes) -> io::Result<()> {
         Self::send(self, bytes).await
+    }
+
+    async fn send_all(&mut self, wire: &mut Vec<Bytes>) -> io::Result<()> {
+        Self::send_all(self, wire).await
     }
 
     fn finish(&mut self) {
@@ -94,9 +100,7 @@ impl Driver {
     async fn send(&self, writer: &mut impl LegWriter) -> io::Result<()> {
         let mut wire = Vec::new();
         while poll_fn(|cx| self.poll_transmit(cx, &mut wire)).await {
-            for bytes in wire.drain(..) {
-                writer.send(bytes).await?;
-            }
+            writer.send_all(&mut wire).await?;
         }
         Ok(())
     }

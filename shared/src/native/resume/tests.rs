@@ -14,6 +14,13 @@ impl LegWriter for WriteHalf<DuplexStream> {
         self.write_all(&bytes).await
     }
 
+    async fn send_all(&mut self, wire: &mut Vec<Bytes>) -> io::Result<()> {
+        for bytes in wire.drain(..) {
+            self.write_all(&bytes).await?;
+        }
+        Ok(())
+    }
+
     fn finish(&mut self) {}
 }
 

@@ -29,12 +29,25 @@ impl Writer {
     }
 
     /// Sends `bytes`, uncopied up to tungstenite's own buffer, and waits until they have left.
-    pub(in crate::native) async fn send(&mut self, mut bytes: Bytes) -> io::Result<()> {
+    pub(in crate::native) async fn send(&mut self, bytes: Bytes) -> io::Result<()> {
+        self.line_up(bytes).await?;
+        poll_fn(|cx| self.poll_all(cx)).await
+    }
+
+    /// The same of all that is in `wire`: what is short leaves in one write with what follows it.
+    pub(in crate::native) async fn send_all(&mut self, wire: &mut Vec<Bytes>) -> io::Result<()> {
+        for bytes in wire.drain(..) {
+            self.line_up(bytes).await?;
+        }
+        poll_fn(|cx| self.poll_all(cx)).await
+    }
+
+    async fn line_up(&mut self, mut bytes: Bytes) -> io::Result<()> {
         while !bytes.is_empty() {
             poll_fn(|cx| self.poll_part(cx)).await?;
             self.socket.put(bytes.split_to(bytes.len().min(MAX_MESSAGE)))?;
         }
-        poll_fn(|cx| self.poll_all(cx)).await
+        Ok(())
     }
 
     /// Says that no more will come.
