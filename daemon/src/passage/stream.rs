@@ -65,6 +65,16 @@ impl LegWriter for Outgoing {
         }
     }
 
+    async fn send_all(&mut self, wire: &mut Vec<Bytes>) -> io::Result<()> {
+        if let Self::Own(writer) = self {
+            return writer.send_all(wire).await;
+        }
+        for bytes in wire.drain(..) {
+            self.send(bytes).await?;
+        }
+        Ok(())
+    }
+
     fn finish(&mut self) {
         match self {
             Self::Own(writer) => writer.finish(),
