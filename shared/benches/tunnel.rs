@@ -57,7 +57,7 @@ async fn pair(transport: Transport) -> Pair {
 }
 
 async fn over_quic(identity: &Identity) -> (Tunnel, Tunnel) {
-    let acceptor = Acceptor::new(UdpSocket::bind("127.0.0.1:0").expect("a port"), identity).expect("an end point");
+    let acceptor = Acceptor::new(UdpSocket::bind("127.0.0.1:0").expect("a port"), identity, 0).expect("an end point");
     let address = acceptor.local_addr().expect("an address");
     let accepts = async { acceptor.accept().await.expect("a knock").admit().await.expect("a tunnel") };
     let (agent, daemon) = tokio::join!(quic::dial(address, identity.public()), accepts);
