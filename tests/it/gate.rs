@@ -3,6 +3,7 @@
 mod credentials;
 mod deadline;
 mod flood;
+mod peers;
 mod proxy_header;
 mod raw;
 mod scene;
@@ -22,4 +23,5 @@ pub(crate) const TESTS: &[&[Test]] = &[
     uniform::TESTS,
     raw::TESTS,
     ssh_audit::TESTS,
+    peers::TESTS,
 ];
