@@ -4,6 +4,7 @@ mod attack;
 mod credentials;
 mod deadline;
 mod flood;
+mod peers;
 mod proxy_header;
 mod raw;
 mod scene;
@@ -23,4 +24,5 @@ pub(crate) const TESTS: &[&[Test]] = &[
     uniform::TESTS,
     raw::TESTS,
     ssh_audit::TESTS,
+    peers::TESTS,
 ];

@@ -1,13 +1,13 @@
 //! Clients that keep no rule, on bare sockets, against both SSH servers: each is refused or ended as OpenSSH's server would
 //! or sooner, and others notice nothing.
 
-mod channels;
+pub(super) mod channels;
 mod flood;
 mod keys;
 mod login;
 mod malformed;
 mod residue;
-mod scene;
+pub(super) mod scene;
 
 use crate::{Run::Shared, Test};
 use anyhow::{Context, Result, ensure};

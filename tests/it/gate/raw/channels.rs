@@ -202,7 +202,7 @@ fn farewell(door: &Door) -> Result<()> {
 }
 
 /// Both are safe; what would not be is a connection that does neither.
-pub(super) fn answers_or_ended(raw: &mut Raw) -> Result<()> {
+pub(in crate::gate) fn answers_or_ended(raw: &mut Raw) -> Result<()> {
     // Fails only where it has been ended already.
     let _ = raw.send(Message::new(number::GLOBAL_REQUEST).string("nothing@drawbridge").flag(true));
     loop {

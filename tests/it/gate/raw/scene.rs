@@ -19,8 +19,8 @@ const MEMORY: usize = 192 << 20;
 pub(super) const CROOKED_NAME: &str = "eve\n2026-01-01T00:00:00Z forged-line\u{1b}[2J\0end";
 
 /// One place, and what is watched in it.
-pub(super) struct Scene {
-    place: Place,
+pub(in crate::gate) struct Scene {
+    pub(in crate::gate) place: Place,
     victim: Echo,
     logs: [PathBuf; 2],
     member: PrivateKey,
@@ -31,7 +31,7 @@ pub(super) struct Scene {
 }
 
 /// Where an adversary knocks, and with which keys.
-pub(super) struct Door {
+pub(in crate::gate) struct Door {
     at: At,
     /// Who may enter.
     pub(super) member: PrivateKey,
@@ -49,7 +49,7 @@ enum At {
 }
 
 impl Scene {
-    pub(super) fn new(world: &Stack, name: &str) -> Result<Self> {
+    pub(in crate::gate) fn new(world: &Stack, name: &str) -> Result<Self> {
         let place = Place::new(world, name, &[])?;
         let (mallory, stranger) = (format!("{name}-mallory"), format!("{name}-stranger"));
         let (member, stranger) = (world.new_user(&mallory)?, world.new_stranger(&stranger)?);
@@ -63,7 +63,7 @@ impl Scene {
         Ok(Self { place, victim, logs, member, stranger, folder: tempfile::tempdir()?, way: None, said: 0 })
     }
 
-    pub(super) fn jump(&self) -> Door {
+    pub(in crate::gate) fn jump(&self) -> Door {
         self.door(At::Jump(([127, 0, 0, 1], self.place.region.daemon.port).into()))
     }
 
@@ -85,7 +85,7 @@ impl Scene {
     }
 
     /// Both processes live, somebody else's session answers, and memory is within its bound.
-    pub(super) fn unharmed(&mut self, after: &str) -> Result<()> {
+    pub(in crate::gate) fn unharmed(&mut self, after: &str) -> Result<()> {
         self.said += 1;
         self.victim.say(&format!("line {}", self.said)).with_context(|| format!("the other user's session, after: {after}"))?;
         let Place { region, workspace, .. } = &mut self.place;
@@ -98,7 +98,7 @@ impl Scene {
     }
 
     /// What clients call themselves is no command to a terminal and no line of its own, and no task has panicked.
-    pub(super) fn nothing_raw_is_logged(&self) -> Result<()> {
+    pub(in crate::gate) fn nothing_raw_is_logged(&self) -> Result<()> {
         for log in &self.logs {
             let bytes = fs::read(log)?;
             let text = String::from_utf8_lossy(&bytes);
@@ -161,7 +161,7 @@ impl Door {
     }
 
     /// Logged in.
-    pub(super) fn entered(&self) -> Result<Raw> {
+    pub(in crate::gate) fn entered(&self) -> Result<Raw> {
         let mut raw = self.knock()?;
         raw.log_in("user", &self.member)?;
         Ok(raw)

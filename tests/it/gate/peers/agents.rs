@@ -1,0 +1,143 @@
+//! Agents that say the wrong things, or the right ones too often, before they are in and afterwards.
+
+use super::{Scene, Target, ended, frames, hear, runtime, say, throw};
+use crate::gate::raw::channels::answers_or_ended;
+use anyhow::{Context, Result, ensure};
+use drawbridge_shared::{
+    native::{control, identity::Identity, quic, tunnel::Tunnel},
+    tunnel::{
+        frame::{Frame, Reason},
+        proof::Binding,
+    },
+};
+use e2e::{
+    SOON, Stack,
+    raw::{Heard, message, number},
+};
+use std::{thread, time::Duration};
+use tokio::time::timeout;
+
+/// Asked for in one breath.
+const PINGS: usize = 100_000;
+
+pub(super) fn play(world: &Stack) -> Result<()> {
+    let mut scene = Scene::new(world, "rogue-agent")?;
+    let (target, _workspace) = Target::new(world, &scene, &["rogue-agent-mallory"])?;
+    let runtime = runtime()?;
+    runtime.block_on(first_frames(&target)).context("first frames")?;
+    scene.unharmed("first frames")?;
+    runtime.block_on(proofs(&target)).context("proofs")?;
+    scene.unharmed("proofs")?;
+    runtime.block_on(later_frames(&target)).context("later frames")?;
+    scene.unharmed("later frames")?;
+    runtime.block_on(pings(&target)).context("pings")?;
+    scene.unharmed("pings")?;
+    for bytes in [&[0xff; 1 << 20][..], &[0; 1 << 20], &[]] {
+        garbage(&scene, &target, bytes)?;
+        scene.unharmed("garbage in place of a connection")?;
+    }
+    scene.nothing_raw_is_logged()
+}
+
+async fn call(target: &Target) -> Result<Tunnel> {
+    Ok(quic::dial(target.address, target.identity).await?)
+}
+
+/// Whatever is not Hello.
+async fn first_frames(target: &Target) -> Result<()> {
+    for bytes in frames(target).into_iter().skip(1) {
+        let tunnel = call(target).await?;
+        let mut control = tunnel.open().await?;
+        throw(&mut control, &bytes).await?;
+        ended(&tunnel).await.with_context(|| format!("{bytes:?}"))?;
+    }
+    let tunnel = call(target).await?;
+    let (mut control, _) = target.challenged(&tunnel).await?;
+    say(&mut control, &target.hello()).await?;
+    ended(&tunnel).await
+}
+
+/// Proofs for another tunnel, for another daemon, by another key, and of another time.
+async fn proofs(target: &Target) -> Result<()> {
+    let elsewhere = call(target).await?;
+    let (_control, nonce) = target.challenged(&elsewhere).await?;
+    let replayed = target.proof(&elsewhere, &nonce)?;
+    refused(target, |_, _| Ok(replayed.clone())).await?;
+    refused(target, |tunnel, _| target.proof(tunnel, &nonce)).await?;
+    refused(target, |_, nonce| target.proof(&elsewhere, nonce)).await?;
+    let other = Identity::from_seed(&[9; 32]);
+    refused(target, |tunnel, nonce| {
+        let exporter = tunnel.exporter()?;
+        let binding = Binding { nonce, daemon: &other.public().0, workspace: &target.workspace, exporter: &exporter };
+        Ok(Frame::Proof { signature: binding.sign(&target.key.ssh())? })
+    })
+    .await?;
+    // They would have been good in their place.
+    let tunnel = call(target).await?;
+    target.enter(&tunnel).await.map(drop)
+}
+
+async fn refused(target: &Target, prove: impl Fn(&Tunnel, &[u8; 32]) -> Result<Frame>) -> Result<()> {
+    let tunnel = call(target).await?;
+    let (mut control, nonce) = target.challenged(&tunnel).await?;
+    say(&mut control, &prove(&tunnel, &nonce)?).await?;
+    let answer = hear(&mut control).await?;
+    ensure!(matches!(answer, Frame::Refuse { reason: Reason::NotRegistered, .. }), "{answer:?}");
+    Ok(())
+}
+
+/// An agent that is in says that it drains, says goodbye, or asks for signs of life, and nothing else.
+async fn later_frames(target: &Target) -> Result<()> {
+    for bytes in frames(target).into_iter().filter(|bytes| *bytes != Frame::Drain.encode()) {
+        let tunnel = call(target).await?;
+        let mut control = target.enter(&tunnel).await?;
+        let second = timeout(Duration::from_millis(100), tunnel.open()).await;
+        ensure!(second.is_err(), "an agent opened a second stream");
+        throw(&mut control, &bytes).await?;
+        ended(&tunnel).await.with_context(|| format!("{bytes:?}"))?;
+    }
+    Ok(())
+}
+
+/// Each is answered, or the tunnel is ended: what is not is that answers pile up.
+async fn pings(target: &Target) -> Result<()> {
+    let tunnel = call(target).await?;
+    let mut control = target.enter(&tunnel).await?;
+    throw(&mut control, &Frame::Ping.encode().repeat(PINGS)).await?;
+    for _ in 0..PINGS {
+        match timeout(SOON, control::read(&mut control.0)).await.context("silence")? {
+            Ok(pong) => ensure!(matches!(pong, Frame::Pong | Frame::KeysChanged { .. }), "{pong:?}"),
+            Err(_) => return ended(&tunnel).await,
+        }
+    }
+    Ok(())
+}
+
+/// A user's channel to a workspace that answers with anything but a connection: it may wait for a better tunnel, and the
+/// user's connection is none the worse for it.
+fn garbage(scene: &Scene, target: &Target, bytes: &'static [u8]) -> Result<()> {
+    let mut user = scene.jump().entered()?;
+    let workspace = target.workspace.to_string();
+    let asks = thread::spawn(move || {
+        user.send(message::direct(1, workspace, 22))?;
+        let answer = user.hear()?;
+        let told = matches!(&answer, Heard::Packet(packet)
+            if matches!(packet.first(), Some(&(number::CHANNEL_OPEN_CONFIRMATION | number::CHANNEL_OPEN_FAILURE))));
+        ensure!(told, "{answer:?}");
+        answers_or_ended(&mut user)
+    });
+    runtime()?.block_on(async {
+        let tunnel = call(target).await?;
+        let _control = target.enter(&tunnel).await?;
+        // The user may have asked before there was anybody to ask.
+        while !asks.is_finished() {
+            if let Ok(Ok(mut stream)) = timeout(Duration::from_millis(100), tunnel.accept()).await {
+                // Fails when the daemon has seen enough.
+                let _ = throw(&mut stream, bytes).await;
+                stream.1.finish();
+            }
+        }
+        Ok::<_, anyhow::Error>(())
+    })?;
+    asks.join().map_err(|_| anyhow::anyhow!("no outcome"))?
+}
