@@ -17,6 +17,7 @@ use drawbridge_shared::{
     tunnel::{
         NONCE,
         frame::Frame,
+        instance::Instance,
         open::Open,
         resume::{
             frame::{Answer, Resume},
@@ -57,7 +58,7 @@ fn forged(world: &Stack) -> Result<()> {
 /// One more daemon of the region, as the directory has it.
 fn daemon(world: &Stack, number: u8) -> Result<Acceptor> {
     let identity = Identity::from_seed(&[number; 32]);
-    let acceptor = Acceptor::new(UdpSocket::bind("127.0.0.1:0")?, &identity)?;
+    let acceptor = Acceptor::new(UdpSocket::bind("127.0.0.1:0")?, &identity, 0)?;
     let address = acceptor.local_addr()?;
     let entry = json!({"identity": identity.public().to_line(), "region": REGION, "addresses": [address]});
     world.edge.operator().put(&format!("/api/operator/daemons/{REGION}-{number}"), &entry)?.ok()?;
@@ -79,7 +80,7 @@ impl Played {
         ensure!(matches!(control::read(&mut control.0).await?, Frame::Hello { .. }));
         control::write(&mut control.1, &Frame::Challenge { nonce: [0; NONCE] }).await?;
         ensure!(matches!(control::read(&mut control.0).await?, Frame::Proof { .. }));
-        control::write(&mut control.1, &Frame::Welcome { generation: 1 }).await?;
+        control::write(&mut control.1, &Frame::Welcome { generation: 1, instance: Instance([0; 16]), alone: false }).await?;
         let (mut signs, mut talk) = (JoinSet::new(), Talk::new(&tunnel, control));
         signs.spawn(async move { while talk.next().await.is_ok() {} });
         Ok(Self { tunnel, _acceptor: acceptor, _talk: signs })
