@@ -98,6 +98,8 @@ pub(crate) const ARRIVALS: Duration = Duration::from_secs(10);
 pub(crate) const CALLERS_UNDERWAY: Duration = Duration::from_secs(3);
 /// The file that says where a daemon listens: three addresses and a number.
 pub(crate) const MAX_LISTENING: u64 = 1024;
+/// A leaving daemon asks its successor this often whether an agent has come there: they dial within a second.
+pub(crate) const PASSAGE_PAUSE: Duration = Duration::from_millis(200);
 /// Streams that a daemon gives its predecessor at a time, two files each: as many as that may have connections.
 pub(crate) const MAX_PASSAGES: usize = MAX_CONNECTIONS;
 /// Frames waiting for one agent's control stream: it drains at once or is dead.

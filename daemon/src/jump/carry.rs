@@ -7,7 +7,7 @@ use crate::{
     authorize::Gate,
     bridge::{self, Sink, Source, Tally},
     denial::Denial,
-    limits::{CLOSING, OPEN_TIMEOUT, PARTING},
+    limits::{CLOSING, OPEN_TIMEOUT, PARTING, PASSAGE_PAUSE},
     passage,
     witness::{Crossing, Ending, Who},
 };
@@ -152,18 +152,33 @@ async fn reach(hall: &Arc<Hall>, request: &Request) -> Result<Reached, Denial> {
     }
 }
 
-/// A stream to the workspace's agent: while this daemon leaves, rather over its successor's tunnels.
+/// A stream to the workspace's agent. While this daemon leaves, the agent may be on its way to the successor, and then our
+/// tunnel has none left: whichever gives one first.
 async fn start(hall: &Hall, workspace: &WorkspaceId) -> Result<Start, Denial> {
-    let seen = *hall.registry.watch().borrow();
-    if hall.stop.is_cancelled()
-        && let Ok(Ok((instance, halves))) = time::timeout(OPEN_TIMEOUT, hall.passage.open(workspace, None)).await
-    {
-        return Ok(Start { instance, halves, seen });
+    tokio::select! {
+        biased;
+        passed = passed(hall, workspace), if hall.stop.is_cancelled() => Ok(passed),
+        own = own(hall, workspace) => own,
     }
+}
+
+async fn own(hall: &Hall, workspace: &WorkspaceId) -> Result<Start, Denial> {
+    let seen = *hall.registry.watch().borrow();
     let link = presence::expect(hall, workspace).await?;
     match time::timeout(OPEN_TIMEOUT, link.open()).await {
         Ok(Ok(halves)) => Ok(Start { instance: link.instance(), halves: passage::own(halves), seen }),
         _ => Err(Denial::Unresponsive(workspace.clone())),
+    }
+}
+
+/// Over the successor's tunnels, as soon as the agent has come there.
+async fn passed(hall: &Hall, workspace: &WorkspaceId) -> Start {
+    let seen = *hall.registry.watch().borrow();
+    loop {
+        if let Ok((instance, halves)) = hall.passage.open(workspace, None).await {
+            return Start { instance, halves, seen };
+        }
+        time::sleep(PASSAGE_PAUSE).await;
     }
 }
 
