@@ -81,13 +81,23 @@ impl StateDir {
     /// The Ed25519 key in `name`, made and saved on first use, its public line beside it in `<name>.pub`.
     pub fn identity(&self, name: &str) -> Result<Identity, StateFault> {
         let path = self.path(name);
-        match self.read(name, MAX_KEY_FILE)? {
-            Some(pem) => {
-                private(&path)?;
-                parse_key(&pem).ok_or(StateFault::NotAKey(path))
-            }
+        if let Some(key) = self.held_identity(name)? {
+            return Ok(key);
+        }
+        // Two processes that start on a new folder come away with one key.
+        let folder = fs::File::open(&self.0).map_err(at(&path))?;
+        folder.lock().map_err(at(&path))?;
+        match self.held_identity(name)? {
+            Some(key) => Ok(key),
             None => self.new_identity(name),
         }
+    }
+
+    fn held_identity(&self, name: &str) -> Result<Option<Identity>, StateFault> {
+        let path = self.path(name);
+        let Some(pem) = self.read(name, MAX_KEY_FILE)? else { return Ok(None) };
+        private(&path)?;
+        parse_key(&pem).ok_or(StateFault::NotAKey(path)).map(Some)
     }
 
     /// The bytes of `name`, at most `max` of them; `None` where there is no such file.
@@ -193,6 +203,17 @@ mod tests {
         assert_eq!(fs::metadata(state.path("key")).unwrap().mode() & 0o777, 0o600);
         let line = fs::read_to_string(state.path("key.pub")).unwrap();
         assert_eq!(line.trim(), key.public().to_line());
+    }
+
+    #[test]
+    fn many_at_once_come_away_with_one_key() {
+        let (_root, state) = state();
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| state.identity("key").unwrap().public())).collect();
+            makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+        assert_eq!(state.identity("key").unwrap().public(), keys[0]);
     }
 
     #[test]
