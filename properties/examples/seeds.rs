@@ -16,7 +16,7 @@ use drawbridge_shared::{
         instance::Instance,
         open::Open,
         resume::{
-            frame::Resume,
+            frame::{Answer, Resume},
             record::Record,
             ticket::{ID, SECRET, Secret, StrandId, Ticket},
         },
@@ -27,6 +27,7 @@ use std::{fs, path::Path, time::Duration};
 
 fn main() -> std::io::Result<()> {
     let texts = |texts: Vec<String>| texts.into_iter().map(String::into_bytes).collect();
+    write("answer", answers())?;
     write("authorized_keys", texts(documents()))?;
     write("directory", texts(directories()))?;
     write("frames", frames())?;
@@ -197,6 +198,14 @@ fn open_headers() -> Vec<Vec<u8>> {
     let cut = wire[0][..20].to_vec();
     let resume = Resume::new(&ticket, 1, 258).encode()[LENGTH..].to_vec();
     wire.into_iter().chain([resume, cut, b"\x01".to_vec()]).collect()
+}
+
+fn answers() -> Vec<Vec<u8>> {
+    let words = ["", "the agent has no such connection any more", "\u{fc}"].map(|words| Answer::Gone { words: words.into() });
+    let answers = words.into_iter().chain([0, 258, u64::MAX].map(|received| Answer::Resumed { received }));
+    let wire: Vec<_> = answers.map(|answer| answer.encode()[LENGTH..].to_vec()).collect();
+    let cut = wire[1][..9].to_vec();
+    wire.into_iter().chain([cut, b"\x22".to_vec()]).collect()
 }
 
 /// Where to cut, then records: a whole conversation, a break, a window's worth of lies.

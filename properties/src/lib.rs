@@ -10,6 +10,7 @@
     reason = "a property is an assertion: where it does not hold, it stops"
 )]
 
+pub mod answer;
 pub mod authorized_keys;
 pub mod directory;
 pub mod frames;
@@ -28,7 +29,8 @@ pub mod workspace_shard;
 pub type Property = fn(&[u8]) -> bool;
 
 /// Every property by its target's name, which is also its seeds' folder in `fuzz/corpus`.
-pub const ALL: [(&str, Property); 13] = [
+pub const ALL: [(&str, Property); 14] = [
+    ("answer", answer::check),
     ("authorized_keys", authorized_keys::check),
     ("directory", directory::check),
     ("frames", frames::check),

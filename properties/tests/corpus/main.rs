@@ -71,6 +71,7 @@ macro_rules! targets {
 }
 
 targets!(
+    answer,
     authorized_keys,
     directory,
     frames,

@@ -113,6 +113,7 @@ impl Journey {
 
     async fn go(&mut self, mut way: Way) -> Result<(), Stranded> {
         loop {
+            let ridden = Instant::now();
             match self.driver.ride(&mut way).await {
                 Outcome::Over => return Ok(()),
                 Outcome::Violated(violation) => return Err(violation.into()),
@@ -120,6 +121,10 @@ impl Journey {
             }
             // What it brought is final before the next one begins.
             drop(way);
+            if self.legs > 0 {
+                // An agent whose streams break at once would have us go round as fast as it can.
+                time::sleep_until(ridden + RESUME_PAUSE).await;
+            }
             let begun = Instant::now();
             way = match self.next().await? {
                 Some(next) => next,

@@ -7,16 +7,27 @@ use drawbridge_shared::{
     native::{control, identity::Identity, quic, tunnel::Tunnel},
     tunnel::{
         frame::{Frame, Reason},
+        open::Opening,
         proof::Binding,
+        resume::frame::Answer,
     },
 };
 use e2e::{
     SOON, Stack,
-    raw::{Heard, message, number},
+    raw::{Heard, Raw, message, number},
 };
-use std::{thread, time::Duration};
+use std::{
+    sync::mpsc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 use tokio::time::timeout;
 
+/// A user, on a thread.
+type Asking = JoinHandle<Result<()>>;
+
+/// A daemon looks for the rest of a connection once a second.
+const WATCHED: Duration = Duration::from_secs(3);
 /// Asked for in one breath.
 const PINGS: usize = 100_000;
 
@@ -36,6 +47,8 @@ pub(super) fn play(world: &Stack) -> Result<()> {
         garbage(&scene, &target, bytes)?;
         scene.unharmed("garbage in place of a connection")?;
     }
+    restless(&scene, &target).context("streams that break at once")?;
+    scene.unharmed("streams that break at once")?;
     scene.nothing_raw_is_logged()
 }
 
@@ -116,16 +129,7 @@ async fn pings(target: &Target) -> Result<()> {
 /// A user's channel to a workspace that answers with anything but a connection: it may wait for a better tunnel, and the
 /// user's connection is none the worse for it.
 fn garbage(scene: &Scene, target: &Target, bytes: &'static [u8]) -> Result<()> {
-    let mut user = scene.jump().entered()?;
-    let workspace = target.workspace.to_string();
-    let asks = thread::spawn(move || {
-        user.send(message::direct(1, workspace, 22))?;
-        let answer = user.hear()?;
-        let told = matches!(&answer, Heard::Packet(packet)
-            if matches!(packet.first(), Some(&(number::CHANNEL_OPEN_CONFIRMATION | number::CHANNEL_OPEN_FAILURE))));
-        ensure!(told, "{answer:?}");
-        answers_or_ended(&mut user)
-    });
+    let asks = visitor(scene, target, answers_or_ended)?;
     runtime()?.block_on(async {
         let tunnel = call(target).await?;
         let _control = target.enter(&tunnel).await?;
@@ -140,4 +144,50 @@ fn garbage(scene: &Scene, target: &Target, bytes: &'static [u8]) -> Result<()> {
         Ok::<_, anyhow::Error>(())
     })?;
     asks.join().map_err(|_| anyhow::anyhow!("no outcome"))?
+}
+
+/// A user who asks for the target's workspace, and what it does once it is answered.
+fn visitor(scene: &Scene, target: &Target, then: impl FnOnce(&mut Raw) -> Result<()> + Send + 'static) -> Result<Asking> {
+    let mut user = scene.jump().entered()?;
+    let workspace = target.workspace.to_string();
+    Ok(thread::spawn(move || {
+        user.send(message::direct(1, workspace, 22))?;
+        let answer = user.hear()?;
+        let told = matches!(&answer, Heard::Packet(packet)
+            if matches!(packet.first(), Some(&(number::CHANNEL_OPEN_CONFIRMATION | number::CHANNEL_OPEN_FAILURE))));
+        ensure!(told, "{answer:?}");
+        then(&mut user)
+    }))
+}
+
+/// An agent that takes every connection up and lets it fall has the daemon come again at its own pace.
+fn restless(scene: &Scene, target: &Target) -> Result<()> {
+    let (leave, left) = mpsc::sync_channel::<()>(1);
+    let mut asks = None;
+    let times = runtime()?.block_on(async {
+        let tunnel = call(target).await?;
+        let _control = target.enter(&tunnel).await?;
+        asks = Some(visitor(scene, target, move |_| {
+            // It stays until it is told, or nobody is left to tell it.
+            let _ = left.recv();
+            Ok(())
+        })?);
+        let mut times = 0;
+        let counts = async {
+            loop {
+                let mut stream = tunnel.accept().await?;
+                times += 1;
+                if let Opening::Resume(_) = control::read_opening(&mut stream.0).await? {
+                    throw(&mut stream, &Answer::Resumed { received: 0 }.encode()).await?;
+                }
+            }
+        };
+        let counted: Result<Result<()>, _> = timeout(WATCHED, counts).await;
+        ensure!(counted.is_err(), "the tunnel has ended: {counted:?}");
+        Ok(times)
+    })?;
+    drop(leave);
+    asks.context("nobody asked")?.join().map_err(|_| anyhow::anyhow!("no outcome"))??;
+    ensure!((2..=2 + 2 * WATCHED.as_secs()).contains(&times), "it came {times} times within {} s", WATCHED.as_secs());
+    Ok(())
 }
