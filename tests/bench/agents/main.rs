@@ -3,7 +3,7 @@
 mod crowd;
 mod daemon;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use crowd::{Crowd, Members};
 use daemon::Usage;
@@ -19,8 +19,8 @@ use std::{
 };
 use xtask::{build, root};
 
-/// How often the daemon is restarted, each way, over each transport.
-const RESTARTS: usize = 3;
+/// Agents forget what they waited for after a tunnel that lasted so long: every restart is to be the first.
+const STABLE: Duration = Duration::from_secs(65);
 /// What has just been done settles within this time.
 const SETTLED: Duration = Duration::from_secs(5);
 /// How long idle tunnels are watched: longer than one beat of their pulse.
@@ -34,6 +34,9 @@ struct Options {
     /// Agents, over each transport
     #[arg(long, default_value_t = 2000)]
     count: usize,
+    /// How often the daemon is restarted, each way, over each transport
+    #[arg(long, default_value_t = 3)]
+    restarts: usize,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -53,13 +56,14 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: &Options) -> Result<()> {
+    ensure!(options.count > 0 && options.restarts > 0, "--count and --restarts: at least 1");
     xtask::interrupt::install()?;
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).context("cannot open as many files as allowed")?;
     let mut world = Stack::start(root(), &build::target(root()).join("bench-agents"), build::released(root())?)?;
     let mut figures = Vec::new();
     for transport in ["quic", "websocket"] {
-        figures.extend(over(&mut world, transport, options.count)?);
+        figures.extend(over(&mut world, transport, options)?);
     }
     let report = Report::new(figures)?;
     report.write(&root().join("bench/results/agents.json"))?;
@@ -71,7 +75,7 @@ fn measure(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn over(world: &mut Stack, transport: &str, count: usize) -> Result<Vec<Figure>> {
+fn over(world: &mut Stack, transport: &str, &Options { count, restarts, .. }: &Options) -> Result<Vec<Figure>> {
     eprintln!("{transport}: registering {count} workspaces ...");
     let members = Members::register(world, transport, count)?;
     world.restart_daemon()?;
@@ -97,14 +101,14 @@ fn over(world: &mut Stack, transport: &str, count: usize) -> Result<Vec<Figure>>
     ];
     figures.iter().for_each(|figure| eprintln!("{figure}"));
     let (mut back, mut rates, mut cpu, mut crashed) = (vec![], vec![], vec![], vec![]);
-    for round in 0..RESTARTS {
-        eprintln!("{transport}: restart {round} ...");
+    for round in 1..=restarts {
+        eprintln!("{transport}: restart {round} of {restarts} ...");
         let returned = return_after(world, count, |daemon| daemon.process.stop())?;
         back.push(returned.last.as_secs_f64());
         rates.push(returned.rate);
         cpu.push(returned.cpu * 1e3 / count as f64);
     }
-    for _ in 0..RESTARTS {
+    for _ in 0..restarts {
         crashed.push(return_after(world, count, |daemon| daemon.process.kill())?.last.as_secs_f64());
     }
     figures.extend([
@@ -127,6 +131,7 @@ struct Returned {
 }
 
 fn return_after(world: &mut Stack, count: usize, end: impl FnOnce(&mut xtask::stack::Daemon)) -> Result<Returned> {
+    thread::sleep(STABLE);
     let (all, begun) = (count + world.workspaces.len(), Instant::now());
     end(&mut world.daemon);
     world.restart_daemon()?;
@@ -135,6 +140,5 @@ fn return_after(world: &mut Stack, count: usize, end: impl FnOnce(&mut xtask::st
     let [first, ninth, last] = reached;
     let ((had, first), (have, ninth), (_, last)) = (first?, ninth?, last?);
     let cpu = Usage::of(world)?.cpu;
-    thread::sleep(SETTLED);
     Ok(Returned { last, rate: (have - had) as f64 / (ninth - first).as_secs_f64().max(0.01), cpu })
 }
