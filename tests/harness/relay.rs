@@ -109,7 +109,7 @@ impl Relay {
 
 async fn bind() -> Result<(UdpSocket, TcpListener)> {
     for _ in 0..TRIES {
-        let socket = UdpSocket::bind("127.0.0.1:0").await?;
+        let socket = udp::socket().await?;
         if let Ok(listener) = TcpListener::bind(socket.local_addr()?).await {
             return Ok((socket, listener));
         }

@@ -19,6 +19,7 @@ use quinn::{
     Endpoint, EndpointConfig, IdleTimeout, Incoming, TokioRuntime, TransportConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
+use rustix::net::sockopt;
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
@@ -43,6 +44,9 @@ pub const MAX_STREAMS: u32 = 1024;
 const SPARE_STREAMS: u32 = 32;
 /// The control stream is all that an agent opens.
 const MAX_AGENT_STREAMS: u32 = 1;
+/// Packets that wait in the kernel while our threads do something else, in bytes: 40 ms at 1 Gbit/s. Linux comes with 208 KiB,
+/// which one window of one stream overruns, and every packet lost there slows its tunnel down.
+const SOCKET_BUFFER: usize = 4 << 20;
 /// Larger packets trigger quinn's black-hole detector on loopback (FACTS.md).
 const MAX_MTU: u16 = 1452;
 
@@ -82,6 +86,7 @@ impl Acceptor {
         config.transport_config(Arc::new(transport(MAX_AGENT_STREAMS)));
         let mut ends = EndpointConfig::default();
         ends.cid_generator(move || Box::new(Ids { slot }));
+        widen(&socket);
         Ok(Self(Endpoint::new(ends, Some(config), socket, Arc::new(TokioRuntime))?))
     }
 
@@ -126,17 +131,28 @@ impl Knock {
 
 /// Calls the daemon with `expected` identity at `address`.
 pub async fn dial(address: SocketAddr, expected: PublicIdentity) -> Result<Tunnel, QuicFault> {
-    let socket = UdpSocket::bind(any_port(address))?;
+    let socket = any_port(address)?;
     let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?;
     let connecting = endpoint.connect_with(client(expected)?, address, SERVER_NAME)?;
     Ok(Tunnel::dialled(Carrier::dialled(connecting.await?, endpoint)))
 }
 
-const fn any_port(towards: SocketAddr) -> SocketAddr {
-    match towards {
+/// A socket of the agent's.
+fn any_port(towards: SocketAddr) -> io::Result<UdpSocket> {
+    let any = match towards {
         SocketAddr::V4(_) => SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
         SocketAddr::V6(_) => SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
-    }
+    };
+    let socket = UdpSocket::bind(any)?;
+    widen(&socket);
+    Ok(socket)
+}
+
+/// As far as the kernel lets us (`net.core.rmem_max`); it takes the memory only while packets wait.
+fn widen(socket: &UdpSocket) {
+    // Smaller buffers work too, and lose more.
+    let _smaller = sockopt::set_socket_recv_buffer_size(socket, SOCKET_BUFFER);
+    let _smaller = sockopt::set_socket_send_buffer_size(socket, SOCKET_BUFFER);
 }
 
 fn client(expected: PublicIdentity) -> Result<quinn::ClientConfig, QuicFault> {

@@ -27,6 +27,17 @@ struct Flow {
 /// When a flow last carried anything, either way.
 struct Used(Mutex<Instant>);
 
+/// Packets that wait here while the relay does something else, in bytes: what it loses beyond its orders is no network's.
+const BUFFER: usize = 4 << 20;
+
+/// One that is free.
+pub(super) async fn socket() -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    rustix::net::sockopt::set_socket_recv_buffer_size(&socket, BUFFER)?;
+    rustix::net::sockopt::set_socket_send_buffer_size(&socket, BUFFER)?;
+    Ok(socket)
+}
+
 /// Forwards for ever.
 pub(super) async fn relay(socket: UdpSocket, target: SocketAddr, faults: watch::Receiver<Faults>) {
     let socket = Arc::new(socket);
@@ -76,7 +87,7 @@ async fn open(
     target: SocketAddr,
     faults: &watch::Receiver<Faults>,
 ) -> io::Result<Flow> {
-    let upstream = Arc::new(UdpSocket::bind("127.0.0.1:0").await?);
+    let upstream = Arc::new(self::socket().await?);
     upstream.connect(target).await?;
     let ((up, mut up_end), (down, mut down_end)) = (line(faults.clone()), line(faults.clone()));
     let mut tasks = JoinSet::new();

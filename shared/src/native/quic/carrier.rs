@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -39,7 +39,7 @@ impl Carrier {
     /// the address as that of an agent that moved (RFC 9000 section 9).
     pub(in crate::native) fn reroute(&self) {
         let Some(endpoint) = &self.endpoint else { return };
-        let rebound = UdpSocket::bind(any_port(self.peer())).and_then(|socket| endpoint.rebind(socket));
+        let rebound = any_port(self.peer()).and_then(|socket| endpoint.rebind(socket));
         debug!(peer = %self.peer(), ?rebound, "no sign of life: trying another port");
     }
 
