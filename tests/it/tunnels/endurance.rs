@@ -31,6 +31,8 @@ const FORGETFUL: Duration = Duration::from_secs(30);
 /// Tunnels that die under one transfer, the transports in turn. An agent waits longer after each that did not last, so that
 /// a hundred would take half an hour: `native::tunnel`'s own tests kill as many.
 const KILLS: usize = 8;
+/// One way, while transfers are under way: a window of 8 MiB moves 40 MiB a second.
+const FAR: Duration = Duration::from_millis(100);
 /// Bytes that go and come back between two kills.
 const STEP: usize = 2 << 20;
 
@@ -67,9 +69,12 @@ fn minute(world: &Stack) -> Result<()> {
     let mut shell = Shell::start(&place)?;
     shell.types("echo before-$((6*7))")?;
     shell.shows("before-42")?;
+    // So far away neither transfer is over before the other has begun, however fast the machine.
+    place.relay.delay(FAR);
     let mut upload = bulk.up(place.user.quiet_ssh().arg(place.target()))?;
     let mut download = bulk.down(place.user.quiet_ssh().arg(place.target()))?;
     place.relay.stall(true);
+    place.relay.delay(Duration::ZERO);
     let stalled = Instant::now();
     shell.types("echo during-$((6*7))")?;
     let out = |tunnel: &serde_json::Value| tunnel["state"] == "disconnected" && stalled.elapsed() >= MINUTE;
