@@ -33,8 +33,6 @@ pub(crate) const MAX_ANSWERS: usize = 256;
 /// Channels to workspaces that we had to close first, over one connection, for the same reason: 4 MB at most. Those that
 /// come to a good end are closed by the client.
 pub(crate) const MAX_LEFTOVERS: usize = 1024;
-/// A client that has heard the end of both directions closes its channel itself, as OpenSSH's does, within this time.
-pub(crate) const CLOSING: Duration = Duration::from_secs(1);
 /// Such an answer is taken by the client within this time: all fits in the first window of any SSH client.
 pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// Workspaces that a greeting lists; a user of more knows what to look for.

@@ -6,19 +6,19 @@ use super::{
     pty::Terminal,
     session::{Refused, Session},
 };
-use drawbridge_shared::native::backlog::{
-    Inlet, Outlet, backlog,
-    brake::Brake,
-    inflow::{Inflow, Overrun},
+use drawbridge_shared::native::{
+    backlog::{
+        Inlet, Outlet, backlog,
+        brake::Brake,
+        inflow::{Inflow, Overrun},
+    },
+    ssh::leftovers::Leftovers,
 };
 use russh::{Channel, ChannelId, ChannelWriteHalf, server::Msg};
 use std::{
     collections::HashMap,
     os::fd::OwnedFd,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Weak},
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -33,10 +33,6 @@ pub(super) struct Channels {
     leftovers: Leftovers,
     connection: CancellationToken,
 }
-
-/// How many channels of a connection we closed before the client did.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Leftovers(Arc<AtomicUsize>);
 
 /// What a channel's task gets of the client's end.
 #[derive(Debug)]
@@ -90,7 +86,7 @@ impl Channels {
     /// No channel; all that are opened end with `connection`.
     pub(super) fn new(connection: CancellationToken) -> Self {
         let inflow = Inflow::new(limits::INFLOW);
-        let (open, forwards, leftovers) = (HashMap::new(), HashMap::new(), Leftovers::default());
+        let (open, forwards, leftovers) = (HashMap::new(), HashMap::new(), Leftovers::new(limits::LEFTOVERS));
         Self { brake: inflow.brake(), inflow, open, forwards, leftovers, connection }
     }
 
@@ -191,17 +187,6 @@ impl Channels {
 
     fn inlet(&self, id: ChannelId) -> Option<&Inlet> {
         self.open.get(&id).map(|channel| &channel.inlet).or_else(|| self.forwards.get(&id).map(|channel| &channel.inlet))
-    }
-}
-
-impl Leftovers {
-    /// One more.
-    pub(super) fn note(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn have_room(&self) -> bool {
-        self.0.load(Ordering::Relaxed) < limits::LEFTOVERS
     }
 }
 

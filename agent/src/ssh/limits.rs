@@ -20,8 +20,6 @@ pub(super) const CHANNELS: usize = 256;
 /// Channels of one connection that we closed first: russh 0.65 keeps 4 kB of each until the connection ends, 56 MB in all.
 /// Every session that ran a program is one, as its end has to come from the server.
 pub(super) const LEFTOVERS: usize = 16 * 1024;
-/// A client that has heard the end of both directions of a forward closes it itself, as OpenSSH's does, within this time.
-pub(super) const CLOSING: Duration = Duration::from_secs(1);
 /// Session channels of all connections: each may run a program with three pipes or a terminal, and descriptors are what
 /// runs out first.
 pub(super) const SESSIONS: usize = 1024;

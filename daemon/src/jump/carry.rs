@@ -7,7 +7,7 @@ use crate::{
     authorize::Gate,
     bridge::{self, Sink, Source, Tally},
     denial::Denial,
-    limits::{CLOSING, OPEN_TIMEOUT, PARTING, PASSAGE_PAUSE},
+    limits::{OPEN_TIMEOUT, PARTING, PASSAGE_PAUSE},
     passage,
     witness::{Crossing, Ending, Who},
 };
@@ -19,6 +19,7 @@ use drawbridge_shared::{
         backlog::Outlet,
         clock,
         resume::{Budget, StrandReader, StrandWriter},
+        ssh::leftovers::Leftovers,
     },
     target,
     tunnel::open::Open,
@@ -32,10 +33,7 @@ use std::{
     future::{self, Future},
     io,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
 };
 use tokio::time;
 use tokio_util::sync::CancellationToken;
@@ -60,7 +58,7 @@ pub(super) struct Channel {
     /// Fires when the client has closed it.
     pub(super) closed: CancellationToken,
     /// Counts those of the connection that we had to close first.
-    pub(super) leftovers: Arc<AtomicUsize>,
+    pub(super) leftovers: Leftovers,
 }
 
 /// A channel's two halves towards the agent, and what moves them.
@@ -116,15 +114,7 @@ async fn serve(
         }
         time::sleep(PARTING).await;
     };
-    let crossed = async {
-        let ending = cross(inbound, &outbound, halves, &mut crossing.tally, denied, &closed).await;
-        if !closed.is_cancelled() {
-            leftovers.fetch_add(1, Ordering::Relaxed);
-            // Fails only when the client is gone.
-            let _ = outbound.close().await;
-        }
-        ending
-    };
+    let crossed = cross((inbound, outbound), halves, &mut crossing.tally, denied, (&leftovers, &closed));
     let ending = tokio::select! {
         ending = crossed => ending,
         () = cut.cancelled() => if hall.end.is_cancelled() { Ending::Denied(Denial::Stopping) } else { Ending::Left },
@@ -194,30 +184,24 @@ async fn enter(hall: &Hall, request: &Request, workspace: &WorkspaceId) -> Resul
     }
 }
 
-/// Bytes both ways until both ends are done, or the user may no longer be here. A client that knows of both ends is given
-/// the time to close first.
+/// Bytes both ways until both ends are done, or the user may no longer be here; then the channel is closed.
 async fn cross(
-    inbound: Outlet,
-    outbound: &ChannelWriteHalf<Msg>,
+    (inbound, outbound): (Outlet, ChannelWriteHalf<Msg>),
     (reader, writer): (StrandReader, StrandWriter),
     tally: &mut Tally,
     denied: impl Future<Output = ()>,
-    closed: &CancellationToken,
+    (leftovers, closed): (&Leftovers, &CancellationToken),
 ) -> Ending {
-    let (mut from_client, mut to_client) = (FromClient(inbound), ToClient(outbound));
+    let (mut from_client, mut to_client) = (FromClient(inbound), ToClient(&outbound));
     let (mut from_agent, mut to_agent) = (FromAgent(reader), ToAgent(writer));
     let crossed = bridge::bridge((&mut from_client, &mut to_client), (&mut from_agent, &mut to_agent), tally);
-    tokio::select! {
-        crossed = crossed => match crossed {
-            Ok(()) => {
-                // Else it is closed for it.
-                let _ = time::timeout(CLOSING, closed.cancelled()).await;
-                Ending::Finished
-            }
-            Err(_) => Ending::Broken,
-        },
+    let ending = tokio::select! {
+        crossed = crossed => crossed.map_or(Ending::Broken, |()| Ending::Finished),
         () = denied => Ending::Left,
-    }
+    };
+    // While its data has a taker the connection's table holds the channel, and does not take it for closed by the client.
+    leftovers.close(&outbound, closed, matches!(ending, Ending::Finished)).await;
+    ending
 }
 
 struct FromClient(Outlet);

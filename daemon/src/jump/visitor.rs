@@ -20,20 +20,14 @@ use drawbridge_shared::{
     native::{
         backlog::{self, Inlet, brake::Brake, inflow::Inflow},
         resume::Budget,
+        ssh::leftovers::Leftovers,
     },
 };
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Error,
     server::{Auth, ChannelOpenHandle, Msg, Session},
 };
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tries::Tries;
@@ -51,7 +45,7 @@ pub(super) struct Visitor {
     inflow: Inflow<ChannelId>,
     budget: Budget,
     inlets: HashMap<ChannelId, (Inlet, DropGuard)>,
-    leftovers: Arc<AtomicUsize>,
+    leftovers: Leftovers,
     desk: Desk,
 }
 
@@ -76,7 +70,7 @@ impl Visitor {
             inflow,
             budget: Budget::new(MAX_BUFFERED),
             inlets: HashMap::new(),
-            leftovers: Arc::default(),
+            leftovers: Leftovers::new(MAX_LEFTOVERS),
             desk: Desk::default(),
         };
         (visitor, standing)
@@ -153,7 +147,7 @@ impl Visitor {
     /// Whether one more channel may be open.
     fn has_room(&mut self) -> bool {
         self.sweep();
-        self.inlets.len() + self.desk.len() < MAX_CHANNELS && self.leftovers.load(Ordering::Relaxed) < MAX_LEFTOVERS
+        self.inlets.len() + self.desk.len() < MAX_CHANNELS && self.leftovers.have_room()
     }
 
     /// Answers the one request of a session channel.

@@ -8,7 +8,6 @@ use std::{future::pending, io, pin::pin};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_buf, sink},
     select,
-    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -45,15 +44,8 @@ impl Lane {
         W: AsyncWrite + Unpin,
     {
         let Self { inbound: Inbound { data, closed, carried, leftovers }, outbound } = self;
-        if cross(data, &outbound, &closed, reader, writer).await {
-            // Else it is closed for it.
-            let _ = timeout(limits::CLOSING, closed.cancelled()).await;
-        }
-        if !closed.is_cancelled() {
-            leftovers.note();
-            // Fails only when the connection has ended.
-            let _ = outbound.close().await;
-        }
+        let knows = cross(data, &outbound, &closed, reader, writer).await;
+        leftovers.close(&outbound, &closed, knows).await;
         drop(carried);
     }
 }
