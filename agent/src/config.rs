@@ -48,7 +48,7 @@ pub struct Raw {
     client_alive_count: String,
     /// Start beside the agent that serves this state folder, and take its place once a tunnel is up: it serves its sessions
     /// to their end
-    #[arg(long)]
+    #[arg(long, env = "DRAWBRIDGE_TAKE_OVER")]
     take_over: bool,
     /// Seconds that sessions may go on after another process has taken this one's place
     #[arg(long, env = "DRAWBRIDGE_HANDOVER_SECONDS", default_value = "86400", value_name = "SECONDS")]

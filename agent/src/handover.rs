@@ -1,20 +1,11 @@
 //! From one process of the agent to its successor: who asks whom when, and how long the old one stays.
 
 use crate::{limits::SUCCESSOR_GAP, serve::Service, status::Board};
-use drawbridge_shared::native::{clock, slot::Slot};
+use drawbridge_shared::native::{clock, signals::Tokens, slot::Slot};
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-
-/// How a process is told to end.
-#[derive(Clone, Debug, Default)]
-pub struct Tokens {
-    /// Fires when it is to end: at once, or where another takes its place after its last session.
-    pub stop: CancellationToken,
-    /// Fires when it is not to wait for sessions any more.
-    pub end: CancellationToken,
-}
 
 /// Asks the process that was here first to hand over, once this one serves what is new.
 pub(crate) async fn take_over(slot: Arc<Slot>, board: Board, stop: CancellationToken) {

@@ -23,13 +23,13 @@ use drawbridge_shared::native::{
     edge_client::{EdgeClient, EdgeFault},
     host_certificate::Renewal,
     identity::Identity,
+    signals::Tokens,
     slot::{Slot, SlotFault},
     state_dir::{StateDir, StateFault},
     trust::Trust,
 };
 use drawbridge_shared::tunnel::instance::Instance;
 use enrol::EnrolFault;
-pub use handover::Tokens;
 use keys::{Keeper, Keys, Pace};
 use limits::STOP_GRACE;
 use rand::RngExt;
@@ -64,8 +64,7 @@ pub enum AgentFault {
 /// Serves the workspace until told to stop, or after that until a successor has it alone.
 pub async fn run(config: Config, tokens: Tokens) -> Result<(), AgentFault> {
     let state = StateDir::open(&config.edge.state_dir)?;
-    let slot = Slot::take(&state)?;
-    let slot = Arc::new(if config.take_over { slot } else { slot.alone()? });
+    let slot = Arc::new(Slot::claim(&state, config.take_over)?);
     let key = state.identity(WORKSPACE_KEY)?;
     let edge = EdgeClient::new(config.edge.url, config.edge.token.clone())?;
     let enrolled = tokio::select! {

@@ -2,13 +2,12 @@
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use drawbridge_agent::{Tokens, config::Raw, ssh::sftp, status};
-use drawbridge_shared::native::{log, options::complain};
+use drawbridge_agent::{config::Raw, ssh::sftp, status};
+use drawbridge_shared::native::{log, options::complain, signals::Tokens};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs inside a workspace, dials out to its daemons and is its SSH server.
 #[derive(Parser)]
@@ -79,17 +78,10 @@ async fn run(raw: Raw) -> Result<()> {
     // Sessions must not inherit the agent's credentials: the environment is cleared for them, and the token is taken
     // from ours only here.
     let config = raw.check(std::env::var("DRAWBRIDGE_TOKEN").ok())?;
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let tokens = Tokens::default();
-    let agent = drawbridge_agent::run(config, tokens.clone());
-    tokio::pin!(agent);
-    for token in [&tokens.stop, &tokens.end] {
-        tokio::select! {
-            done = &mut agent => return Ok(done?),
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        token.cancel();
+    let heeding = tokens.clone().heed()?;
+    tokio::select! {
+        served = drawbridge_agent::run(config, tokens) => Ok(served?),
+        never = heeding => match never {},
     }
-    Ok(agent.await?)
 }

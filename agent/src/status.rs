@@ -3,7 +3,7 @@
 use drawbridge_shared::{
     id::{SnapshotSeq, WorkspaceId},
     native::{
-        slot::Slot,
+        slot::{SLOTS, Slot},
         state_dir::{StateDir, StateFault},
     },
     time::Timestamp,
@@ -20,8 +20,6 @@ use tracing::warn;
 
 /// Longest file in the state folder.
 const MAX_STATUS: u64 = 64 * 1024;
-/// How many processes may post.
-const SLOTS: u8 = 2;
 
 /// The agent's state at a glance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +104,7 @@ struct Posted {
 impl Board {
     /// Nothing is up yet. Its file is the slot's.
     pub fn new(workspace: WorkspaceId, state: StateDir, slot: &Slot) -> Self {
-        if slot.other().is_none() {
+        if slot.is_alone() {
             // What one that was killed left there would be taken for the word of whoever has its pid now.
             remove(&state, &file(1 - slot.number()));
         }

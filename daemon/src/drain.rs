@@ -1,7 +1,10 @@
 //! The end of a daemon: what runs goes on for a time, agents look elsewhere meanwhile, and then everybody is told.
 
-use crate::{Tokens, limits::FAREWELL, link::Link, listener::Ports, registry::Registry};
-use drawbridge_shared::{native::slot::Slot, tunnel::frame::Reason};
+use crate::{limits::FAREWELL, link::Link, listener::Ports, registry::Registry};
+use drawbridge_shared::{
+    native::{signals::Tokens, slot::Slot},
+    tunnel::frame::Reason,
+};
 use std::time::Duration;
 use tokio::{
     task::JoinHandle,

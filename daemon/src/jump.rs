@@ -8,7 +8,6 @@ mod presence;
 mod visitor;
 
 use crate::{
-    Tokens,
     admission::Admission,
     authorize::Gate,
     denial::Denial,
@@ -26,6 +25,7 @@ use drawbridge_shared::{
     native::{
         clock,
         identity::{Identity, PublicIdentity},
+        signals::Tokens,
         slot::Slot,
         ssh::{self, steer::Offer},
         stay::until_revoked,

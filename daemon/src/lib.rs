@@ -37,6 +37,7 @@ use drawbridge_shared::native::{
     edge_client::{EdgeClient, EdgeFault},
     host_certificate::Renewal,
     identity::PublicIdentity,
+    signals::Tokens,
     slot::{Slot, SlotFault},
     state_dir::{StateDir, StateFault},
     trust::Trust,
@@ -109,15 +110,6 @@ pub enum BindFault {
     Address(#[from] std::io::Error),
 }
 
-/// How a daemon is told to end.
-#[derive(Clone, Debug, Default)]
-pub struct Tokens {
-    /// Fires when nothing new is to begin.
-    pub stop: CancellationToken,
-    /// Fires when what runs is to end now.
-    pub end: CancellationToken,
-}
-
 /// The identity in the state folder at `path`, made there on first use.
 pub fn identity(path: &Path) -> Result<PublicIdentity, StateFault> {
     Ok(StateDir::open(path)?.identity(IDENTITY)?.public())
@@ -127,8 +119,7 @@ impl Daemon {
     /// Opens all that a daemon needs, and takes the doors that were `passed`; nothing is served yet.
     pub async fn bind(config: Config, passed: Passed, tokens: Tokens) -> Result<Self, BindFault> {
         let state = StateDir::open(&config.edge.state_dir)?;
-        let slot = Slot::take(&state)?;
-        let slot = Arc::new(if config.take_over { slot } else { slot.alone()? });
+        let slot = Arc::new(Slot::claim(&state, config.take_over)?);
         let identity = state.identity(IDENTITY)?;
         let metrics = Metrics::default();
         let (trail, scribe) =
@@ -146,7 +137,7 @@ impl Daemon {
         let exhibition = Arc::new(Exhibition::new(&metrics, snapshots.clone()));
         let admin = Admin { exhibition, snapshots: snapshots.clone(), grace: config.grace, stop: tokens.stop.clone() };
         let (ports, stop) = (doors.agents.clone(), tokens.stop.clone());
-        let listener = Listener::new(ports, identity.public(), state.clone(), snapshots.clone(), registry.clone(), metrics, stop);
+        let listener = Listener::new(ports, identity.public(), slot.clone(), snapshots.clone(), registry.clone(), metrics, stop);
         let (names, spans) = ((identity.public(), config.domains), (config.grace, config.resume));
         let passage = Passage::new(state.clone(), slot.clone());
         let hall = Hall::new(snapshots.clone(), registry.clone(), names, spans, witness, passage.clone(), &tokens);

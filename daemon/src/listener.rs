@@ -19,8 +19,8 @@ use drawbridge_shared::{
         clock,
         control::{self, ControlFault},
         identity::PublicIdentity,
-        quic, slot,
-        state_dir::StateDir,
+        quic,
+        slot::Slot,
         talk::Talk,
         tunnel::{Stream, Tunnel},
         websocket,
@@ -47,7 +47,7 @@ pub(crate) struct Listener {
     identity: PublicIdentity,
     /// This process, of those of its state folder.
     instance: Instance,
-    state: StateDir,
+    slot: Arc<Slot>,
     snapshots: Snapshots,
     registry: Registry<Link>,
     metrics: Metrics,
@@ -68,7 +68,7 @@ impl Listener {
     pub(crate) fn new(
         ports: Ports,
         identity: PublicIdentity,
-        state: StateDir,
+        slot: Arc<Slot>,
         snapshots: Snapshots,
         registry: Registry<Link>,
         metrics: Metrics,
@@ -77,7 +77,7 @@ impl Listener {
         let instance = Instance(rand::rng().random());
         let places = || Arc::new(Semaphore::new(MAX_TUNNEL_HANDSHAKES));
         let handshakes = Doors { quic: places(), websocket: places() };
-        Self { ports, identity, instance, state, snapshots, registry, metrics, stop, handshakes }
+        Self { ports, identity, instance, slot, snapshots, registry, metrics, stop, handshakes }
     }
 
     /// Takes agents in until `end`; their tunnels live on in `tasks`. While the daemon drains, its tunnels over WebSocket still
@@ -196,7 +196,7 @@ impl Listener {
         }
         let generation = registered.registration.generation();
         info!(%workspace, generation, peer = %tunnel.peer(), transport = %tunnel.transport(), %agent, "agent connected");
-        let welcome = Frame::Welcome { generation, instance: self.instance, alone: !slot::shared(&self.state) };
+        let welcome = Frame::Welcome { generation, instance: self.instance, alone: self.slot.is_alone() };
         let welcomed = control::write(&mut control.1, &welcome).await;
         let mut talk = Talk::new(&tunnel, control);
         let reason = match welcomed {

@@ -2,13 +2,10 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use drawbridge_daemon::{Daemon, Tokens, config::Raw, descriptors};
-use drawbridge_shared::native::{doors::Passed, log, options::complain};
+use drawbridge_daemon::{Daemon, config::Raw, descriptors};
+use drawbridge_shared::native::{doors::Passed, log, options::complain, signals::Tokens};
 use std::{num::NonZero, path::PathBuf, process::ExitCode};
-use tokio::{
-    runtime::{Builder, Runtime},
-    signal::unix::{Signal, SignalKind, signal},
-};
+use tokio::runtime::{Builder, Runtime};
 
 /// Regional jump host: `ssh -J <this host> user@<workspaceId>`.
 #[derive(Parser)]
@@ -65,24 +62,10 @@ async fn run(raw: Raw, passed: Passed) -> Result<()> {
     descriptors::raise();
     let config = raw.check(std::env::var("DRAWBRIDGE_TOKEN").ok())?;
     let tokens = Tokens::default();
-    let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let daemon = Daemon::bind(config, passed, tokens.clone()).await?;
+    let heeding = tokens.clone().heed()?;
+    let daemon = Daemon::bind(config, passed, tokens).await?;
     tokio::select! {
         served = daemon.run() => Ok(served?),
-        never = heed(tokens, terminate, interrupt) => match never {},
-    }
-}
-
-/// The first signal drains, the second ends.
-async fn heed(tokens: Tokens, mut terminate: Signal, mut interrupt: Signal) -> std::convert::Infallible {
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        if tokens.stop.is_cancelled() {
-            tokens.end.cancel();
-        }
-        tokens.stop.cancel();
+        never = heeding => match never {},
     }
 }

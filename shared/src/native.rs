@@ -15,6 +15,7 @@ pub mod quic;
 pub mod refresh;
 pub mod resume;
 pub mod severable;
+pub mod signals;
 pub mod slot;
 pub mod ssh;
 pub mod state_dir;

@@ -18,7 +18,7 @@ impl Dialer {
         let mut control = tunnel.open().await.map_err(ControlFault::from)?;
         let (reader, writer) = &mut control;
         let agent = concat!("drawbridge-agent ", env!("CARGO_PKG_VERSION")).into();
-        let (accepts, alone) = (!self.service.is_leaving(), self.slot.other().is_none());
+        let (accepts, alone) = (!self.service.is_leaving(), self.slot.is_alone());
         let hello =
             Frame::Hello { version: VERSION, workspace: self.workspace.clone(), instance: self.instance, accepts, alone, agent };
         control::write(writer, &hello).await.map_err(ControlFault::from)?;

@@ -13,10 +13,9 @@ use drawbridge_shared::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Notify, SetOnce};
 
 /// Why a strand waits no more whose daemon's process has ended.
 const ORPHANED: &str = "its daemon has ended";
@@ -62,8 +61,7 @@ struct Mailbox<L> {
     newest: Mutex<Option<Offer<L>>>,
     came: Notify,
     /// Why no other leg is waited for.
-    given_up: OnceLock<&'static str>,
-    over: CancellationToken,
+    given_up: SetOnce<&'static str>,
 }
 
 /// The next leg of a strand.
@@ -145,8 +143,8 @@ impl<L> Entry<L> {
 
     fn give_up(&mut self, words: &'static str) {
         self.waiting = None;
-        self.mailbox.given_up.get_or_init(|| words);
-        self.mailbox.over.cancel();
+        // The first reason stands.
+        let _ = self.mailbox.given_up.set(words);
     }
 }
 
@@ -164,7 +162,7 @@ impl<L> Clone for Strands<L> {
 
 impl<L> Default for Mailbox<L> {
     fn default() -> Self {
-        Self { newest: Mutex::new(None), came: Notify::new(), given_up: OnceLock::new(), over: CancellationToken::new() }
+        Self { newest: Mutex::new(None), came: Notify::new(), given_up: SetOnce::new() }
     }
 }
 
@@ -206,8 +204,7 @@ impl<L> Seat<L> {
 
     /// Its wait is over, and why.
     pub(super) async fn given_up(&self) -> &'static str {
-        self.mailbox.over.cancelled().await;
-        self.mailbox.given_up.get().copied().unwrap_or(ORPHANED)
+        self.mailbox.given_up.wait().await
     }
 }
 
@@ -264,7 +261,7 @@ mod tests {
     fn whoever_waits_longest_goes_first_and_nobody_else() {
         let strands = Strands::<()>::default();
         let [one, two, three] = [1, 2, 3].map(|n| strands.enter(HOST, ticket(n)).unwrap());
-        let over = |seat: &Seat<()>| seat.mailbox.over.is_cancelled();
+        let over = |seat: &Seat<()>| seat.mailbox.given_up.initialized();
         assert!(!strands.evict());
         two.wait();
         one.wait();
@@ -283,9 +280,9 @@ mod tests {
         [&waits, &strange, &later].into_iter().for_each(Seat::wait);
         strands.orphan(next);
         assert_eq!(waits.given_up().await, ORPHANED);
-        assert!(!rides.mailbox.over.is_cancelled(), "its leg decides");
+        assert!(!rides.mailbox.given_up.initialized(), "its leg decides");
         rides.wait();
         assert_eq!(rides.given_up().await, ORPHANED);
-        assert!(!strange.mailbox.over.is_cancelled() && !later.mailbox.over.is_cancelled());
+        assert!(!strange.mailbox.given_up.initialized() && !later.mailbox.given_up.initialized());
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use tokio::time;
 
 /// Processes on one state folder at a time.
-const SLOTS: u8 = 2;
+pub const SLOTS: u8 = 2;
 /// A pid as text, the word behind it, and more than that.
 const MAX_TEXT: u64 = 64;
 /// What stands in the file of one that hands over, behind its pid.
@@ -60,6 +60,12 @@ pub enum SlotFault {
 }
 
 impl Slot {
+    /// One on `state` for a process that is to serve there: beside another only where it is to `take_over` from that.
+    pub fn claim(state: &StateDir, take_over: bool) -> Result<Self, SlotFault> {
+        let slot = Self::take(state)?;
+        if take_over { Ok(slot) } else { slot.alone() }
+    }
+
     /// Takes a free one on `state`.
     pub fn take(state: &StateDir) -> Result<Self, SlotFault> {
         for _ in 0..TRIES {
@@ -75,8 +81,8 @@ impl Slot {
         Err(SlotFault::Full { pids, path: state.path("") })
     }
 
-    /// Fails where another process was here first: for one that is not to take its place.
-    pub fn alone(self) -> Result<Self, SlotFault> {
+    /// Fails where another process was here first.
+    fn alone(self) -> Result<Self, SlotFault> {
         match self.elder {
             Some(pid) => Err(SlotFault::Taken { pid, path: self.state.path("") }),
             None => Ok(self),
@@ -97,6 +103,11 @@ impl Slot {
     pub fn other(&self) -> Option<u32> {
         // A file that cannot be read says nothing of a process.
         held(&self.state, 1 - self.number).unwrap_or_default()
+    }
+
+    /// Whether no other process is there, for all that can be told.
+    pub fn is_alone(&self) -> bool {
+        matches!(held(&self.state, 1 - self.number), Ok(None))
     }
 
     /// The process that takes this one's place, or has. One that was here first is not it.

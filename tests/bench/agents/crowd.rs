@@ -3,10 +3,8 @@
 use super::daemon;
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
-use drawbridge_agent::{
-    Tokens,
-    config::{Config, Raw},
-};
+use drawbridge_agent::config::{Config, Raw};
+use drawbridge_shared::native::signals::Tokens;
 use e2e::Stack;
 use serde_json::{Value, json};
 use std::{path::Path, thread, time::Duration};
