@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
-use std::{fmt, fs, path::Path, process::Command};
+use std::{fmt, fs, process::Command};
 
 /// A spread above this is said to be noisy.
 const NOISY: f64 = 0.5;
@@ -68,23 +68,38 @@ pub struct Report {
 impl Report {
     /// Of this checkout, on this machine.
     pub fn new(figures: Vec<Figure>) -> Result<Self> {
-        let cores = std::thread::available_parallelism()?;
-        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        let load = load.split(' ').next().unwrap_or_default().to_owned();
-        let machine = format!("{} {}, {cores} cores, load {load} at the end", std::env::consts::OS, std::env::consts::ARCH);
+        let machine = format!("{}, load {} at the end", machine()?, load()?);
         Ok(Self { commit: commit()?, machine, figures })
     }
+}
 
-    /// As JSON.
-    pub fn json(&self) -> Result<String> {
-        Ok(serde_json::to_string_pretty(self)?)
-    }
+/// Leaves `report` in the results under `name`.
+pub fn save(report: &impl Serialize, name: &str) -> Result<()> {
+    let path = xtask::root().join("bench/results").join(name).with_extension("json");
+    fs::create_dir_all(path.parent().unwrap_or(&path))?;
+    let text = serde_json::to_string_pretty(report)? + "\n";
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
 
-    /// Into the file at `path`.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        fs::create_dir_all(path.parent().unwrap_or(path))?;
-        fs::write(path, self.json()? + "\n").with_context(|| format!("cannot write {}", path.display()))
+/// Prints `report` for people, or as JSON.
+pub fn show(report: &(impl Serialize + fmt::Display), as_json: bool) -> Result<()> {
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+    } else {
+        println!("{report}");
     }
+    Ok(())
+}
+
+/// What this machine is.
+pub fn machine() -> Result<String> {
+    let cores = std::thread::available_parallelism()?;
+    Ok(format!("{} {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH))
+}
+
+/// How busy it has been for a minute (proc_loadavg(5)).
+pub fn load() -> Result<f64> {
+    Ok(fs::read_to_string("/proc/loadavg")?.split(' ').next().context("no load")?.parse()?)
 }
 
 /// This checkout's.

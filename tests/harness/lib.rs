@@ -2,9 +2,9 @@
 
 pub mod aside;
 pub mod client;
+pub mod cost;
 pub mod figures;
 pub mod follower;
-pub mod memory;
 pub mod pty;
 pub mod raw;
 pub mod reference;

@@ -2,7 +2,7 @@
 
 use crate::{Run::Alone, Test};
 use anyhow::{Context, Result, ensure};
-use e2e::{Session, Stack, memory::resident};
+use e2e::{Session, Stack, cost::resident};
 use std::{io::Read, process::Stdio, thread, time::Duration};
 
 pub(crate) const TESTS: &[Test] = &[("slow_readers::four_gibibytes_to_a_stalled_reader_cost_little", Alone(stalled))];

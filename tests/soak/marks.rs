@@ -1,8 +1,8 @@
 //! What the programs hold while nobody uses them: memory, descriptors, sessions, processes.
 
 use super::{chaos::VICTIM, rough::Rough};
-use anyhow::{Context, Result, bail};
-use e2e::Stack;
+use anyhow::{Result, bail};
+use e2e::{Stack, cost::resident};
 use serde::Serialize;
 use std::{
     fmt, fs, thread,
@@ -73,7 +73,7 @@ impl Marks {
     }
 
     fn take(stack: &Stack, rough: &Rough) -> Result<Self> {
-        let mut held = vec![("tunnels".into(), tunnels(&stack.daemon)?, Kind::Count)];
+        let mut held = vec![("tunnels".into(), stack.daemon.tunnels()? as u64, Kind::Count)];
         let agents = stack.workspaces.iter().filter(|workspace| workspace.id != VICTIM).chain([&rough.workspace]);
         let agents = agents.map(|workspace| (format!("agent of {}", workspace.id), workspace.agent.pid()));
         let daemons = [("daemon", &stack.daemon), ("daemon with cut tunnels", &rough.region.daemon)];
@@ -126,17 +126,9 @@ fn live(stack: &Stack, rough: &Rough) -> Result<u64> {
     Ok(gauges as u64 + programs)
 }
 
-fn tunnels(daemon: &Daemon) -> Result<u64> {
-    let (_, text) = daemon.ask("/metrics")?;
-    let lines = text.lines().filter(|line| line.starts_with("drawbridge_tunnels{"));
-    lines.map(|line| Ok(line.rsplit_once(' ').context("a sample without a value")?.1.parse::<u64>()?)).sum()
-}
-
 /// Kilobytes.
 fn memory(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
+    Ok(resident(pid)? as u64 / 1024)
 }
 
 fn entries(folder: &str) -> Result<u64> {

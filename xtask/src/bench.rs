@@ -1,14 +1,12 @@
 //! `cargo xtask bench`: figures of the whole system, measured by release builds of it.
 
-use crate::setup;
-use anyhow::{Context, Result};
-use clap::ValueEnum;
-use std::{
-    env,
-    ffi::OsString,
-    path::Path,
-    process::{Command, ExitCode},
+use crate::{
+    cargo::{cargo, outcome},
+    setup,
 };
+use anyhow::Result;
+use clap::ValueEnum;
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -37,13 +35,7 @@ impl What {
 /// Builds and runs the benchmark, which knows the system as this crate does not; its exit status is ours. `more` are options of its own.
 pub fn bench(root: &Path, what: What, json: bool, more: &[OsString]) -> Result<ExitCode> {
     setup::run(root)?;
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut bench = Command::new(cargo);
-    bench
-        .current_dir(root)
-        .args(["bench", "--quiet", "-p", "e2e", "--bench", what.name(), "--"])
-        .args(json.then_some("--json"))
-        .args(more);
-    let status = bench.status().context("cannot run cargo")?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let mut bench = cargo(root);
+    bench.args(["bench", "--quiet", "-p", "e2e", "--bench", what.name(), "--"]);
+    outcome(bench.args(json.then_some("--json")).args(more))
 }

@@ -1,11 +1,10 @@
 //! Builds what the system runs: the Worker, the daemon, the agent.
 
-use crate::{setup, wasm};
+use crate::{cargo::cargo, setup, wasm};
 use anyhow::{Context, Result, ensure};
 use std::{
     env,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 /// The native programs.
@@ -40,9 +39,8 @@ fn everything(root: &Path, profile: Profile) -> Result<Programs> {
     setup::run(root)?;
     setup::require_ssh()?;
     eprintln!("building the daemon and the agent ...");
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.current_dir(root).args(["build", "--quiet", "--bins", "-p", "drawbridge-daemon", "-p", "drawbridge-agent"]);
+    let mut build = cargo(root);
+    build.args(["build", "--quiet", "--bins", "-p", "drawbridge-daemon", "-p", "drawbridge-agent"]);
     build.args((profile == Profile::Release).then_some("--release"));
     ensure!(build.status().context("cannot run cargo")?.success(), "the build failed");
     eprintln!("building the Worker ...");

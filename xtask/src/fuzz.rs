@@ -3,11 +3,11 @@
 //! Coverage is rustc's own LLVM pass; a sanitizer would need nightly, and this code is safe Rust. What is found stays
 //! in `target/fuzz`: inputs that break a promise under `artifacts`, what was learned under `corpus`.
 
-use crate::build;
+use crate::{build, cargo::cargo};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -52,8 +52,8 @@ fn chosen(root: &Path, wanted: Option<&str>) -> Result<Vec<String>> {
 /// The flags are for the target's code only: with `--target`, build scripts are left alone.
 fn compile(root: &Path) -> Result<PathBuf> {
     let (out, host) = (work(root), host()?);
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root).args(["build", "--locked", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target", &host]);
+    let mut cargo = cargo(root);
+    cargo.args(["build", "--locked", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target", &host]);
     let built = cargo.arg("--target-dir").arg(&out).env("RUSTFLAGS", FLAGS).status().context("cannot run cargo")?;
     ensure!(built.success(), "the fuzz targets do not build (libFuzzer needs a C++ compiler)");
     Ok(out.join(host).join("release"))

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod bench;
 pub mod build;
+pub mod cargo;
 pub mod conformance;
 pub mod dev;
 pub mod fuzz;

@@ -1,9 +1,8 @@
 //! `cargo xtask lint`: format, clippy for both targets, and the rules of the house that can be checked.
 
-use crate::setup;
+use crate::{cargo::cargo, setup};
 use anyhow::{Context, Result, bail, ensure};
 use std::{
-    env,
     path::Path,
     process::{Command, ExitCode},
 };
@@ -39,12 +38,12 @@ const ALONE: &[(&str, &str, &[&str])] = &[
 /// Runs every check; the first that fails is named.
 pub fn lint(root: &Path) -> Result<ExitCode> {
     setup::run(root)?;
-    cargo(root, &["fmt", "--all", "--check"])?;
-    cargo(root, &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
+    check(root, &["fmt", "--all", "--check"])?;
+    check(root, &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     // The fuzzer's workspace has a lock file of its own, and follows this one's dependencies.
-    cargo(root, &["fetch", "--locked", "--manifest-path", "fuzz/Cargo.toml"])?;
-    cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    cargo(root, &["clippy", "-p", "drawbridge-edge", "--lib", "--target", WASM, "--", "-D", "warnings"])?;
+    check(root, &["fetch", "--locked", "--manifest-path", "fuzz/Cargo.toml"])?;
+    check(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    check(root, &["clippy", "-p", "drawbridge-edge", "--lib", "--target", WASM, "--", "-D", "warnings"])?;
     ABSENT.iter().try_for_each(|(package, target, crates)| absent(root, package, *target, crates))?;
     ALONE.iter().try_for_each(|(word, folder, files)| alone(root, word, folder, files))?;
     deny(root)?;
@@ -52,21 +51,17 @@ pub fn lint(root: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
+fn check(root: &Path, arguments: &[&str]) -> Result<()> {
     eprintln!("cargo {} ...", arguments.join(" "));
-    let status = Command::new(program()).current_dir(root).args(arguments).status().context("cannot run cargo")?;
+    let status = cargo(root).args(arguments).status().context("cannot run cargo")?;
     ensure!(status.success(), "`cargo {}` found something", arguments.join(" "));
     Ok(())
 }
 
-fn program() -> std::ffi::OsString {
-    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
-}
-
 /// Which way dependencies go.
 fn absent(root: &Path, package: &str, target: Option<&str>, crates: &[&str]) -> Result<()> {
-    let mut tree = Command::new(program());
-    tree.current_dir(root).args(["tree", "--prefix", "none", "--edges", "normal", "--format", "{p}", "-p", package]);
+    let mut tree = cargo(root);
+    tree.args(["tree", "--prefix", "none", "--edges", "normal", "--format", "{p}", "-p", package]);
     tree.args(target.map(|target| ["--target", target]).into_iter().flatten());
     let output = tree.output().context("cannot run cargo tree")?;
     ensure!(output.status.success(), "cargo tree -p {package}: {}", String::from_utf8_lossy(&output.stderr));
@@ -91,9 +86,9 @@ fn alone(root: &Path, word: &str, folder: &str, files: &[&str]) -> Result<()> {
 
 /// Bans, licences and sources, where cargo-deny is installed; its advisories need a network.
 fn deny(root: &Path) -> Result<()> {
-    let installed = Command::new(program()).args(["deny", "--version"]).output().is_ok_and(|output| output.status.success());
+    let installed = cargo(root).args(["deny", "--version"]).output().is_ok_and(|output| output.status.success());
     if installed {
-        return cargo(root, &["deny", "check", "bans", "licenses", "sources"]);
+        return check(root, &["deny", "check", "bans", "licenses", "sources"]);
     }
     eprintln!("cargo deny is not installed (`cargo install --locked cargo-deny`): bans, licences and sources are not checked");
     Ok(())

@@ -1,5 +1,6 @@
 //! Builds the Worker: cargo for wasm, then wasm-bindgen as a library, so that no tool has to be downloaded.
 
+use crate::cargo::cargo;
 use anyhow::{Context, Result, ensure};
 use flate2::{Compression, write::GzEncoder};
 use std::{
@@ -43,9 +44,8 @@ fn target_dir(root: &Path) -> PathBuf {
 }
 
 fn compile(root: &Path) -> Result<()> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.current_dir(root).args(["build", "--package", "drawbridge-edge", "--lib", "--profile", "wasm", "--target", TARGET]);
+    let mut build = cargo(root);
+    build.args(["build", "--package", "drawbridge-edge", "--lib", "--profile", "wasm", "--target", TARGET]);
     // An outer cargo describes its own package to us; rustc flags for the native target would not fit wasm.
     for (name, _) in env::vars_os().filter(|(name, _)| foreign(&name.to_string_lossy())) {
         build.env_remove(name);

@@ -1,9 +1,9 @@
 //! What the daemon uses, and how many tunnels it has.
 
-use anyhow::{Context, Result, bail};
-use e2e::Stack;
+use anyhow::{Result, bail};
+use e2e::{Stack, cost};
 use std::{
-    fs, thread,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -24,13 +24,7 @@ impl Usage {
     /// The daemon's.
     pub(crate) fn of(world: &Stack) -> Result<Self> {
         let pid = world.daemon.process.pid();
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let fields = stat.rsplit_once(") ").context("no such process")?.1.split(' ').skip(11).take(2);
-        let ticks = fields.map(str::parse::<f64>).sum::<Result<f64, _>>()?;
-        let cpu = ticks / rustix::param::clock_ticks_per_second() as f64;
-        Ok(Self { memory: memory.trim().trim_end_matches(" kB").parse()?, cpu })
+        Ok(Self { memory: cost::resident(pid)? as f64 / 1024.0, cpu: cost::cpu(pid)? })
     }
 }
 
@@ -38,7 +32,7 @@ impl Usage {
 pub(crate) fn until(world: &Stack, wanted: usize) -> Result<usize> {
     let begun = Instant::now();
     loop {
-        let there = tunnels(world)?;
+        let there = world.daemon.tunnels()?;
         if there >= wanted {
             return Ok(there);
         }
@@ -47,10 +41,4 @@ pub(crate) fn until(world: &Stack, wanted: usize) -> Result<usize> {
         }
         thread::sleep(LOOK);
     }
-}
-
-fn tunnels(world: &Stack) -> Result<usize> {
-    let (_, text) = world.daemon.ask("/metrics")?;
-    let lines = text.lines().filter(|line| line.starts_with("drawbridge_tunnels{"));
-    lines.map(|line| Ok(line.rsplit_once(' ').context("a sample without a value")?.1.parse::<usize>()?)).sum()
 }

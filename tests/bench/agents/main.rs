@@ -9,7 +9,7 @@ use crowd::{Crowd, Members};
 use daemon::Usage;
 use e2e::{
     Stack,
-    figures::{Figure, Goal, Report},
+    figures::{Figure, Goal, Report, save, show},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
@@ -66,13 +66,8 @@ fn measure(options: &Options) -> Result<()> {
         figures.extend(over(&mut world, transport, options)?);
     }
     let report = Report::new(figures)?;
-    report.write(&root().join("bench/results/agents.json"))?;
-    if options.json {
-        println!("{}", report.json()?)
-    } else {
-        println!("{report}")
-    }
-    Ok(())
+    save(&report, "agents")?;
+    show(&report, options.json)
 }
 
 fn over(world: &mut Stack, transport: &str, &Options { count, restarts, .. }: &Options) -> Result<Vec<Figure>> {

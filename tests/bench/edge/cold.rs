@@ -11,6 +11,7 @@ use drawbridge_shared::{
     },
     token::{Scope, Token},
 };
+use e2e::cost::resident;
 use e2e::figures::{Figure, Goal};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -86,13 +87,17 @@ impl Cold {
         let (begun, runtime) = (Instant::now(), Runtime::new()?);
         let edge = EdgeClient::new(self.edge.parse()?, Token::mint(Scope::Daemon, &[1; 32]))?;
         // Every daemon has a runtime and a client, however few keys it knows.
-        let before = resident()?;
+        let before = resident(std::process::id())? as f64;
         let told = runtime.block_on(async {
             let (keeper, snapshots) = self.keeper(edge)?;
             let (mut views, stop) = (snapshots.watch(), CancellationToken::new());
             let runs = async {
                 views.wait_for(|view| view.issued_at().is_some()).await?;
-                let told = Told { seconds: begun.elapsed().as_secs_f64(), saved: 0.0, bytes: resident()? - before };
+                let told = Told {
+                    seconds: begun.elapsed().as_secs_f64(),
+                    saved: 0.0,
+                    bytes: resident(std::process::id())? as f64 - before,
+                };
                 stop.cancel();
                 Ok(told)
             };
@@ -109,12 +114,4 @@ impl Cold {
         let trust = Trust::open(Pinned::read(self.folder.join("trust")).map_err(anyhow::Error::msg)?, &state);
         Ok(Keeper::open(edge, trust, Store::open(&state)?, Pace { poll: Duration::from_secs(1), grace: Duration::ZERO }))
     }
-}
-
-/// Bytes of memory that this process has.
-fn resident() -> Result<f64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kilobytes * 1024.0)
 }

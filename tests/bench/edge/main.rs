@@ -8,7 +8,7 @@ mod origin;
 mod worker;
 
 use anyhow::{Context, Result};
-use e2e::figures::{Figure, Report};
+use e2e::figures::{Figure, Report, save, show};
 use million::Million;
 use std::{env, path::PathBuf, process::ExitCode};
 
@@ -37,13 +37,8 @@ fn measure() -> Result<()> {
     figures.iter().for_each(|figure| eprintln!("{figure}"));
     figures.extend(worker::measure(xtask::root())?);
     let report = Report::new(figures)?;
-    report.write(&xtask::root().join("bench/results/edge.json"))?;
-    if env::args().any(|argument| argument == "--json") {
-        println!("{}", report.json()?)
-    } else {
-        println!("{report}")
-    }
-    Ok(())
+    save(&report, "edge")?;
+    show(&report, env::args().any(|argument| argument == "--json"))
 }
 
 fn native() -> Result<Vec<Figure>> {

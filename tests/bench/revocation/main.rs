@@ -7,7 +7,7 @@ use deaf::DeafEdge;
 use e2e::{
     Session, Stack, User,
     client::{fingerprint, hold},
-    figures::{Figure, Goal, Report},
+    figures::{Figure, Goal, Report, save, show},
     within,
 };
 use serde_json::json;
@@ -60,13 +60,8 @@ fn measure() -> Result<()> {
     within(PATIENCE, "the agents are back", || Ok(rita.run(&target(), "true")?.status == Some(0)))?;
     figures.extend(ends(&world, &rita, POLLED, "feed down", POLL * 1.1 + 1000.0)?);
     let report = Report::new(figures)?;
-    report.write(&root().join("bench/results/revocation.json"))?;
-    if env::args().any(|argument| argument == "--json") {
-        println!("{}", report.json()?)
-    } else {
-        println!("{report}")
-    }
-    Ok(())
+    save(&report, "revocation")?;
+    show(&report, env::args().any(|argument| argument == "--json"))
 }
 
 fn target() -> String {

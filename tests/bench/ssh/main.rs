@@ -11,7 +11,10 @@ mod world;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use e2e::seclusion::{self, Network};
+use e2e::{
+    figures::{save, show},
+    seclusion::{self, Network},
+};
 use echo::Beside;
 use pairs::{Goal, Kind, Pair, measure};
 use report::Report;
@@ -79,14 +82,9 @@ fn begin(options: &Options) -> Result<()> {
     report.end()?;
     // A part says nothing about the whole.
     if options.only.is_empty() {
-        report.write(&root().join("bench/results/ssh.json"))?;
+        save(&report, "ssh")?;
     }
-    if options.json {
-        println!("{}", report.json()?)
-    } else {
-        println!("{report}")
-    }
-    Ok(())
+    show(&report, options.json)
 }
 
 struct Bench {

@@ -1,6 +1,7 @@
 //! What processes cost, as the kernel counts it.
 
 use anyhow::{Context, Result, bail};
+use e2e::cost;
 use std::{
     fs,
     time::{Duration, Instant},
@@ -18,8 +19,7 @@ pub(crate) fn cpu(pid: u32) -> Result<f64> {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let ticks: f64 = fields(pid)?.get(11..15).context("a short stat")?.iter().filter_map(|field| field.parse::<f64>().ok()).sum();
-    Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
+    cost::cpu(pid)
 }
 
 /// Bytes that `pid` and its descendants hold, each page they share counted once.
@@ -42,11 +42,4 @@ fn children(pid: u32) -> Result<Vec<u32>> {
         children.extend(told.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
     }
     Ok(children)
-}
-
-/// Of `/proc/<pid>/stat`, those behind the name.
-fn fields(pid: u32) -> Result<Vec<String>> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(')').context("no stat")?;
-    Ok(fields.split_whitespace().map(str::to_owned).collect())
 }

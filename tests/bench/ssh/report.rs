@@ -1,10 +1,10 @@
 //! All pairs of one run, with what the machine was like meanwhile.
 
 use crate::pairs::Pair;
-use anyhow::{Context, Result};
-use e2e::figures::commit;
+use anyhow::Result;
+use e2e::figures::{commit, load, machine};
 use serde::Serialize;
-use std::{fmt, fs, path::Path};
+use std::fmt;
 
 /// Above so much load for each core before we begin, the machine is busy with something else.
 const BUSY: f64 = 0.25;
@@ -30,8 +30,7 @@ impl Report {
         if busy {
             eprintln!("the machine is busy (load {now}): ratios of single runs will lie far apart");
         }
-        let machine = format!("{} {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH);
-        Ok(Self { commit: commit()?, machine, load: [now, now], busy, pairs: Vec::new() })
+        Ok(Self { commit: commit()?, machine: machine()?, load: [now, now], busy, pairs: Vec::new() })
     }
 
     pub(crate) fn add(&mut self, pairs: Vec<Pair>) {
@@ -42,21 +41,6 @@ impl Report {
         self.load[1] = load()?;
         Ok(())
     }
-
-    /// As JSON.
-    pub(crate) fn json(&self) -> Result<String> {
-        Ok(serde_json::to_string_pretty(self)?)
-    }
-
-    /// Into the file at `path`.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        fs::create_dir_all(path.parent().unwrap_or(path))?;
-        fs::write(path, self.json()? + "\n").with_context(|| format!("cannot write {}", path.display()))
-    }
-}
-
-fn load() -> Result<f64> {
-    Ok(fs::read_to_string("/proc/loadavg")?.split(' ').next().context("no load")?.parse()?)
 }
 
 impl fmt::Display for Report {

@@ -25,7 +25,7 @@ pub(crate) const TESTS: &[Test] = &[
 /// One login of a good user takes no longer on a machine that is also busy attacking; alone it takes a tenth of a second.
 const ORDINARY: Duration = Duration::from_secs(10);
 /// For each half-open connection, in kB.
-const MEMORY: u64 = 200;
+const MEMORY: usize = 200;
 /// Logins with unknown keys, and how many at a time.
 const STRANGERS: (usize, usize) = (48, 8);
 
@@ -78,7 +78,7 @@ fn room(world: &mut Stack) -> Result<()> {
     within(SOON, "all are held", held)?;
     let most = good_user(&scene, "-b 127.0.0.1")?;
     drop(attack);
-    ensure!(most.memory < before.memory + MEMORY * HALF_OPEN as u64, "{most:?} after {before:?}");
+    ensure!(most.memory < before.memory + MEMORY * HALF_OPEN, "{most:?} after {before:?}");
     ensure!(most.descriptors < before.descriptors + HALF_OPEN * 2, "{most:?} after {before:?}");
     ensure!(scene.dropped("unknown-key")? > 0.0, "some exchanged keys");
     ensure!(scene.dropped("crowded")? + scene.dropped("busy")? + scene.dropped("penalised")? < 1.0);

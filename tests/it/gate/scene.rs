@@ -1,9 +1,10 @@
 //! A region of its own for a test that attacks its daemon: one workspace, its user, and what the daemon takes up.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use e2e::{
     Stack, User,
     client::{Outcome, outcome},
+    cost::resident,
 };
 use std::{fs, net::SocketAddr, process::Command};
 use xtask::stack::{Region, Workspace};
@@ -23,7 +24,7 @@ pub(super) struct Scene {
 pub(super) struct Held {
     pub(super) descriptors: usize,
     /// Resident, in kB.
-    pub(super) memory: u64,
+    pub(super) memory: usize,
 }
 
 impl Scene {
@@ -72,11 +73,8 @@ impl Scene {
 
     /// What the daemon holds now.
     pub(super) fn held(&self) -> Result<Held> {
-        let process = format!("/proc/{}", self.region.daemon.process.pid());
-        let status = fs::read_to_string(format!("{process}/status"))?;
-        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix(" kB"));
-        let memory = memory.context("no VmRSS")?.trim().parse()?;
-        Ok(Held { descriptors: fs::read_dir(format!("{process}/fd"))?.count(), memory })
+        let pid = self.region.daemon.process.pid();
+        Ok(Held { descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(), memory: resident(pid)? / 1024 })
     }
 
     /// How many connections were given up for `reason` before a key was proven.

@@ -102,6 +102,13 @@ impl Daemon {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(line.map_or(Ok(0.0), str::parse)?)
     }
+
+    /// How many tunnels it has, over whichever transport.
+    pub fn tunnels(&self) -> Result<usize> {
+        let (_, text) = self.ask("/metrics")?;
+        let lines = text.lines().filter(|line| line.starts_with("drawbridge_tunnels{"));
+        lines.map(|line| Ok(line.rsplit_once(' ').context("a sample without a value")?.1.parse::<usize>()?)).sum()
+    }
 }
 
 impl Birth {

@@ -2,7 +2,7 @@
 
 use crate::tunnels::{Echo, Place};
 use anyhow::{Context, Result, ensure};
-use e2e::{SOON, Stack, memory::resident, raw::Raw, within};
+use e2e::{SOON, Stack, cost::resident, raw::Raw, within};
 use serde_json::json;
 use ssh_key::PrivateKey;
 use std::{
