@@ -14,8 +14,10 @@ pub mod seclusion;
 pub use client::{Outcome, Session};
 pub use xtask::stack::{Stack, User};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use std::{
+    os::unix::net::UnixStream,
+    path::Path,
     sync::{
         Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -76,6 +78,16 @@ fn start() -> Result<()> {
 fn begin() -> Result<Stack> {
     let programs = build::all(root())?;
     Stack::start(root(), &build::target(root()).join("e2e"), programs)
+}
+
+/// Calls the Unix socket at `path` as soon as somebody listens there, which is after it got its name.
+pub fn answered(path: &Path) -> Result<UnixStream> {
+    let mut called = None;
+    within(SOON, &format!("somebody listens at {}", path.display()), || {
+        called = UnixStream::connect(path).ok();
+        Ok(called.is_some())
+    })?;
+    called.context("nobody listens")
 }
 
 /// Tries `attempt`, which takes its own time, until it says yes or `bound` is over.

@@ -6,7 +6,7 @@ use crate::{
 };
 use anyhow::{Context, Result, ensure};
 use e2e::{
-    SOON, Stack,
+    SOON, Stack, answered,
     client::outcome,
     raw::{Raw, message, number},
     within,
@@ -15,7 +15,7 @@ use ssh_key::PrivateKey;
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    os::unix::net::{UnixListener, UnixStream},
+    os::unix::net::UnixListener,
     process::{Command, Stdio},
 };
 
@@ -108,8 +108,8 @@ fn no_sockets(world: &Stack) -> Result<()> {
     let forward = format!("{}:{}", near.display(), far.display());
     let mut ssh = jump(world, &["-N", "-o", "ExitOnForwardFailure=yes", "-L", &forward, "jump"])?;
     let mut child = ssh.stderr(Stdio::piped()).spawn()?;
-    let said = within(SOON, "the forward is there", || Ok(near.exists()))
-        .and_then(|()| Ok(UnixStream::connect(&near)?.read_to_end(&mut Vec::new())?))
+    let said = answered(&near)
+        .and_then(|mut near| Ok(near.read_to_end(&mut Vec::new())?))
         .and_then(|_| Ok(BufReader::new(child.stderr.take().context("no error output")?).lines().next().transpose()?));
     child.kill()?;
     child.wait()?;

@@ -2,7 +2,7 @@
 
 use crate::tunnels::{Echo, Place};
 use anyhow::{Context, Result, ensure};
-use e2e::{SOON, Stack, cost::resident, raw::Raw, within};
+use e2e::{Stack, answered, cost::resident, raw::Raw};
 use serde_json::json;
 use ssh_key::PrivateKey;
 use std::{
@@ -75,7 +75,7 @@ impl Scene {
         ssh.arg("-F").arg(&self.place.user.ssh_config).args(["-n", "-N", "-o", "BatchMode=yes", "-L", &forward]);
         ssh.arg(xtask::stack::JUMP).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.way = Some(ssh.spawn()?);
-        within(SOON, "a way to the agent", || Ok(socket.exists()))?;
+        answered(&socket)?;
         Ok(self.door(At::Agent(socket)))
     }
 
