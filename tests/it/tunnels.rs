@@ -9,14 +9,17 @@ pub(crate) mod transport;
 
 use crate::{Run::Shared, Test};
 use anyhow::{Context, Result, ensure};
-use e2e::{Session, Stack, User, relay::Relay};
+use e2e::{SOON, Session, Stack, User, relay::Relay};
 use std::{
     io::{BufRead, BufReader, Lines, Write},
     net::SocketAddr,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
 };
-use xtask::stack::{Region, Workspace};
+use xtask::{
+    process::Process,
+    stack::{Region, Workspace},
+};
 
 pub(crate) const TESTS: &[Test] = &[("tunnels::a_session_lives_on_when_the_agents_address_changes", Shared(rebinding))];
 
@@ -109,6 +112,13 @@ impl Drop for Echo {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// `process` ends by itself, with nothing to complain of.
+pub(crate) fn ends_well(process: &mut Process) -> Result<()> {
+    let status = process.end(SOON)?;
+    ensure!(status.success(), "it ended with {status}");
+    Ok(())
 }
 
 fn rebinding(world: &Stack) -> Result<()> {

@@ -2,7 +2,7 @@
 
 mod flood;
 
-use super::{Echo, Place};
+use super::{Echo, Place, ends_well};
 use crate::{Run::Shared, Test};
 use anyhow::{Context, Result, ensure};
 use e2e::{SOON, Session, Stack, relay::Relay, within};
@@ -12,10 +12,7 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
 };
-use xtask::{
-    process::Process,
-    stack::{JUMP, Workspace},
-};
+use xtask::stack::{JUMP, Workspace};
 
 pub(crate) const TESTS: &[Test] = &[
     ("lifecycle::a_daemon_is_upgraded_under_twenty_sessions_and_a_flood_of_logins", Shared(upgraded)),
@@ -39,13 +36,6 @@ fn place(world: &Stack, name: &str, options: &[&str], agent: &[&str]) -> Result<
     let workspace = world.workspace_in(&region, &format!("{name}-place"), &[&user.id], agent)?;
     let user = world.user_in(&region, &user, &[&workspace])?;
     Ok(Place { user, workspace, region, relay })
-}
-
-/// Waits until `process` has ended, with success.
-fn ended(process: &mut Process) -> Result<()> {
-    let status = process.end(SOON)?;
-    ensure!(status.success(), "the daemon ended: {status}");
-    Ok(())
 }
 
 /// Signals the daemon and waits until it says that it drains.
@@ -80,7 +70,7 @@ fn upgraded(world: &Stack) -> Result<()> {
     ensure!(old.ended().is_none(), "the old process left its sessions");
     sessions.iter_mut().try_for_each(|session| session.say("after"))?;
     sessions.into_iter().try_for_each(Echo::end)?;
-    ended(&mut old)?;
+    ends_well(&mut old)?;
     for workspace in [&place.workspace, &second] {
         place.user.run(&format!("user@{}", workspace.id), "echo new")?.printed("new\n")?;
     }
@@ -97,13 +87,13 @@ fn followed(world: &Stack) -> Result<()> {
     let mut second = Echo::start(&place)?;
     first.say("still here")?;
     first.end()?;
-    ended(&mut one)?;
+    ends_well(&mut one)?;
     let mut two = world.upgrade(&mut place.region)?;
     second.say("still here")?;
     place.user.run(&place.target(), "echo third")?.printed("third\n")?;
     second.say("and here")?;
     second.end()?;
-    ended(&mut two)
+    ends_well(&mut two)
 }
 
 /// An outer connection that holds nothing, and channels through it.
@@ -162,7 +152,7 @@ fn passed(world: &Stack) -> Result<()> {
     late.into_iter().try_for_each(Echo::end)?;
     drop(outer);
     session.end()?;
-    ended(&mut old)
+    ends_well(&mut old)
 }
 
 fn drained(world: &Stack) -> Result<()> {
@@ -180,7 +170,7 @@ fn drained(world: &Stack) -> Result<()> {
     session.say("to the end")?;
     ensure!(place.region.daemon.process.ended().is_none(), "it left its session");
     session.end()?;
-    ended(&mut place.region.daemon.process)
+    ends_well(&mut place.region.daemon.process)
 }
 
 fn resumed(world: &Stack) -> Result<()> {
@@ -190,7 +180,7 @@ fn resumed(world: &Stack) -> Result<()> {
     place.relay.cut();
     session.say("over another tunnel")?;
     session.end()?;
-    ended(&mut place.region.daemon.process)
+    ends_well(&mut place.region.daemon.process)
 }
 
 /// A session, and what its user is told at its end.
@@ -214,7 +204,7 @@ fn bounded(world: &Stack) -> Result<()> {
         Ok(())
     })?;
     ensure!(words.contains("this jump host is about to stop"), "{words}");
-    ended(&mut place.region.daemon.process)
+    ends_well(&mut place.region.daemon.process)
 }
 
 fn insisted(world: &Stack) -> Result<()> {
@@ -225,5 +215,5 @@ fn insisted(world: &Stack) -> Result<()> {
         Ok(())
     })?;
     ensure!(words.contains("this jump host is about to stop"), "{words}");
-    ended(&mut place.region.daemon.process)
+    ends_well(&mut place.region.daemon.process)
 }

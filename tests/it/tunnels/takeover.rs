@@ -1,20 +1,19 @@
 //! A process is replaced under its sessions: they go on where they are, new ones come to the successor; and where it died,
 //! nobody waits for it.
 
-use super::{Echo, Place};
+use super::{Echo, Place, ends_well};
 use crate::{
     Run::{Alone, Shared},
     Test,
 };
 use anyhow::{Context, Result, ensure};
-use e2e::{SOON, Session, Stack, client::hold, within};
+use e2e::{SOON, Session, Stack, client::hold};
 use serde_json::Value;
 use std::{
     fs,
     io::{BufRead, BufReader},
     path::Path,
-    process::{Command, ExitStatus, Stdio},
-    thread,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 use xtask::{
@@ -49,21 +48,6 @@ fn connected(status: &Value) -> bool {
 fn server(place: &Place) -> Result<u32> {
     let told = place.user.run(&place.target(), "echo $PPID")?;
     told.text().trim().parse().with_context(|| format!("{told:?}"))
-}
-
-fn ended(process: &mut Process) -> Result<ExitStatus> {
-    within(SOON, "a process' end", || {
-        thread::sleep(Duration::from_millis(20));
-        Ok(process.ended().is_some())
-    })?;
-    process.ended().context("it has not ended")
-}
-
-/// After its last session.
-fn ends_well(old: &mut Process) -> Result<()> {
-    let status = ended(old)?;
-    ensure!(status.success(), "the old process ended with {status}");
-    Ok(())
 }
 
 fn replaced(world: &Stack) -> Result<()> {
@@ -123,7 +107,7 @@ fn fallen(world: &Stack) -> Result<()> {
 fn refused(world: &Stack) -> Result<()> {
     let workspace = world.new_workspace("refused", "alice")?;
     let mut second = world.another_agent(&workspace, &[])?;
-    let code = ended(&mut second)?.code();
+    let code = second.end(SOON)?.code();
     let log = fs::read_to_string(world.dir().join("logs/agent-refused.log"))?;
     let words = format!("process {} serves {}", workspace.agent.pid(), workspace.state_dir.display());
     ensure!(code == Some(1), "{code:?}");
