@@ -1,6 +1,6 @@
 //! The real `ssh` as a user runs it, and what came of it.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use drawbridge_shared::key::UserKey;
 use std::{
     fs::{self, File},
@@ -67,8 +67,7 @@ pub fn hold(ssh: &mut Command) -> Result<Child> {
     let mut child = ssh.spawn()?;
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().context("no output")?).read_line(&mut line)?;
-    ensure!(line == "in\n", "{line:?}");
-    Ok(child)
+    if line == "in\n" { Ok(child) } else { bail!("no session: {}", Outcome::from(child.wait_with_output()?).err) }
 }
 
 /// The fingerprint of `user`'s key, as logs and trails have it.

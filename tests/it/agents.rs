@@ -34,6 +34,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("agents::one_without_proof_is_refused", Shared(unsigned)),
     ("agents::a_daemon_with_another_identity_is_not_believed", Shared(impostor)),
     ("agents::killed_and_restarted_works_again_within_five_seconds", Alone(restarted)),
+    ("agents::idle_ones_are_there_for_who_logs_in_right_after_a_daemons_crash", Alone(deserted)),
 ];
 
 /// The daemon as an agent sees it.
@@ -109,4 +110,12 @@ fn restarted(world: &mut Stack) -> Result<()> {
     world.user("alice")?.run("user@ws-796636", "echo again")?.printed("again\n")?;
     ensure!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
     Ok(())
+}
+
+/// Nothing tells an idle agent of a crash but the daemon's successor.
+fn deserted(world: &mut Stack) -> Result<()> {
+    world.daemon.process.kill();
+    world.restart_daemon()?;
+    world.user("alice")?.run("user@ws-796636", "echo again")?.printed("again\n")?;
+    world.user("bob")?.run("user@ws-lighthouse", "echo again")?.printed("again\n")
 }

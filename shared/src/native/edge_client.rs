@@ -6,6 +6,7 @@ use reqwest::{
     Client, Method, RequestBuilder, Response, StatusCode, Url,
     header::{ETAG, HeaderValue, IF_NONE_MATCH},
     redirect::Policy,
+    retry::{self, Builder},
 };
 use serde::Serialize;
 use std::time::Duration;
@@ -91,7 +92,8 @@ impl EdgeClient {
     pub fn new(base: Url, token: Token) -> Result<Self, EdgeFault> {
         let agent = concat!("drawbridge/", env!("CARGO_PKG_VERSION"));
         let builder = Client::builder().user_agent(agent).redirect(Policy::none());
-        let http = builder.timeout(CALL_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build()?;
+        let again = again(base.host_str().unwrap_or_default().to_owned());
+        let http = builder.timeout(CALL_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).retry(again).build()?;
         Ok(Self { http, base, token })
     }
 
@@ -134,6 +136,15 @@ impl std::fmt::Debug for EdgeClient {
     }
 }
 
+/// A question may go out on a kept connection that `host` is closing, or has lost with its last restart. It changes nothing
+/// there, so it is asked once more on a new one: a login must not fail for that. Within reqwest's budget of a fifth.
+fn again(host: String) -> Builder {
+    retry::for_host(host).max_retries_per_request(1).classify_fn(|call| match (call.method(), call.error()) {
+        (&Method::GET, Some(_)) => call.retryable(),
+        _ => call.success(),
+    })
+}
+
 async fn accepted(answer: Response) -> Result<Response, EdgeFault> {
     if answer.status().is_success() { Ok(answer) } else { Err(refused(answer).await) }
 }
@@ -156,4 +167,74 @@ async fn body(mut answer: Response, max: usize) -> Result<Bytes, EdgeFault> {
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::Scope;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+    /// Reads one request; answers it, or lets the connection go.
+    async fn hear(socket: &mut TcpStream, answers: bool) {
+        let mut request = [0; 4096];
+        assert!(socket.read(&mut request).await.unwrap() > 0);
+        if answers {
+            socket.write_all(ANSWER).await.unwrap();
+        }
+    }
+
+    async fn edge() -> (TcpListener, EdgeClient) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        (listener, EdgeClient::new(url, Token::mint(Scope::Daemon, &[1; 32])).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_question_lost_with_a_kept_connection_is_asked_again() {
+        let (listener, client) = edge().await;
+        let serve = async {
+            let (mut kept, _) = listener.accept().await.unwrap();
+            hear(&mut kept, true).await;
+            hear(&mut kept, false).await;
+            drop(kept);
+            hear(&mut listener.accept().await.unwrap().0, true).await;
+        };
+        let ask = async {
+            for _ in 0..2 {
+                assert!(matches!(client.get("x", None, 9).await, Ok(Fetched::New { body, .. }) if body == "ok"));
+            }
+        };
+        tokio::join!(serve, ask);
+    }
+
+    #[tokio::test]
+    async fn what_may_have_been_done_is_not_done_twice() {
+        let (listener, client) = edge().await;
+        let serve = async { hear(&mut listener.accept().await.unwrap().0, false).await };
+        let (posted, ()) = tokio::join!(client.post("x", &1), serve);
+        assert!(matches!(posted, Err(EdgeFault::Unreachable(_))));
+    }
+
+    #[tokio::test]
+    async fn an_edge_that_only_hangs_up_is_asked_twice_and_no_more() {
+        let (listener, client) = edge().await;
+        let mut asked = 0;
+        let serve = async {
+            loop {
+                hear(&mut listener.accept().await.unwrap().0, false).await;
+                asked += 1;
+            }
+        };
+        let fault = tokio::select! {
+            answer = client.get("x", None, 9) => answer.unwrap_err(),
+            () = serve => unreachable!(),
+        };
+        assert_eq!((fault.kind().as_str(), asked), ("unreachable", 2));
+    }
 }

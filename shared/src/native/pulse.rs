@@ -18,8 +18,9 @@ struct Pace {
 /// While streams are open: dead within `beat + patience + LOOK`, which is under 5 s. Three seconds bear a loaded machine
 /// and several lost packets.
 const BUSY: Pace = Pace { beat: Duration::from_secs(1), patience: Duration::from_secs(3) };
-/// Without any: hasty NATs forget a flow after 30 s.
-const IDLE: Pace = Pace { beat: Duration::from_secs(20), patience: Duration::from_secs(10) };
+/// Without any. Hasty NATs forget a flow after 30 s; a daemon that has crashed tells agents so at their next question, and all
+/// are to be back within ten seconds. One question costs four packets.
+const IDLE: Pace = Pace { beat: Duration::from_secs(8), patience: Duration::from_secs(10) };
 /// Part of its patience after which an end tries another way to the other, once: a NAT may have forgotten this one.
 const REROUTE: u32 = 3;
 /// While an answer is awaited, anything that arrives is a sign of life: it is looked for this often.
@@ -153,25 +154,25 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_tunnel_is_asked_every_twenty_seconds() {
+    fn an_idle_tunnel_is_asked_every_eight_seconds() {
         let begin = Instant::now();
         let mut pulse = Pulse::new(begin);
-        assert_eq!(run(&mut pulse, begin, begin, false, |_| 0), (ms(20_000), Beat::Ask));
-        pulse.heard(begin + ms(20_100));
-        assert_eq!(run(&mut pulse, begin, begin + ms(20_100), false, |_| 0), (ms(40_100), Beat::Ask));
-        let (rerouted, beat) = run(&mut pulse, begin, begin + ms(40_100), false, |_| 0);
+        assert_eq!(run(&mut pulse, begin, begin, false, |_| 0), (ms(8_000), Beat::Ask));
+        pulse.heard(begin + ms(8_100));
+        assert_eq!(run(&mut pulse, begin, begin + ms(8_100), false, |_| 0), (ms(16_100), Beat::Ask));
+        let (rerouted, beat) = run(&mut pulse, begin, begin + ms(16_100), false, |_| 0);
         assert_eq!(beat, Beat::Reroute);
-        assert_eq!(run(&mut pulse, begin, begin + rerouted, false, |_| 0), (ms(50_100), Beat::Dead));
+        assert_eq!(run(&mut pulse, begin, begin + rerouted, false, |_| 0), (ms(26_100), Beat::Dead));
     }
 
     #[test]
     fn the_first_stream_of_an_idle_tunnel_asks_at_once() {
         let begin = Instant::now();
         let mut pulse = Pulse::new(begin);
-        let later = begin + ms(15_000);
-        assert_eq!(pulse.beat(later, false, 0), Beat::Wait(begin + ms(20_000)));
+        let later = begin + ms(7_000);
+        assert_eq!(pulse.beat(later, false, 0), Beat::Wait(begin + ms(8_000)));
         assert_eq!(pulse.beat(later, true, 0), Beat::Ask);
-        assert_eq!(run(&mut pulse, begin, later, true, |_| 0), (ms(16_000), Beat::Reroute));
-        assert_eq!(run(&mut pulse, begin, begin + ms(16_000), true, |_| 0), (ms(18_000), Beat::Dead));
+        assert_eq!(run(&mut pulse, begin, later, true, |_| 0), (ms(8_000), Beat::Reroute));
+        assert_eq!(run(&mut pulse, begin, begin + ms(8_000), true, |_| 0), (ms(10_000), Beat::Dead));
     }
 }

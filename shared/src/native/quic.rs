@@ -2,6 +2,7 @@
 
 mod carrier;
 mod connection_id;
+mod reset;
 #[cfg(test)]
 mod tests;
 
@@ -47,6 +48,9 @@ const MAX_AGENT_STREAMS: u32 = 1;
 /// Packets that wait in the kernel while our threads do something else, in bytes: 40 ms at 1 Gbit/s. Linux comes with 208 KiB,
 /// which one window of one stream overruns, and every packet lost there slows its tunnel down.
 const SOCKET_BUFFER: usize = 4 << 20;
+/// Between two packets that tell whose connection a process before us had that it is gone (RFC 9000 section 10.3): all agents
+/// of a daemon that crashed are told at their next packet. Each answers a larger one.
+const RESET_INTERVAL: Duration = Duration::from_micros(100);
 /// Larger packets trigger quinn's black-hole detector on loopback (FACTS.md).
 const MAX_MTU: u16 = 1452;
 
@@ -84,8 +88,8 @@ impl Acceptor {
         let tls = QuicServerConfig::try_from(tls::server(identity, ALPN)?)?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
         config.transport_config(Arc::new(transport(MAX_AGENT_STREAMS)));
-        let mut ends = EndpointConfig::default();
-        ends.cid_generator(move || Box::new(Ids { slot }));
+        let mut ends = EndpointConfig::new(reset::key(identity));
+        ends.min_reset_interval(RESET_INTERVAL).cid_generator(move || Box::new(Ids { slot }));
         widen(&socket);
         Ok(Self(Endpoint::new(ends, Some(config), socket, Arc::new(TokioRuntime))?))
     }

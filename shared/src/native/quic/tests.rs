@@ -83,3 +83,36 @@ async fn packets_find_the_process_of_their_tunnel() {
     works(&newest).await;
     works(&tunnel(&third).await).await;
 }
+
+/// A crash, as far as the network sees it: nothing is said, and another process has the number.
+#[tokio::test]
+async fn a_daemon_that_crashed_tells_so_at_the_next_packet() {
+    let crashes = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (address, tell) = tokio::sync::oneshot::channel();
+    crashes.spawn(async move {
+        let daemon = acceptor("127.0.0.1:0", Turn::First(0));
+        address.send(daemon.local_addr().unwrap()).unwrap();
+        let _tunnel = daemon.accept().await.unwrap().admit().await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let address = tell.await.unwrap();
+    let agent = dial(address, identity().public()).await.unwrap();
+    let (_reader, mut writer) = agent.open().await.unwrap();
+    writer.send("known".into()).await.unwrap();
+    crashes.shutdown_background();
+    let begun = Instant::now();
+    let _again = loop {
+        let mut opener = Opener { turn: Turn::First(1), passed: Passed::default() };
+        match opener.datagram(address) {
+            Ok(socket) => break Acceptor::new(socket, &identity(), 1).unwrap(),
+            Err(fault) => assert!(begun.elapsed() < BOUND, "{fault}"),
+        }
+        task::yield_now().await;
+    };
+    let asked = async {
+        while writer.send("anybody there?".into()).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(BOUND, asked).await.expect("it waits for one that is gone");
+}
