@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use drawbridge_agent::{config::Raw, ssh::sftp, status};
-use drawbridge_shared::native::{log, options::complain, signals::Tokens};
+use drawbridge_shared::native::{log, options::complain, runtime, signals::Tokens};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -44,7 +44,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(raw) => run(*raw),
+        Command::Run(raw) => runtime::of_agent().map_err(Into::into).and_then(|runtime| runtime.block_on(run(*raw))),
         Command::Status { state_dir, json } => tell(&state_dir, json),
         Command::SftpServer => return sftp_server(),
     };
@@ -70,9 +70,6 @@ fn tell(state_dir: &Path, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// One thread serves a workspace: its work is one long chain from a socket to another, and waking other threads for parts of
-/// it cost more than they did. Whoever would wait has threads of their own.
-#[tokio::main(flavor = "current_thread")]
 async fn run(raw: Raw) -> Result<()> {
     log::to_stderr(raw.log_format);
     // Sessions must not inherit the agent's credentials: the environment is cleared for them, and the token is taken

@@ -72,6 +72,11 @@ pub(crate) const INFLOW: Bounds =
 pub(crate) const TUNNEL_HANDSHAKE: Duration = Duration::from_secs(10);
 /// Tunnels in their handshake, over each transport; over WebSocket, sockets of tunnels that are in count among them.
 pub(crate) const MAX_TUNNEL_HANDSHAKES: usize = 512;
+/// Agents that wait over QUIC for a place among these: all that a restart brings at once. Sent away they would come back with
+/// longer and longer pauses. Each has proven its address and costs what its first packets hold.
+pub(crate) const MAX_KNOCKS: usize = 4096;
+/// For so long at most; an agent gives up after five seconds.
+pub(crate) const KNOCK: Duration = Duration::from_secs(4);
 /// After a user or an agent could not be accepted, for want of file descriptors mostly; each try costs a line in the log.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Tunnels of one daemon: quinn takes about 30 kB an idle one.

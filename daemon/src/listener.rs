@@ -8,7 +8,7 @@ pub(crate) use ports::Ports;
 pub use ports::PortsFault;
 
 use crate::{
-    limits::{ACCEPT_PAUSE, MAX_TUNNEL_HANDSHAKES, MAX_TUNNELS, TUNNEL_HANDSHAKE},
+    limits::{ACCEPT_PAUSE, KNOCK, MAX_KNOCKS, MAX_TUNNEL_HANDSHAKES, MAX_TUNNELS, TUNNEL_HANDSHAKE},
     link::Link,
     metrics::Metrics,
     registry::{Registration, Registry},
@@ -55,6 +55,8 @@ pub(crate) struct Listener {
     stop: CancellationToken,
     /// One count a door: who floods one leaves the other open.
     handshakes: Doors<Arc<Semaphore>>,
+    /// Places to wait at the door of QUIC, where a knock is not open yet.
+    knocks: Arc<Semaphore>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,7 +79,8 @@ impl Listener {
         let instance = Instance(rand::rng().random());
         let places = || Arc::new(Semaphore::new(MAX_TUNNEL_HANDSHAKES));
         let handshakes = Doors { quic: places(), websocket: places() };
-        Self { ports, identity, instance, slot, snapshots, registry, metrics, stop, handshakes }
+        let knocks = Arc::new(Semaphore::new(MAX_KNOCKS));
+        Self { ports, identity, instance, slot, snapshots, registry, metrics, stop, handshakes, knocks }
     }
 
     /// Takes agents in until `end`; their tunnels live on in `tasks`. While the daemon drains, its tunnels over WebSocket still
@@ -104,16 +107,18 @@ impl Listener {
         if busy && !knock.validated() {
             return knock.retry();
         }
-        match self.handshakes.quic.clone().try_acquire_owned() {
-            Ok(permit) if self.registry.tunnels() < MAX_TUNNELS => {
-                let listener = self.clone();
-                tasks.spawn(async move {
-                    let tunnel = async { Ok(Some(knock.admit().await.map_err(io::Error::from)?)) };
-                    listener.admit(tunnel, permit).await;
-                });
-            }
+        match self.knocks.clone().try_acquire_owned() {
+            Ok(waits) if self.registry.tunnels() < MAX_TUNNELS => drop(tasks.spawn(self.clone().receive(knock, waits))),
             _ => knock.refuse(),
         }
+    }
+
+    async fn receive(self, knock: quic::Knock, waits: OwnedSemaphorePermit) {
+        let place = self.handshakes.quic.clone().acquire_owned();
+        let Ok(Ok(permit)) = time::timeout(KNOCK, place).await else { return knock.refuse() };
+        drop(waits);
+        let tunnel = async { Ok(Some(knock.admit().await.map_err(io::Error::from)?)) };
+        self.admit(tunnel, permit).await;
     }
 
     /// The same of the TCP door, which also takes the sockets of tunnels that are in.

@@ -3,9 +3,8 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use drawbridge_daemon::{Daemon, config::Raw, descriptors};
-use drawbridge_shared::native::{doors::Passed, log, options::complain, signals::Tokens};
-use std::{num::NonZero, path::PathBuf, process::ExitCode};
-use tokio::runtime::{Builder, Runtime};
+use drawbridge_shared::native::{doors::Passed, log, options::complain, runtime, signals::Tokens};
+use std::{path::PathBuf, process::ExitCode};
 
 /// Regional jump host: `ssh -J <this host> user@<workspaceId>`.
 #[derive(Parser)]
@@ -40,7 +39,7 @@ fn main() -> ExitCode {
         Command::Identity { state_dir } => identity(&state_dir),
         Command::Run(raw) => {
             let passed = Passed::from_env();
-            runtime().map_err(Into::into).and_then(|runtime| runtime.block_on(run(*raw, passed)))
+            runtime::of_daemon().map_err(Into::into).and_then(|runtime| runtime.block_on(run(*raw, passed)))
         }
     };
     done.map_or_else(|fault| complain("drawbridge-daemon", &fault), |()| ExitCode::SUCCESS)
@@ -49,12 +48,6 @@ fn main() -> ExitCode {
 fn identity(state_dir: &std::path::Path) -> Result<()> {
     println!("{}", drawbridge_daemon::identity(state_dir)?.to_line());
     Ok(())
-}
-
-/// One core is left to the kernel, which has half of the work: threads that wake one another for it cost more than they do.
-fn runtime() -> std::io::Result<Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    Builder::new_multi_thread().worker_threads(cores.saturating_sub(1).max(1)).enable_all().build()
 }
 
 async fn run(raw: Raw, passed: Passed) -> Result<()> {

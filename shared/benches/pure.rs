@@ -1,4 +1,5 @@
-//! The pure parts at their sizes: believing a manifest, opening a shard, finding a key, reading a key line.
+//! The pure parts at their sizes: believing a manifest, opening a shard, finding a key, reading a key line, and a stream's
+//! header.
 
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 
@@ -13,10 +14,15 @@ use drawbridge_shared::{
         key_shard::{self, KeyShard, ROW},
     },
     time::Timestamp,
+    tunnel::{
+        frame,
+        open::{Open, Opening},
+        resume::ticket::{ID, SECRET, Secret, StrandId, Ticket},
+    },
 };
 use sha2::{Digest, Sha256};
 use ssh_key::{PrivateKey, private::Ed25519Keypair};
-use std::{hint::black_box, time::Duration};
+use std::{hint::black_box, net::SocketAddr, time::Duration};
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 /// All keys, of which a shard has a 256th part.
@@ -82,5 +88,22 @@ fn key_line(c: &mut Criterion) {
     c.bench_function("ed25519 key line: parse and check", |b| b.iter(|| UserKey::parse(black_box(&line))));
 }
 
-criterion_group!(benches, manifest, open, lookup, key_line);
+/// In front of every inner connection.
+fn header(c: &mut Criterion) {
+    let Ok(user) = "user-000001".parse::<UserId>() else { return };
+    let ticket = Ticket { id: StrandId([7; ID]), secret: Secret::new([9; SECRET]) };
+    let open = Open {
+        user,
+        fingerprint: fingerprint(1),
+        client: SocketAddr::from(([127, 0, 0, 1], 22)),
+        trace_id: "0123456789abcdef".into(),
+        ticket,
+        patience: Duration::from_secs(300),
+    };
+    let frame = open.encode();
+    c.bench_function("header of a stream: write", |b| b.iter(|| black_box(&open).encode()));
+    c.bench_function("header of a stream: read", |b| b.iter(|| Opening::decode(black_box(&frame[frame::LENGTH..]))));
+}
+
+criterion_group!(benches, manifest, open, lookup, key_line, header);
 criterion_main!(benches);

@@ -14,6 +14,7 @@ pub mod pulse;
 pub mod quic;
 pub mod refresh;
 pub mod resume;
+pub mod runtime;
 pub mod severable;
 pub mod signals;
 pub mod slot;

@@ -31,6 +31,8 @@ pub enum Goal {
     Median(f64),
     /// At most this, at the 99th percentile.
     P99(f64),
+    /// At least this, as a median.
+    Least(f64),
     /// None.
     None,
 }
@@ -46,6 +48,7 @@ impl Figure {
         let (goal, met) = match goal {
             Goal::Median(goal) => (Some(goal), Some(median <= goal)),
             Goal::P99(goal) => (Some(goal), Some(p99 <= goal)),
+            Goal::Least(goal) => (Some(goal), Some(median >= goal)),
             Goal::None => (None, None),
         };
         Ok(Self { what, unit, median, p99, spread, noisy: spread > NOISY, samples: samples.len(), goal, met })

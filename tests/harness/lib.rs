@@ -2,9 +2,11 @@
 
 pub mod aside;
 pub mod client;
+pub mod comparison;
 pub mod cost;
 pub mod figures;
 pub mod follower;
+pub mod pairs;
 pub mod pty;
 pub mod raw;
 pub mod reference;

@@ -12,6 +12,7 @@ pub mod interrupt;
 pub mod lint;
 pub mod openapi;
 pub mod process;
+pub mod release;
 pub mod setup;
 pub mod soak;
 pub mod stack;

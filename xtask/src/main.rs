@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, process::ExitCode};
-use xtask::{bench, build, conformance, dev, fuzz, fuzz_api, lint, openapi, root, setup, soak, stack, test, wasm};
+use xtask::{bench, build, conformance, dev, fuzz, fuzz_api, lint, openapi, release, root, setup, soak, stack, test, wasm};
 
 /// Build, run and check Drawbridge.
 #[derive(Parser)]
@@ -19,6 +19,8 @@ enum Command {
     Setup,
     /// Build everything: the Worker (its size is printed), the daemon and the agent
     Build,
+    /// Build the daemon and the agent as they are shipped, static, and print their sizes
+    Release,
     /// Build only the Worker
     BuildEdge,
     /// Run the whole system here until Ctrl-C: the Worker under workerd, a daemon, two workspaces
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Setup => setup::run(root).map(|()| ExitCode::SUCCESS),
         Command::Build => build::all(root).map(|_| ExitCode::SUCCESS),
+        Command::Release => release::release(root).map(|_| ExitCode::SUCCESS),
         Command::Openapi => openapi::write(root),
         Command::BuildEdge => setup::run(root).and_then(|()| wasm::build(root)).map(|_| ExitCode::SUCCESS),
         Command::Dev(options) => dev::dev(root, options),

@@ -10,13 +10,13 @@ use std::{
 
 /// Oldest Node that the pinned wrangler runs on.
 const NODE: u32 = 20;
-const TARGET: &str = "wasm32-unknown-unknown";
+const WASM: &str = "wasm32-unknown-unknown";
 /// Written behind a complete `npm ci`, beside what it installed.
 const STAMP: &str = "node_modules/.drawbridge-stamp";
 
 /// Installs what is missing; silent when nothing is.
 pub fn run(root: &Path) -> Result<()> {
-    wasm_target()?;
+    rust_target(WASM)?;
     require_node()?;
     node_packages(root)
 }
@@ -32,14 +32,15 @@ pub fn require_ssh() -> Result<()> {
     Ok(())
 }
 
-fn wasm_target() -> Result<()> {
+/// The standard library for `target`.
+pub(crate) fn rust_target(target: &str) -> Result<()> {
     let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
-    if Path::new(&sysroot).join("lib/rustlib").join(TARGET).join("lib").is_dir() {
+    if Path::new(&sysroot).join("lib/rustlib").join(target).join("lib").is_dir() {
         return Ok(());
     }
-    eprintln!("setup: adding the Rust target {TARGET}");
-    let added = Command::new("rustup").args(["target", "add", TARGET]).status();
-    ensure!(added.is_ok_and(|status| status.success()), "the Rust target is missing: run `rustup target add {TARGET}`");
+    eprintln!("setup: adding the Rust target {target}");
+    let added = Command::new("rustup").args(["target", "add", target]).status();
+    ensure!(added.is_ok_and(|status| status.success()), "the Rust target is missing: run `rustup target add {target}`");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 mod debian;
 pub mod python;
 
-use crate::build;
+use crate::{build, cargo::cargo};
 use anyhow::{Context, Result, ensure};
 use std::{
     env, fs,
@@ -14,6 +14,9 @@ use std::{
 
 /// Where distributions keep `sftp-server`.
 const SFTP_SERVERS: &[&str] = &["lib/openssh/sftp-server", "libexec/openssh/sftp-server", "lib/ssh/sftp-server"];
+
+/// The version that tunnels are compared with.
+const RATHOLE: &str = "0.5.0";
 
 /// OpenSSH's server.
 #[derive(Clone, Debug)]
@@ -78,6 +81,22 @@ pub fn rsync(root: &Path) -> Result<PathBuf> {
     let output = Command::new(&script).arg("--version").output()?;
     ensure!(output.status.success(), "the unpacked rsync does not start: {}", String::from_utf8_lossy(&output.stderr));
     Ok(script)
+}
+
+/// rathole, built here once from its crate; with newer dependencies than it was locked to, which do not compile any more.
+pub fn rathole(root: &Path) -> Result<PathBuf> {
+    let folder = folder(root).join("rathole");
+    let program = folder.join("bin/rathole");
+    let version = Command::new(&program).arg("--version").output();
+    if version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(RATHOLE)) {
+        return Ok(program);
+    }
+    eprintln!("setup: building rathole {RATHOLE} under {} (once) ...", folder.display());
+    let mut install = cargo(root);
+    install.args(["install", "--quiet", "--force", "--version", RATHOLE, "--root"]).arg(&folder);
+    install.args(["--no-default-features", "--features", "server,client,noise", "rathole"]);
+    ensure!(install.status()?.success(), "rathole cannot be built: is crates.io reachable?");
+    Ok(program)
 }
 
 fn folder(root: &Path) -> PathBuf {

@@ -51,6 +51,12 @@ const SOCKET_BUFFER: usize = 4 << 20;
 /// Between two packets that tell whose connection a process before us had that it is gone (RFC 9000 section 10.3): all agents
 /// of a daemon that crashed are told at their next packet. Each answers a larger one.
 const RESET_INTERVAL: Duration = Duration::from_micros(100);
+/// Agents that knock and are not answered yet: more than the daemon lets wait, which turns the others away.
+const MAX_INCOMING: usize = 8192;
+/// Bytes of an agent's that are kept until it is answered: its first flight, several times.
+const INCOMING: u64 = 16 << 10;
+/// And of all together.
+const TOTAL_INCOMING: u64 = 32 << 20;
 /// Larger packets trigger quinn's black-hole detector on loopback (FACTS.md).
 const MAX_MTU: u16 = 1452;
 
@@ -88,6 +94,7 @@ impl Acceptor {
         let tls = QuicServerConfig::try_from(tls::server(identity, ALPN)?)?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
         config.transport_config(Arc::new(transport(MAX_AGENT_STREAMS)));
+        config.max_incoming(MAX_INCOMING).incoming_buffer_size(INCOMING).incoming_buffer_size_total(TOTAL_INCOMING);
         let mut ends = EndpointConfig::new(reset::key(identity));
         ends.min_reset_interval(RESET_INTERVAL).cid_generator(move || Box::new(Ids { slot }));
         widen(&socket);

@@ -1,7 +1,8 @@
 //! From `ssh` to the first byte of a command, alone and all at once; and what a session holds that only waits.
 
-use crate::{proc, route::Route, transfer::begun};
+use crate::{route::Route, transfer::begun};
 use anyhow::{Result, anyhow, ensure};
+use e2e::cost;
 use std::{
     process::{Child, Stdio},
     thread,
@@ -22,19 +23,19 @@ pub(crate) fn first_byte(route: &Route) -> Result<Vec<f64>> {
 
 /// Seconds until all of a crowd are in, and logins that the jump host could bear for each second of its CPU.
 pub(crate) fn crowd(route: &Route) -> Result<Vec<f64>> {
-    let before = proc::cpu(route.jump.pid)?;
+    let before = cost::settled_cpu(route.jump.pid)?;
     let since = Instant::now();
     thread::scope(|scope| {
         let logins: Vec<_> = (0..CROWD).map(|_| scope.spawn(|| first_byte(route))).collect();
         logins.into_iter().try_for_each(|login| login.join().map_err(|_| anyhow!("a login panicked"))?.map(drop))
     })?;
     let took = since.elapsed().as_secs_f64();
-    Ok(vec![took, CROWD as f64 / (proc::cpu(route.jump.pid)? - before)])
+    Ok(vec![took, CROWD as f64 / (cost::settled_cpu(route.jump.pid)? - before)])
 }
 
 /// Kilobytes that the jump host, and the target, hold for a session.
 pub(crate) fn idle(route: &Route) -> Result<Vec<f64>> {
-    let memory = || Ok::<_, anyhow::Error>([proc::memory(route.jump.pid)?, proc::memory(route.target.pid)?]);
+    let memory = || Ok::<_, anyhow::Error>([cost::shared_memory(route.jump.pid)?, cost::shared_memory(route.target.pid)?]);
     let before = memory()?;
     let mut sessions = Crowd(Vec::new());
     for _ in 0..CROWD {

@@ -2,9 +2,6 @@
 
 mod echo;
 mod login;
-mod pairs;
-mod proc;
-mod report;
 mod route;
 mod transfer;
 mod world;
@@ -12,12 +9,12 @@ mod world;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use e2e::{
+    comparison::Comparison,
     figures::{save, show},
+    pairs::{Goal, Kind, Pair, measure},
     seclusion::{self, Network},
 };
 use echo::Beside;
-use pairs::{Goal, Kind, Pair, measure};
-use report::Report;
 use route::{Route, Terms};
 use std::{process::ExitCode, time::Duration};
 use transfer::Goods;
@@ -74,7 +71,7 @@ fn begin(options: &Options) -> Result<()> {
         runs: options.runs,
         only: options.only.clone(),
     };
-    let mut report = Report::begin()?;
+    let mut report = Comparison::with(world::PEER)?;
     for terms in [Terms::Equal, Terms::Stock] {
         report.add(bench.table(terms)?);
     }
@@ -109,7 +106,7 @@ impl Bench {
         let mut pairs = Vec::new();
         let mut figure = |kinds: &[Kind], runs: usize, measurement: &dyn Fn(&Route) -> Result<Vec<f64>>| -> Result<()> {
             if kinds.iter().any(|kind| kind.what.contains(&self.only)) {
-                pairs.extend(measure(terms, kinds, &routes, runs, measurement)?);
+                pairs.extend(measure(terms.name(), kinds, &routes, runs, measurement)?);
             }
             Ok(())
         };
@@ -168,8 +165,8 @@ impl Bench {
                 continue;
             }
             self.world.distance(Duration::from_millis(*rtt), *loss);
-            pairs.extend(measure(Terms::Equal, &[down], &routes, few, |route| goods.down(route))?);
-            pairs.extend(measure(Terms::Equal, &[up], &routes, few, |route| goods.up(route))?);
+            pairs.extend(measure(Terms::Equal.name(), &[down], &routes, few, |route| goods.down(route))?);
+            pairs.extend(measure(Terms::Equal.name(), &[up], &routes, few, |route| goods.up(route))?);
         }
         Ok(pairs)
     }

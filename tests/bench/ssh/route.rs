@@ -1,6 +1,7 @@
 //! A way to a shell: through OpenSSH twice, or through our daemon to our agent. All are called in the same words.
 
 use anyhow::{Context, Result, ensure};
+use e2e::pairs::Way;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -52,6 +53,16 @@ pub(crate) struct Route {
     pub(crate) jump: Hop,
     pub(crate) target: Hop,
     config: PathBuf,
+}
+
+impl Way for Route {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn hops(&self) -> [u32; 2] {
+        [self.jump.pid, self.target.pid]
+    }
 }
 
 impl Route {

@@ -1,10 +1,8 @@
 //! Bulk: bytes through a command, and files through scp, sftp and rsync.
 
-use crate::{
-    proc,
-    route::{Route, run},
-};
+use crate::route::{Route, run};
 use anyhow::{Context, Result, ensure};
+use e2e::cost;
 use std::{
     fs::{self, File},
     io::{Read, Write},
@@ -71,7 +69,7 @@ impl Goods {
 
     /// MiB a second through `cat`, from its first byte to its last, and seconds of the jump host's CPU a GiB.
     pub(crate) fn down(&self, route: &Route) -> Result<Vec<f64>> {
-        let before = proc::cpu(route.jump.pid)?;
+        let before = cost::settled_cpu(route.jump.pid)?;
         let (mut child, mut output) = begun(&mut route.ssh(&[]), &format!("printf x; exec cat {}", self.large().display()))?;
         let begun = Instant::now();
         let mut buffer = vec![0; PIECE];
@@ -81,12 +79,12 @@ impl Goods {
         }
         let rate = self.rate(begun);
         ensure!(child.wait()?.success() && got == self.mib << 20, "{got} bytes came");
-        Ok(vec![rate, self.per_gib(proc::cpu(route.jump.pid)? - before)])
+        Ok(vec![rate, self.per_gib(cost::settled_cpu(route.jump.pid)? - before)])
     }
 
     /// MiB a second into a command that reads, until it says that it has all, and seconds of the jump host's CPU a GiB.
     pub(crate) fn up(&self, route: &Route) -> Result<Vec<f64>> {
-        let before = proc::cpu(route.jump.pid)?;
+        let before = cost::settled_cpu(route.jump.pid)?;
         let command = "printf x; wc -c";
         let mut ssh = route.ssh(&[]);
         let (mut child, mut output) = begun(ssh.stdin(Stdio::piped()), command)?;
@@ -104,7 +102,7 @@ impl Goods {
         let rate = self.rate(begun);
         ensure!(writes.join().is_ok_and(|written| written.is_ok()) && child.wait()?.success());
         ensure!(counted.trim() == (self.mib << 20).to_string(), "{counted} bytes came");
-        Ok(vec![rate, self.per_gib(proc::cpu(route.jump.pid)? - before)])
+        Ok(vec![rate, self.per_gib(cost::settled_cpu(route.jump.pid)? - before)])
     }
 
     /// MiB a second of `sftp`, logins included: down, and up.

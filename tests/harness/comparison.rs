@@ -1,8 +1,10 @@
 //! All pairs of one run, with what the machine was like meanwhile.
 
-use crate::pairs::Pair;
+use crate::{
+    figures::{commit, load, machine},
+    pairs::Pair,
+};
 use anyhow::Result;
-use e2e::figures::{commit, load, machine};
 use serde::Serialize;
 use std::fmt;
 
@@ -11,8 +13,9 @@ const BUSY: f64 = 0.25;
 
 /// What was measured.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub struct Comparison {
     commit: String,
+    peer: &'static str,
     machine: String,
     /// Before anything was measured, and after all was.
     load: [f64; 2],
@@ -21,33 +24,35 @@ pub(crate) struct Report {
     pairs: Vec<Pair>,
 }
 
-impl Report {
-    /// Of this checkout, on this machine, as it is now.
-    pub(crate) fn begin() -> Result<Self> {
+impl Comparison {
+    /// With `peer`, of this checkout, on this machine, as it is now.
+    pub fn with(peer: &'static str) -> Result<Self> {
         let cores = std::thread::available_parallelism()?;
         let now = load()?;
         let busy = now > BUSY * cores.get() as f64;
         if busy {
             eprintln!("the machine is busy (load {now}): ratios of single runs will lie far apart");
         }
-        Ok(Self { commit: commit()?, machine: machine()?, load: [now, now], busy, pairs: Vec::new() })
+        Ok(Self { commit: commit()?, peer, machine: machine()?, load: [now, now], busy, pairs: Vec::new() })
     }
 
-    pub(crate) fn add(&mut self, pairs: Vec<Pair>) {
+    /// What was measured meanwhile.
+    pub fn add(&mut self, pairs: Vec<Pair>) {
         self.pairs.extend(pairs);
     }
 
-    pub(crate) fn end(&mut self) -> Result<()> {
+    /// All was measured.
+    pub fn end(&mut self) -> Result<()> {
         self.load[1] = load()?;
         Ok(())
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { commit, machine, load, busy, pairs } = self;
+        let Self { commit, peer, machine, load, busy, pairs } = self;
         writeln!(f, "{commit} on {machine}, load {} .. {}{}", load[0], load[1], if *busy { " (busy)" } else { "" })?;
-        let (ours, peer) = ("ours", "openssh");
+        let ours = "ours";
         writeln!(f, "{:<5} {:<9} {:<58} {ours:>10} {peer:>10} {:<7} {:>6}", "", "", "", "", "ratio")?;
         pairs.iter().try_for_each(|pair| writeln!(f, "{pair}"))
     }

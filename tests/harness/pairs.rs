@@ -1,9 +1,6 @@
 //! Figures of two ways side by side: runs by turns, and the ratio of those that ran next to each other.
 
-use crate::{
-    proc,
-    route::{Route, Terms},
-};
+use crate::cost;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::fmt;
@@ -11,32 +8,46 @@ use std::fmt;
 /// Ratios further apart than this part of their median say little.
 const NOISY: f64 = 0.5;
 
+/// A way that bytes can go: the peer's, or one of ours.
+pub trait Way {
+    /// As figures are called.
+    fn name(&self) -> &'static str;
+    /// The processes at its two hops: the one that users call, and the one behind it.
+    fn hops(&self) -> [u32; 2];
+}
+
 /// What our ratio to the peer is to be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Goal {
+pub enum Goal {
+    /// At least this.
     AtLeast(f64),
+    /// At most this.
     AtMost(f64),
+    /// None.
     None,
 }
 
 /// A figure with its name and unit.
 #[derive(Clone, Debug)]
-pub(crate) struct Kind {
-    pub(crate) what: String,
-    pub(crate) unit: &'static str,
+pub struct Kind {
+    /// What is measured.
+    pub what: String,
+    /// Of its values.
+    pub unit: &'static str,
     /// For the way of that name.
-    pub(crate) goal: fn(&str) -> Goal,
+    pub goal: fn(&str) -> Goal,
 }
 
 impl Kind {
-    pub(crate) fn new(what: impl Into<String>, unit: &'static str, goal: fn(&str) -> Goal) -> Self {
+    /// Called `what`, in `unit`.
+    pub fn new(what: impl Into<String>, unit: &'static str, goal: fn(&str) -> Goal) -> Self {
         Self { what: what.into(), unit, goal }
     }
 }
 
 /// One figure of one of our ways, beside the peer's.
 #[derive(Debug, Serialize)]
-pub(crate) struct Pair {
+pub struct Pair {
     terms: &'static str,
     what: String,
     way: &'static str,
@@ -76,39 +87,40 @@ struct Series {
     cpu: Vec<[f64; 2]>,
 }
 
-/// Measures by turns over `routes`, of which the first is the peer's, `runs` times each. A measurement gives a value for each
+/// Measures by turns over `ways`, of which the first is the peer's, `runs` times each. A measurement gives a value for each
 /// of `kinds`.
-pub(crate) fn measure(
-    terms: Terms,
+pub fn measure<W: Way>(
+    terms: &'static str,
     kinds: &[Kind],
-    routes: &[Route],
+    ways: &[W],
     runs: usize,
-    measure: impl Fn(&Route) -> Result<Vec<f64>>,
+    measure: impl Fn(&W) -> Result<Vec<f64>>,
 ) -> Result<Vec<Pair>> {
-    let mut series: Vec<_> = routes.iter().map(|_| Series { values: Vec::new(), cpu: Vec::new() }).collect();
+    let mut series: Vec<_> = ways.iter().map(|_| Series { values: Vec::new(), cpu: Vec::new() }).collect();
     for run in 0..runs {
-        let turn = |place: usize| if run % 2 == 0 { place } else { routes.len() - 1 - place };
-        for place in (0..routes.len()).map(turn) {
-            let (route, series) = (&routes[place], &mut series[place]);
-            let before = cpu(route)?;
-            series.values.push(measure(route)?);
-            let after = cpu(route)?;
+        let turn = |place: usize| if run % 2 == 0 { place } else { ways.len() - 1 - place };
+        for place in (0..ways.len()).map(turn) {
+            let (way, series) = (&ways[place], &mut series[place]);
+            let before = cpu(way)?;
+            series.values.push(measure(way)?);
+            let after = cpu(way)?;
             series.cpu.push([after[0] - before[0], after[1] - before[1]]);
         }
     }
-    let (peer, ours) = series.split_first().context("no routes")?;
+    let (peer, ours) = series.split_first().context("no ways")?;
     let pairs = ours
         .iter()
-        .zip(&routes[1..])
-        .flat_map(|(ours, route)| kinds.iter().enumerate().map(move |(at, kind)| pair(terms, kind, at, route.name, ours, peer)));
+        .zip(&ways[1..])
+        .flat_map(|(ours, way)| kinds.iter().enumerate().map(move |(at, kind)| pair(terms, kind, at, way.name(), ours, peer)));
     Ok(pairs.inspect(|pair| eprintln!("{pair}")).collect())
 }
 
-fn cpu(route: &Route) -> Result<[f64; 2]> {
-    Ok([proc::cpu(route.jump.pid)?, proc::cpu(route.target.pid)?])
+fn cpu(way: &impl Way) -> Result<[f64; 2]> {
+    let [first, second] = way.hops();
+    Ok([cost::settled_cpu(first)?, cost::settled_cpu(second)?])
 }
 
-fn pair(terms: Terms, kind: &Kind, at: usize, way: &'static str, ours: &Series, peer: &Series) -> Pair {
+fn pair(terms: &'static str, kind: &Kind, at: usize, way: &'static str, ours: &Series, peer: &Series) -> Pair {
     let of = |series: &Series| series.values.iter().filter_map(|run| run.get(at).copied()).collect::<Vec<_>>();
     let (mine, theirs) = (of(ours), of(peer));
     let ratios: Vec<_> = mine.iter().zip(&theirs).map(|(ours, peer)| ours / peer).collect();
@@ -124,7 +136,7 @@ fn pair(terms: Terms, kind: &Kind, at: usize, way: &'static str, ours: &Series, 
     };
     let hops = |series: &Series| [0, 1].map(|hop| median(&series.cpu.iter().map(|cpu| cpu[hop]).collect::<Vec<_>>()));
     Pair {
-        terms: terms.name(),
+        terms,
         what: kind.what.clone(),
         way,
         unit: kind.unit,

@@ -1,0 +1,25 @@
+//! The runtimes of both programs: how many threads there are, and how often they look at their sockets.
+
+use std::{io, num::NonZero, thread};
+use tokio::runtime::{Builder, Runtime};
+
+/// Tasks that a thread runs between two looks at its sockets. One that carries bulk takes a hundred microseconds, and at tokio's
+/// 61 a keystroke waits for milliseconds until anybody knows of it; a look costs one.
+const EVENT_INTERVAL: u32 = 2;
+
+/// For a jump host. One core is left to the kernel, which has half of the work: threads that wake one another for it cost more
+/// than they do.
+pub fn of_daemon() -> io::Result<Runtime> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    build(Builder::new_multi_thread().worker_threads(cores.saturating_sub(1).max(1)))
+}
+
+/// For a workspace: one thread, since its work is one long chain from a socket to another, and waking other threads for parts of
+/// it cost more than they did. Whoever would wait has threads of their own.
+pub fn of_agent() -> io::Result<Runtime> {
+    build(&mut Builder::new_current_thread())
+}
+
+fn build(builder: &mut Builder) -> io::Result<Runtime> {
+    builder.event_interval(EVENT_INTERVAL).enable_all().build()
+}

@@ -1,0 +1,53 @@
+//! `cargo xtask release`: the programs as they are shipped, static, so that they start in whatever image a workspace has.
+
+use crate::{
+    build::{Programs, target},
+    cargo::cargo,
+    setup,
+    tools::python,
+};
+use anyhow::{Context, Result, ensure};
+use std::{
+    env::{self, consts::ARCH},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The most that an agent may take in a workspace's image, in bytes.
+const AGENT: u64 = 8 << 20;
+const MIB: f64 = (1 << 20) as f64;
+/// A compiler and a linker for musl, from PyPI.
+const TOOLS: &str = "xtask/release.requirements.txt";
+
+/// Builds both programs and prints their sizes; too large an agent is a failure.
+pub fn release(root: &Path) -> Result<Programs> {
+    let triple = format!("{ARCH}-unknown-linux-musl");
+    setup::rust_target(&triple)?;
+    let python = python::environment(root, "release", &root.join(TOOLS))?;
+    let tools = python.parent().context("no folder of tools")?;
+    eprintln!("building the daemon and the agent for {triple} ...");
+    let mut build = cargo(root);
+    build.env("PATH", before(tools)?).args(["zigbuild", "--quiet", "--release", "--target", &triple]);
+    build.args(["--bins", "-p", "drawbridge-daemon", "-p", "drawbridge-agent"]);
+    ensure!(build.status().context("cannot run cargo")?.success(), "the build failed");
+    let folder = target(root).join(triple).join("release");
+    let programs = Programs { daemon: folder.join("drawbridge-daemon"), agent: folder.join("drawbridge-agent") };
+    sizes(&programs)?;
+    Ok(programs)
+}
+
+/// The path with `first` in front.
+fn before(first: &Path) -> Result<std::ffi::OsString> {
+    let rest = env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(PathBuf::from(first)).chain(env::split_paths(&rest));
+    Ok(env::join_paths(folders)?)
+}
+
+fn sizes(programs: &Programs) -> Result<()> {
+    for program in [&programs.daemon, &programs.agent] {
+        println!("{}: {:.2} MiB", program.display(), fs::metadata(program)?.len() as f64 / MIB);
+    }
+    let agent = fs::metadata(&programs.agent)?.len();
+    ensure!(agent <= AGENT, "the agent takes {agent} bytes, and {AGENT} are allowed: `cargo bloat --release` shows what does");
+    Ok(())
+}
