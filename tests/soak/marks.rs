@@ -18,9 +18,6 @@ const LOOK: Duration = Duration::from_millis(500);
 const SLACK: f64 = 0.10;
 /// Tunnels of a daemon over QUIC.
 const QUIC_TUNNELS: &str = "drawbridge_tunnels{transport=\"quic\"}";
-/// Kilobytes of a receive buffer that quinn allocates for every end point, and so for every tunnel of an agent. One that
-/// ended may stay between others on the heap of an agent whose tunnels are cut; one a tunnel would be dozens.
-const BUFFER: u64 = 3 * 1024;
 /// Descriptors that come and go with calls to the edge.
 const CALLS: u64 = 3;
 
@@ -34,8 +31,6 @@ pub(crate) struct Marks {
 enum Kind {
     /// Kilobytes.
     Memory,
-    /// The same of an agent that had tunnel after tunnel.
-    MemoryOfCut,
     Descriptors,
     /// Has to be what it was.
     Count,
@@ -78,8 +73,7 @@ impl Marks {
         let agents = agents.map(|workspace| (format!("agent of {}", workspace.id), workspace.agent.pid()));
         let daemons = [("daemon", &stack.daemon), ("daemon with cut tunnels", &rough.region.daemon)];
         for (name, pid) in daemons.map(|(name, daemon)| (name.to_owned(), daemon.process.pid())).into_iter().chain(agents) {
-            let kind = if pid == rough.workspace.agent.pid() { Kind::MemoryOfCut } else { Kind::Memory };
-            held.push((format!("{name}: memory, kB"), memory(pid)?, kind));
+            held.push((format!("{name}: memory, kB"), memory(pid)?, Kind::Memory));
             held.push((format!("{name}: descriptors"), entries(&format!("/proc/{pid}/fd"))?, Kind::Descriptors));
         }
         Ok(Self { held })
@@ -98,8 +92,7 @@ impl Marks {
         let pairs = before.held.iter().zip(&self.held);
         let verdict = |((what, before, kind), (_, after, _)): (&(String, u64, Kind), &(String, u64, Kind))| {
             let good = match kind {
-                Kind::Memory => is_same(*before, *after),
-                Kind::MemoryOfCut => is_same(before + BUFFER, *after),
+                Kind::Memory => *after as f64 <= *before as f64 * (1.0 + SLACK),
                 Kind::Descriptors => *after <= before + CALLS,
                 Kind::Count => after == before,
             };
@@ -107,10 +100,6 @@ impl Marks {
         };
         pairs.map(verdict).collect()
     }
-}
-
-fn is_same(before: u64, after: u64) -> bool {
-    after as f64 <= before as f64 * (1.0 + SLACK)
 }
 
 /// Sessions and channels at the daemon, and programs below the agents.
