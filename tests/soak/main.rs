@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 /// Runs it with the programs as they are shipped, and says what is left.
 fn soak(options: &Options) -> Result<ExitCode> {
     interrupt::install()?;
-    let mut stack = Stack::start(root(), &build::target(root()).join("soak"), xtask::release::release(root())?)?;
+    let mut stack = Stack::start(root(), &build::target(root()).join("soak"), build::released(root())?)?;
     let (tally, echo, rough) = (Tally::default(), Echo::start()?, Rough::start(&stack)?);
     let cast = Cast::assemble(&stack, &rough, echo.port())?;
     let whole = Duration::from_secs(60) * options.minutes;

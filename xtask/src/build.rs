@@ -1,6 +1,6 @@
 //! Builds what the system runs: the Worker, the daemon, the agent.
 
-use crate::{cargo::cargo, setup, wasm};
+use crate::{cargo::cargo, release, setup, wasm};
 use anyhow::{Context, Result, ensure};
 use std::{
     env,
@@ -16,47 +16,45 @@ pub struct Programs {
     pub agent: PathBuf,
 }
 
-/// How the native programs are built: quickly, or well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// For tests.
-    Dev,
-    /// As they are shipped.
-    Release,
-}
-
 /// Prepares the machine and builds everything, saying so.
 pub fn all(root: &Path) -> Result<Programs> {
-    everything(root, Profile::Dev)
+    prepare(root)?;
+    eprintln!("building the daemon and the agent ...");
+    let mut build = cargo(root);
+    build.args(["build", "--quiet", "--bins", "-p", "drawbridge-daemon", "-p", "drawbridge-agent"]);
+    ensure!(build.status().context("cannot run cargo")?.success(), "the build failed");
+    worker(root)?;
+    Ok(programs(root))
 }
 
 /// The same, with the native programs built as they are shipped.
 pub fn released(root: &Path) -> Result<Programs> {
-    everything(root, Profile::Release)
+    prepare(root)?;
+    let programs = release::release(root)?;
+    worker(root)?;
+    Ok(programs)
 }
 
-fn everything(root: &Path, profile: Profile) -> Result<Programs> {
+fn prepare(root: &Path) -> Result<()> {
     setup::run(root)?;
-    setup::require_ssh()?;
-    eprintln!("building the daemon and the agent ...");
-    let mut build = cargo(root);
-    build.args(["build", "--quiet", "--bins", "-p", "drawbridge-daemon", "-p", "drawbridge-agent"]);
-    build.args((profile == Profile::Release).then_some("--release"));
-    ensure!(build.status().context("cannot run cargo")?.success(), "the build failed");
+    setup::require_ssh()
+}
+
+fn worker(root: &Path) -> Result<()> {
     eprintln!("building the Worker ...");
-    wasm::build(root)?;
-    Ok(built(root, profile))
+    wasm::build(root).map(drop)
 }
 
 /// Where [`all`] leaves the programs.
 pub fn programs(root: &Path) -> Programs {
-    built(root, Profile::Dev)
+    Programs::below(&target(root).join("debug"))
 }
 
-/// Where programs built as `profile` are.
-pub fn built(root: &Path, profile: Profile) -> Programs {
-    let folder = target(root).join(if profile == Profile::Release { "release" } else { "debug" });
-    Programs { daemon: folder.join("drawbridge-daemon"), agent: folder.join("drawbridge-agent") }
+impl Programs {
+    /// In cargo's `folder`.
+    pub(crate) fn below(folder: &Path) -> Self {
+        Self { daemon: folder.join("drawbridge-daemon"), agent: folder.join("drawbridge-agent") }
+    }
 }
 
 /// Where cargo puts what it builds.

@@ -16,24 +16,34 @@ use std::{
 /// The most that an agent may take in a workspace's image, in bytes.
 const AGENT: u64 = 8 << 20;
 const MIB: f64 = (1 << 20) as f64;
+/// Cargo's, which says what is built for size and what for speed.
+const PROFILE: &str = "shipped";
 /// A compiler and a linker for musl, from PyPI.
 const TOOLS: &str = "xtask/release.requirements.txt";
 
 /// Builds both programs and prints their sizes; too large an agent is a failure.
 pub fn release(root: &Path) -> Result<Programs> {
-    let triple = format!("{ARCH}-unknown-linux-musl");
+    let triple = triple();
     setup::rust_target(&triple)?;
     let python = python::environment(root, "release", &root.join(TOOLS))?;
     let tools = python.parent().context("no folder of tools")?;
     eprintln!("building the daemon and the agent for {triple} ...");
     let mut build = cargo(root);
-    build.env("PATH", before(tools)?).args(["zigbuild", "--quiet", "--release", "--target", &triple]);
+    build.env("PATH", before(tools)?).args(["zigbuild", "--quiet", "--profile", PROFILE, "--target", &triple]);
     build.args(["--bins", "-p", "drawbridge-daemon", "-p", "drawbridge-agent"]);
     ensure!(build.status().context("cannot run cargo")?.success(), "the build failed");
-    let folder = target(root).join(triple).join("release");
-    let programs = Programs { daemon: folder.join("drawbridge-daemon"), agent: folder.join("drawbridge-agent") };
+    let programs = programs(root);
     sizes(&programs)?;
     Ok(programs)
+}
+
+/// Where [`release`] leaves them.
+pub fn programs(root: &Path) -> Programs {
+    Programs::below(&target(root).join(triple()).join(PROFILE))
+}
+
+fn triple() -> String {
+    format!("{ARCH}-unknown-linux-musl")
 }
 
 /// The path with `first` in front.
@@ -45,9 +55,12 @@ fn before(first: &Path) -> Result<std::ffi::OsString> {
 
 fn sizes(programs: &Programs) -> Result<()> {
     for program in [&programs.daemon, &programs.agent] {
-        println!("{}: {:.2} MiB", program.display(), fs::metadata(program)?.len() as f64 / MIB);
+        eprintln!("{}: {:.2} MiB", program.display(), fs::metadata(program)?.len() as f64 / MIB);
     }
     let agent = fs::metadata(&programs.agent)?.len();
-    ensure!(agent <= AGENT, "the agent takes {agent} bytes, and {AGENT} are allowed: `cargo bloat --release` shows what does");
+    ensure!(
+        agent <= AGENT,
+        "the agent takes {agent} bytes, and {AGENT} are allowed: `cargo bloat --profile shipped` shows what does"
+    );
     Ok(())
 }

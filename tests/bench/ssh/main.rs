@@ -26,6 +26,8 @@ const LONG: usize = 2;
 
 /// Over distance a file has one of so many parts: windows are full by then.
 const FAR: usize = 8;
+/// And where packets are lost.
+const LOSSY: usize = 32;
 
 /// What may be said behind `--`.
 #[derive(Parser, Debug)]
@@ -68,6 +70,7 @@ fn begin(options: &Options) -> Result<()> {
         world: World::start()?,
         goods: Goods::prepare("near", options.mib)?,
         far_goods: Goods::prepare("far", options.mib.div_ceil(FAR))?,
+        lossy_goods: Goods::prepare("lossy", options.mib.div_ceil(LOSSY))?,
         runs: options.runs,
         only: options.only.clone(),
     };
@@ -88,6 +91,7 @@ struct Bench {
     world: World,
     goods: Goods,
     far_goods: Goods,
+    lossy_goods: Goods,
     runs: usize,
     only: String,
 }
@@ -152,7 +156,7 @@ const UP_EQUAL: fn(&str) -> Goal = |_| Goal::AtLeast(2.3);
 impl Bench {
     /// What the way between the hops makes of transfers.
     fn over_distance(&self) -> Result<Vec<Pair>> {
-        let (routes, goods, few) = (self.world.far(Terms::Equal)?, &self.far_goods, self.runs.div_ceil(LONG));
+        let (routes, few) = (self.world.far(Terms::Equal)?, self.runs.div_ceil(LONG));
         let mut pairs = Vec::new();
         for (rtt, loss) in DISTANCES {
             let loses = if *loss > 0.0 { format!(", {} % of UDP lost", loss * 100.0) } else { String::new() };
@@ -164,6 +168,7 @@ impl Bench {
             if !down.what.contains(&self.only) && !up.what.contains(&self.only) {
                 continue;
             }
+            let goods = if *loss > 0.0 { &self.lossy_goods } else { &self.far_goods };
             self.world.distance(Duration::from_millis(*rtt), *loss);
             pairs.extend(measure(Terms::Equal.name(), &[down], &routes, few, |route| goods.down(route))?);
             pairs.extend(measure(Terms::Equal.name(), &[up], &routes, few, |route| goods.up(route))?);

@@ -5,8 +5,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::{Stack, reference::Reference, relay::Relay};
 use std::{fs, net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 use xtask::{
-    build::{self, Profile},
-    root,
+    build, release, root,
     stack::{Region, Workspace},
     tools::Sshd,
 };
@@ -36,7 +35,7 @@ impl World {
     /// With files below cargo's target folder.
     pub(crate) fn start() -> Result<Self> {
         let dir = folder();
-        let stack = Stack::start(root(), &dir.join("stack"), build::built(root(), Profile::Release))?;
+        let stack = Stack::start(root(), &dir.join("stack"), release::programs(root()))?;
         let near = TRANSPORTS.iter().map(|transport| place(&stack, "near", transport, |daemon| Ok(vec![daemon])));
         let near = near.collect::<Result<_>>()?;
         let mut relays = Vec::new();
