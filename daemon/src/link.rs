@@ -22,13 +22,14 @@ use tokio::sync::mpsc;
 pub struct Link {
     tunnel: Tunnel,
     instance: Instance,
-    frames: mpsc::Sender<Frame>,
+    /// Boxed: tokio allocates room for 32 at once, and most tunnels never see one.
+    frames: mpsc::Sender<Box<Frame>>,
     drained: Arc<AtomicBool>,
 }
 
 impl Link {
     /// Over `tunnel` to the agent process `instance`; what is said comes out of the receiver, for the control stream.
-    pub fn new(tunnel: Tunnel, instance: Instance) -> (Self, mpsc::Receiver<Frame>) {
+    pub fn new(tunnel: Tunnel, instance: Instance) -> (Self, mpsc::Receiver<Box<Frame>>) {
         let (frames, queue) = mpsc::channel(CONTROL_QUEUE);
         (Self { tunnel, instance, frames, drained: Arc::default() }, queue)
     }
@@ -45,7 +46,7 @@ impl Link {
 
     /// Says `frame`. An agent that leaves the queue full is as good as gone, and its tunnel ends.
     pub fn say(&self, frame: Frame) {
-        if self.frames.try_send(frame).is_err() {
+        if self.frames.try_send(Box::new(frame)).is_err() {
             self.tunnel.close("the control stream is stuck");
         }
     }

@@ -134,13 +134,14 @@ impl Listener {
 
     /// `tunnel` is a data socket where there is none.
     async fn admit(&self, tunnel: impl Future<Output = Result<Option<Tunnel>, ControlFault>>, permit: OwnedSemaphorePermit) {
-        let shaken = time::timeout(TUNNEL_HANDSHAKE, async {
+        let shaken = async {
             match tunnel.await? {
                 Some(tunnel) => self.shake(tunnel).await.map(Some),
                 None => Ok(None),
             }
-        });
-        let shaken = shaken.await;
+        };
+        // Its kilobytes are not to stay with the tunnel's task.
+        let shaken = Box::pin(time::timeout(TUNNEL_HANDSHAKE, shaken)).await;
         drop(permit);
         match shaken {
             Ok(Ok(Some((tunnel, control, welcomed)))) => self.serve(tunnel, control, welcomed).await,
@@ -220,7 +221,7 @@ impl Listener {
 async fn converse(
     tunnel: &Tunnel,
     talk: &mut Talk,
-    mut ours: mpsc::Receiver<Frame>,
+    mut ours: mpsc::Receiver<Box<Frame>>,
     registration: &Registration<Link>,
 ) -> String {
     loop {
@@ -231,7 +232,7 @@ async fn converse(
                 heard => return ended(tunnel, heard),
             },
             Some(frame) = ours.recv() => {
-                let last = matches!(frame, Frame::Goodbye { .. });
+                let last = matches!(*frame, Frame::Goodbye { .. });
                 if let Err(fault) = talk.say(&frame) {
                     return ended(tunnel, Err(fault));
                 }

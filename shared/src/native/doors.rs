@@ -23,6 +23,9 @@ use tracing::warn;
 /// Connections that wait to be accepted: mio's own figure.
 const BACKLOG: u32 = 1024;
 
+/// Most packets that can have come between two system calls.
+const MISLED: u32 = 1 << 16;
+
 /// Which of two processes opens a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -70,6 +73,15 @@ impl Turn {
         }
     }
 
+    /// Forgets what came to a second process before packets were steered: some may be the first's, and whoever reads them tells
+    /// their senders that nobody knows them (stateless reset). All else is sent again.
+    fn empty(self, socket: &UdpSocket) {
+        let taken = |_: &u32| !matches!(socket.recv_from(&mut [0]), Err(fault) if fault.kind() == io::ErrorKind::WouldBlock);
+        if matches!(self, Self::Second(_)) {
+            (0..MISLED).take_while(taken).for_each(drop);
+        }
+    }
+
     /// The slot of the process that was here first.
     const fn elder(self) -> u8 {
         match self {
@@ -108,6 +120,7 @@ impl Opener {
         match self.passed.datagram(address)? {
             Some(passed) if is_shared(&passed)? => {
                 self.turn.steered(steering::packets(&passed, self.turn.elder()))?;
+                self.turn.empty(&passed);
                 Ok(passed)
             }
             Some(passed) => self.turn.alone().map(|()| passed),
@@ -143,7 +156,9 @@ fn datagram(address: SocketAddr, turn: Turn) -> io::Result<UdpSocket> {
     sockopt::set_socket_reuseport(&socket, true)?;
     bind(&socket, &address)?;
     turn.steered(steering::packets(&socket, turn.elder()))?;
-    Ok(socket.into())
+    let socket = socket.into();
+    turn.empty(&socket);
+    Ok(socket)
 }
 
 #[cfg(test)]
