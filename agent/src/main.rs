@@ -9,6 +9,11 @@ use std::{
     process::ExitCode,
 };
 
+/// musl's own gives every larger buffer back to the kernel and takes it again, for each packet.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs inside a workspace, dials out to its daemons and is its SSH server.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLE)]

@@ -6,6 +6,11 @@ use drawbridge_daemon::{Daemon, config::Raw, descriptors};
 use drawbridge_shared::native::{doors::Passed, log, options::complain, runtime, signals::Tokens};
 use std::{path::PathBuf, process::ExitCode};
 
+/// musl's own gives every larger buffer back to the kernel and takes it again, for each packet.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Regional jump host: `ssh -J <this host> user@<workspaceId>`.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLE)]
