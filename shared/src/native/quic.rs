@@ -1,7 +1,6 @@
 //! QUIC end points as the tunnel uses them, with their bounds.
 
 mod carrier;
-mod congestion;
 mod connection_id;
 mod reset;
 #[cfg(test)]
@@ -52,6 +51,10 @@ const SOCKET_BUFFER: usize = 4 << 20;
 /// Between two packets that tell whose connection a process before us had that it is gone (RFC 9000 section 10.3): all agents
 /// of a daemon that crashed are told at their next packet. Each answers a larger one.
 const RESET_INTERVAL: Duration = Duration::from_micros(100);
+/// What a round trip takes as long as none was measured: a first packet is sent again after three of them, then six. RFC 9002
+/// section 6.2.2 recommends 333 ms, with which an agent that calls while its daemon restarts is back seconds later; a way that
+/// takes longer than this sees a few packets twice.
+const FIRST_GUESS: Duration = Duration::from_millis(100);
 /// Agents that knock and are not answered yet: more than the daemon lets wait, which turns the others away.
 const MAX_INCOMING: usize = 8192;
 /// Bytes of an agent's that are kept until it is answered: its first flight, several times.
@@ -186,7 +189,7 @@ fn transport(streams: u32) -> TransportConfig {
         .stream_receive_window(STREAM_WINDOW.into())
         .receive_window(TUNNEL_WINDOW.into())
         .send_window(SEND_WINDOW)
-        .congestion_controller_factory(Arc::new(congestion::Makes::default()))
+        .initial_rtt(FIRST_GUESS)
         .max_idle_timeout(IdleTimeout::try_from(IDLE_TIMEOUT).ok())
         .mtu_discovery_config(Some(discovery));
     transport
