@@ -17,8 +17,8 @@ pub(crate) const QUIC_PROBES: (Duration, Duration) = (Duration::from_secs(5), Du
 /// A tunnel that another took over from, or that its daemon drains, still takes the streams that were on their way; longer
 /// than a daemon opens one.
 pub(crate) const RETIRED: Duration = Duration::from_secs(6);
-/// From an open tunnel to Welcome; the daemon may ask the edge meanwhile.
-pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// From an open tunnel to Welcome; the daemon may ask the edge for three seconds meanwhile. One that was killed right now says nothing.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(6);
 /// Between tries, with full jitter: from, and to.
 pub(crate) const DIAL_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// The agents of a daemon that leaves call its successor within this time, thousands of them: logins wait for them meanwhile.
