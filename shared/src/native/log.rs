@@ -55,7 +55,7 @@ mod tests {
         let logs = |asked: &str, target: &str, level| wanted(asked).unwrap().would_enable(target, &level);
         assert!(logs("", "russh", Level::INFO) && !logs("", "russh", Level::DEBUG));
         assert!(logs("debug", "russh", Level::DEBUG) && !logs("debug", "russh", Level::TRACE));
-        assert!(logs("warn,russh=trace", "russh::server", Level::TRACE) && !logs("warn,russh=trace", "quinn", Level::INFO));
+        assert!(logs("warn,russh=trace", "russh::server", Level::TRACE) && !logs("warn,russh=trace", "hyper", Level::INFO));
         assert!(wanted("russh=loud").is_err());
     }
 }
