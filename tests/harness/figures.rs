@@ -2,7 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
-use std::{fmt, fs, process::Command};
+use std::{
+    fmt, fs,
+    process::{Command, ExitCode},
+};
 
 /// A spread above this is said to be noisy.
 const NOISY: f64 = 0.5;
@@ -73,6 +76,17 @@ impl Report {
     pub fn new(figures: Vec<Figure>) -> Result<Self> {
         let machine = format!("{}, load {} at the end", machine()?, load()?);
         Ok(Self { commit: commit()?, machine, figures })
+    }
+}
+
+/// How a benchmark ends, in words where it failed.
+pub fn outcome(done: Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("error: {fault:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

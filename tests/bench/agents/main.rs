@@ -9,7 +9,7 @@ use crowd::{Crowd, Members};
 use daemon::Usage;
 use e2e::{
     Stack,
-    figures::{Figure, Goal, Report, save, show},
+    figures::{Figure, Goal, Report, outcome, save, show},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
@@ -46,13 +46,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    measure(&Options::parse()).map_or_else(
-        |fault| {
-            eprintln!("error: {fault:#}");
-            ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    )
+    outcome(measure(&Options::parse()))
 }
 
 fn measure(options: &Options) -> Result<()> {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
 use e2e::{
     Stack, cost,
-    figures::{Figure, Goal, Report, save, show},
+    figures::{Figure, Goal, Report, outcome, save, show},
 };
 use futures_util::future::join_all;
 use std::{
@@ -50,13 +50,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    measure(&Options::parse()).map_or_else(
-        |fault| {
-            eprintln!("error: {fault:#}");
-            ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    )
+    outcome(measure(&Options::parse()))
 }
 
 fn measure(options: &Options) -> Result<()> {

@@ -8,7 +8,7 @@ mod origin;
 mod worker;
 
 use anyhow::{Context, Result};
-use e2e::figures::{Figure, Report, save, show};
+use e2e::figures::{Figure, Report, outcome, save, show};
 use million::Million;
 use std::{env, path::PathBuf, process::ExitCode};
 
@@ -22,13 +22,7 @@ fn main() -> ExitCode {
         Some(cold) => cold.run(),
         None => measure(),
     };
-    done.map_or_else(
-        |fault| {
-            eprintln!("error: {fault:#}");
-            ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    )
+    outcome(done)
 }
 
 fn measure() -> Result<()> {

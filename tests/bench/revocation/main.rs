@@ -7,7 +7,7 @@ use deaf::DeafEdge;
 use e2e::{
     Session, Stack, User,
     client::{fingerprint, hold},
-    figures::{Figure, Goal, Report, save, show},
+    figures::{Figure, Goal, Report, outcome, save, show},
     within,
 };
 use serde_json::json;
@@ -37,13 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: f64 = 1000.0;
 
 fn main() -> ExitCode {
-    measure().map_or_else(
-        |fault| {
-            eprintln!("error: {fault:#}");
-            ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    )
+    outcome(measure())
 }
 
 fn measure() -> Result<()> {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use e2e::{
     comparison::Comparison,
-    figures::{save, show},
+    figures::{outcome, save, show},
     pairs::{Goal, Kind, Pair, measure},
     seclusion::{self, Network},
 };
@@ -50,13 +50,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    begin(&Options::parse()).map_or_else(
-        |fault| {
-            eprintln!("error: {fault:#}");
-            ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    )
+    outcome(begin(&Options::parse()))
 }
 
 fn begin(options: &Options) -> Result<()> {

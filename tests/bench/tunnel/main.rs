@@ -10,7 +10,7 @@ use clap::Parser;
 use e2e::{
     comparison::Comparison,
     cost,
-    figures::{save, show},
+    figures::{outcome, save, show},
     pairs::{Goal, Kind, Pair, Way, measure},
 };
 use ours::End;
@@ -49,13 +49,7 @@ fn main() -> ExitCode {
         Some(end) => end.run(),
         None => compare(&options),
     };
-    done.map_or_else(
-        |fault| {
-            eprintln!("error: {fault:#}");
-            ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    )
+    outcome(done)
 }
 
 fn compare(options: &Options) -> Result<()> {
