@@ -20,7 +20,7 @@ struct Pace {
 const BUSY: Pace = Pace { beat: Duration::from_secs(1), patience: Duration::from_secs(3) };
 /// Without any. Hasty NATs forget a flow after 30 s; a daemon that has crashed tells agents so at their next question, and all
 /// are to be back within ten seconds. One question costs four packets.
-const IDLE: Pace = Pace { beat: Duration::from_secs(8), patience: Duration::from_secs(10) };
+const IDLE: Pace = Pace { beat: Duration::from_secs(5), patience: Duration::from_secs(10) };
 /// Part of its patience after which an end tries another way to the other, once: a NAT may have forgotten this one.
 const REROUTE: u32 = 3;
 /// While an answer is awaited, anything that arrives is a sign of life: it is looked for this often.
