@@ -1,6 +1,7 @@
 //! QUIC end points as the tunnel uses them, with their bounds.
 
 mod carrier;
+mod congestion;
 mod connection_id;
 mod reset;
 #[cfg(test)]
@@ -190,6 +191,7 @@ fn transport(streams: u32) -> TransportConfig {
         .receive_window(TUNNEL_WINDOW.into())
         .send_window(SEND_WINDOW)
         .initial_rtt(FIRST_GUESS)
+        .congestion_controller_factory(Arc::new(congestion::Makes::default()))
         .max_idle_timeout(IdleTimeout::try_from(IDLE_TIMEOUT).ok())
         .mtu_discovery_config(Some(discovery));
     transport

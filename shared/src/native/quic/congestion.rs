@@ -1,0 +1,204 @@
+//! Cubic that does not take every lost packet for congestion. Radio loses some while nothing queues anywhere, and Cubic alone
+//! makes kilobytes a second of a fast link then: one lost packet in a hundred at 100 ms leaves it a dozen packets in flight.
+//!
+//! A loss counts where something queues, which shows in the round trip, or where more is lost in two of them than links lose by
+//! themselves. On a way without losses of its own this is Cubic (RFC 9438), packet by packet.
+
+use quinn_proto::{
+    RttEstimator,
+    congestion::{Controller, ControllerFactory, Cubic, CubicConfig},
+};
+use std::{
+    any::Any,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Of so many bytes a link may lose one by itself. A bottleneck that queues hardly anything is filled until it drops as many,
+/// then left some room again.
+const BORNE: u64 = 20;
+/// Bytes of a few packets, which say nothing: a connection's first hundred lose some of a link that loses one in a hundred.
+const FEW: u64 = 8 * 1452;
+/// Round trips longer than the shortest by such a part of it say that something queues ...
+const QUEUES: u32 = 4;
+/// ... beyond what a busy machine adds.
+const BUSY: Duration = Duration::from_millis(2);
+
+/// Makes them.
+#[derive(Debug, Default)]
+pub(super) struct Makes(Arc<CubicConfig>);
+
+#[derive(Clone)]
+struct Bearing {
+    cubic: Cubic,
+    losses: Losses,
+}
+
+/// Bytes of one round trip.
+#[derive(Clone, Copy, Debug, Default)]
+struct Round {
+    acknowledged: u64,
+    lost: u64,
+}
+
+/// What was lost in this round trip and the one before it, of what was sent.
+#[derive(Clone, Copy, Debug)]
+struct Losses {
+    since: Instant,
+    now: Round,
+    before: Round,
+    /// What was sent before is of a congestion that was answered.
+    answered: Instant,
+    queues: bool,
+}
+
+impl Losses {
+    fn new(now: Instant) -> Self {
+        Self { since: now, now: Round::default(), before: Round::default(), answered: now, queues: false }
+    }
+
+    /// `rtt` and the `least` one so far.
+    fn acknowledge(&mut self, now: Instant, sent: Instant, bytes: u64, (rtt, least): (Duration, Duration)) {
+        self.queues = rtt > least + least / QUEUES + BUSY;
+        if sent >= self.since {
+            self.since = now;
+            self.before = std::mem::take(&mut self.now);
+        }
+        self.now.acknowledged += bytes;
+    }
+
+    /// Whether that these `bytes` were lost, of which the last were `sent` then, is a sign of congestion.
+    fn lose(&mut self, now: Instant, sent: Instant, bytes: u64) -> bool {
+        if sent < self.answered {
+            return false;
+        }
+        self.now.lost += bytes;
+        let lost = self.now.lost + self.before.lost;
+        let all = lost + self.now.acknowledged + self.before.acknowledged;
+        let congested = self.queues || lost > FEW.max(all / BORNE);
+        if congested {
+            self.answered = now;
+            (self.now, self.before) = Default::default();
+        }
+        congested
+    }
+}
+
+impl ControllerFactory for Makes {
+    fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
+        Box::new(Bearing { cubic: Cubic::new(self.0.clone(), now, current_mtu), losses: Losses::new(now) })
+    }
+}
+
+impl Controller for Bearing {
+    fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {
+        self.losses.acknowledge(now, sent, bytes, (rtt.get(), rtt.min()));
+        self.cubic.on_ack(now, sent, bytes, app_limited, rtt);
+    }
+
+    fn on_congestion_event(&mut self, now: Instant, sent: Instant, is_persistent_congestion: bool, lost_bytes: u64) {
+        // None lost: a router said so.
+        let told = lost_bytes == 0 || is_persistent_congestion;
+        if self.losses.lose(now, sent, lost_bytes) || told {
+            self.cubic.on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
+        }
+    }
+
+    fn on_mtu_update(&mut self, new_mtu: u16) {
+        self.cubic.on_mtu_update(new_mtu);
+    }
+
+    fn window(&self) -> u64 {
+        self.cubic.window()
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(self.clone())
+    }
+
+    fn initial_window(&self) -> u64 {
+        self.cubic.initial_window()
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKET: u64 = 1452;
+    const LEAST: Duration = Duration::from_millis(100);
+
+    /// A sender at a steady pace, and what it makes of its losses.
+    struct Sender {
+        losses: Losses,
+        begun: Instant,
+        sent: u32,
+        signs: usize,
+    }
+
+    impl Sender {
+        fn new() -> Self {
+            let begun = Instant::now();
+            Self { losses: Losses::new(begun), begun, sent: 0, signs: 0 }
+        }
+
+        /// Sends `packets`, `window` of them in each round trip, of which each `every`th is lost.
+        fn send(&mut self, packets: u32, window: u32, every: u32, rtt: Duration) -> usize {
+            let before = self.signs;
+            for n in 1..=packets {
+                self.sent += 1;
+                let sent = self.begun + LEAST * self.sent / window;
+                if !n.is_multiple_of(every) {
+                    self.losses.acknowledge(sent + rtt, sent, PACKET, (rtt, LEAST));
+                } else if self.losses.lose(sent + rtt, sent, PACKET) {
+                    self.signs += 1;
+                }
+            }
+            self.signs - before
+        }
+    }
+
+    #[test]
+    fn a_link_that_loses_one_in_a_hundred_is_not_congested() {
+        for window in [10, 100, 5000] {
+            assert_eq!(Sender::new().send(100_000, window, 100, LEAST), 0);
+            assert_eq!(Sender::new().send(100_000, window, 40, LEAST + LEAST / 8), 0, "a little late");
+        }
+    }
+
+    #[test]
+    fn one_that_loses_more_is_as_often_as_its_answers_show() {
+        let signs = Sender::new().send(100_000, 1000, 10, LEAST);
+        assert!((33..=100).contains(&signs), "{signs} in 100 round trips");
+    }
+
+    #[test]
+    fn a_loss_behind_a_queue_counts_once_a_round_trip() {
+        let queued = LEAST * 3 / 2;
+        assert_eq!(Sender::new().send(10_000, 100, 1000, queued), 10);
+        let signs = Sender::new().send(10_000, 100, 10, queued);
+        assert!((50..=100).contains(&signs), "{signs} in 100 round trips");
+    }
+
+    #[test]
+    fn a_burst_is_answered_and_forgotten() {
+        let mut sender = Sender::new();
+        assert_eq!(sender.send(100, 100, 1, LEAST), 1);
+        assert_eq!(sender.send(10_000, 100, 100, LEAST), 0);
+    }
+
+    #[test]
+    fn what_a_router_says_counts() {
+        let (now, makes) = (Instant::now(), Arc::new(Makes::default()));
+        let mut bearing = makes.build(now, 1452);
+        let first = bearing.window();
+        bearing.on_congestion_event(now, now, false, 1452);
+        assert_eq!(bearing.window(), first, "one packet says nothing");
+        bearing.on_congestion_event(now, now, false, 0);
+        assert!(bearing.window() < first);
+    }
+}
