@@ -35,7 +35,7 @@ use config::Settings;
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::UserId,
-    native::{backlog::brake::Braked, severable::Severable},
+    native::{backlog::brake::Braked, gather::Gather, severable::Severable},
     revocation::Revocation,
 };
 use forward::{Forwards, Resolver};
@@ -54,7 +54,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, BufReader},
+    io::{AsyncRead, AsyncWrite},
     select,
     sync::{Semaphore, oneshot},
     time::{sleep, timeout},
@@ -194,7 +194,7 @@ impl<A: Authorize> Server<A> {
             login: None,
             denied: None,
         };
-        let stream = BufReader::with_capacity(limits::READ_BUFFER, stream);
+        let stream = Gather::up_to(limits::READ_BUFFER, stream);
         select! {
             () = self.converse(stream, connection, granted, &cancel) => {}
             () = deadline(&verified) => tracing::info!(client = %peer.client, "login took too long"),

@@ -192,11 +192,8 @@ impl Jump {
     fn accept(&self, socket: TcpStream, peer: SocketAddr) {
         match self.admit(peer) {
             Ok((caller, permit)) => {
-                let session = outer::run(self.hall.clone(), self.config.borrow().clone(), socket, caller);
-                self.hall.tasks.spawn(async move {
-                    session.await;
-                    drop(permit);
-                });
+                let offer = self.config.borrow().clone();
+                self.hall.tasks.spawn(outer::run(self.hall.clone(), offer, socket, caller, permit));
             }
             Err(early) => {
                 outer::turn_away(&socket, early);

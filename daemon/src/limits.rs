@@ -50,7 +50,7 @@ pub(crate) const KEEP_ALIVE_MAX: usize = 4;
 /// After a disconnect the client may take this long to close its side.
 pub(crate) const LINGER: Duration = Duration::from_secs(5);
 /// Bytes read at once below russh, which itself asks for 4 and then for the rest of a packet.
-pub(crate) const READ_BUFFER: usize = 32 * 1024;
+pub(crate) const READ_BUFFER: usize = 64 * 1024;
 /// Bytes that the channels of one outer connection keep for their agents or have from them, beyond 256 KiB a direction
 /// that each may have: four full windows.
 pub(crate) const MAX_BUFFERED: usize = 32 << 20;

@@ -118,7 +118,7 @@ impl Listener {
         let Ok(Ok(permit)) = time::timeout(KNOCK, place).await else { return knock.refuse() };
         drop(waits);
         let tunnel = async { Ok(Some(knock.admit().await.map_err(io::Error::from)?)) };
-        self.admit(tunnel, permit).await;
+        self.admit(Box::pin(tunnel), permit).await;
     }
 
     /// The same of the TCP door, which also takes the sockets of tunnels that are in.
@@ -128,7 +128,7 @@ impl Listener {
         let listener = self.clone();
         tasks.spawn(async move {
             let tunnel = async { knock.admit().await.map_err(|fault| io::Error::other(fault).into()) };
-            listener.admit(tunnel, permit).await;
+            listener.admit(Box::pin(tunnel), permit).await;
         });
     }
 
@@ -140,7 +140,7 @@ impl Listener {
                 None => Ok(None),
             }
         };
-        // Its kilobytes are not to stay with the tunnel's task.
+        // Its kilobytes are not to stay with the tunnel's task, nor those of `tunnel`: both are boxed.
         let shaken = Box::pin(time::timeout(TUNNEL_HANDSHAKE, shaken)).await;
         drop(permit);
         match shaken {

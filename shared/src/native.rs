@@ -5,6 +5,7 @@ pub mod clock;
 pub mod control;
 pub mod doors;
 pub mod edge_client;
+pub mod gather;
 pub mod host_certificate;
 pub mod identity;
 pub mod log;

@@ -78,7 +78,8 @@ impl Request {
 
 /// Serves one channel until it ends or `cut` fires; then its agent still learns how it ended.
 pub(super) async fn run(hall: Arc<Hall>, request: Request, channel: Channel, cut: CancellationToken) {
-    let Some(reached) = cut.run_until_cancelled(reach(&hall, &request)).await else { return };
+    // Boxed: what it takes is not to stay as long as the channel does.
+    let Some(reached) = cut.run_until_cancelled(Box::pin(reach(&hall, &request))).await else { return };
     match reached {
         Ok(Reached { user, workspace, halves, journey, way }) => {
             hall.used.note(&user, request.key, clock::now());

@@ -13,7 +13,7 @@ use crate::{
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
-    native::{backlog::brake::Braked, proxy_header, severable::Severable, ssh::steer::Offer},
+    native::{backlog::brake::Braked, gather::Gather, proxy_header, severable::Severable, ssh::steer::Offer},
 };
 use rand::RngExt;
 use russh::{
@@ -21,7 +21,11 @@ use russh::{
     server::{self, RunningSession},
 };
 use std::{net::SocketAddr, sync::Arc, time::Instant};
-use tokio::{io::BufReader, net::TcpStream, sync::watch, time};
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, watch},
+    time,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -57,14 +61,16 @@ impl Caller {
     }
 }
 
-/// Serves it to its end.
-pub(super) async fn run(hall: Arc<Hall>, offer: Offer, socket: TcpStream, mut caller: Caller) {
+/// Serves it to its end, and keeps its `_place` among the connections until then.
+pub(super) async fn run(hall: Arc<Hall>, offer: Offer, socket: TcpStream, mut caller: Caller, _place: OwnedSemaphorePermit) {
     let cut = CancellationToken::new();
     // Whatever ends this function ends the connection and its bridges.
     let _cut = cut.clone().drop_guard();
     let waits = Counted::on(&hall.witness.metrics.waiting);
     let trace = format!("{:016x}", rand::rng().random::<u64>());
-    let login = time::timeout(LOGIN_DEADLINE, enter(&hall, offer, socket, (&mut caller, trace.clone()), cut));
+    // Boxed: what a login takes is not to stay as long as the session does.
+    let login = Box::pin(enter(&hall, offer, socket, (&mut caller, trace.clone()), cut));
+    let login = time::timeout(LOGIN_DEADLINE, login);
     let entered = tokio::select! {
         () = hall.end.cancelled() => return,
         entered = login => entered.unwrap_or(Err(Early::Slow)),
@@ -100,7 +106,7 @@ async fn enter(
     }
     let (visitor, standing) = Visitor::new(hall.clone(), (caller.peer, trace), cut.child_token());
     let stream = Braked::new(Severable::new(socket, cut).parting_within(LINGER), visitor.brake());
-    let stream = BufReader::with_capacity(READ_BUFFER, stream);
+    let stream = Gather::up_to(READ_BUFFER, stream);
     let start = async {
         let (config, stream) = offer.greet(stream).await?;
         server::run_stream(config, stream, visitor).await

@@ -154,25 +154,25 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_tunnel_is_asked_every_eight_seconds() {
+    fn an_idle_tunnel_is_asked_every_five_seconds() {
         let begin = Instant::now();
         let mut pulse = Pulse::new(begin);
-        assert_eq!(run(&mut pulse, begin, begin, false, |_| 0), (ms(8_000), Beat::Ask));
-        pulse.heard(begin + ms(8_100));
-        assert_eq!(run(&mut pulse, begin, begin + ms(8_100), false, |_| 0), (ms(16_100), Beat::Ask));
-        let (rerouted, beat) = run(&mut pulse, begin, begin + ms(16_100), false, |_| 0);
+        assert_eq!(run(&mut pulse, begin, begin, false, |_| 0), (ms(5_000), Beat::Ask));
+        pulse.heard(begin + ms(5_100));
+        assert_eq!(run(&mut pulse, begin, begin + ms(5_100), false, |_| 0), (ms(10_100), Beat::Ask));
+        let (rerouted, beat) = run(&mut pulse, begin, begin + ms(10_100), false, |_| 0);
         assert_eq!(beat, Beat::Reroute);
-        assert_eq!(run(&mut pulse, begin, begin + rerouted, false, |_| 0), (ms(26_100), Beat::Dead));
+        assert_eq!(run(&mut pulse, begin, begin + rerouted, false, |_| 0), (ms(20_100), Beat::Dead));
     }
 
     #[test]
     fn the_first_stream_of_an_idle_tunnel_asks_at_once() {
         let begin = Instant::now();
         let mut pulse = Pulse::new(begin);
-        let later = begin + ms(7_000);
-        assert_eq!(pulse.beat(later, false, 0), Beat::Wait(begin + ms(8_000)));
+        let later = begin + ms(4_000);
+        assert_eq!(pulse.beat(later, false, 0), Beat::Wait(begin + ms(5_000)));
         assert_eq!(pulse.beat(later, true, 0), Beat::Ask);
-        assert_eq!(run(&mut pulse, begin, later, true, |_| 0), (ms(8_000), Beat::Reroute));
-        assert_eq!(run(&mut pulse, begin, begin + ms(8_000), true, |_| 0), (ms(10_000), Beat::Dead));
+        assert_eq!(run(&mut pulse, begin, later, true, |_| 0), (ms(5_000), Beat::Reroute));
+        assert_eq!(run(&mut pulse, begin, begin + ms(5_000), true, |_| 0), (ms(7_000), Beat::Dead));
     }
 }

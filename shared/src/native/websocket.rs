@@ -48,8 +48,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const MAX_REQUEST: usize = 8 * 1024;
 /// Header lines of it.
 const MAX_HEADERS: usize = 32;
-/// Read from a data socket at once: two TLS records. tungstenite clears as much before each read.
-const READ_BUFFER: usize = 32 * 1024;
+/// Read from a data socket at once: a TLS record. tungstenite clears as much before each read.
+const READ_BUFFER: usize = 16 * 1024;
 /// The same of a control stream, which is small and idle.
 const CONTROL_READ_BUFFER: usize = 1024;
 /// Gathered before it is written without a flush.

@@ -24,7 +24,7 @@ impl Usage {
     /// The daemon's.
     pub(crate) fn of(world: &Stack) -> Result<Self> {
         let pid = world.daemon.process.pid();
-        Ok(Self { memory: cost::resident(pid)? as f64 / 1024.0, cpu: cost::cpu(pid)? })
+        Ok(Self { memory: cost::resident(pid)? as f64 / 1e3, cpu: cost::cpu(pid)? })
     }
 }
 

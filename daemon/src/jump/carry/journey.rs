@@ -134,10 +134,10 @@ impl Journey {
         }
     }
 
-    /// The next leg; none where nothing is missing any more.
+    /// The next leg; none where nothing is missing any more. Boxed: few strands ever look for one.
     async fn next(&mut self) -> Result<Option<Way>, Stranded> {
         let patience = self.hall.patience;
-        time::timeout(patience, self.search()).await.unwrap_or(Err(Stranded::Late(patience)))
+        time::timeout(patience, Box::pin(self.search())).await.unwrap_or(Err(Stranded::Late(patience)))
     }
 
     async fn search(&mut self) -> Result<Option<Way>, Stranded> {

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::{
-    native::tunnel::TunnelWriter,
+    native::{gather::Appetite, tunnel::TunnelWriter},
     tunnel::resume::{Violation, strand::Strand},
 };
 use bytes::{Bytes, BytesMut};
@@ -12,12 +12,10 @@ use std::{
     sync::Arc,
     task::Poll,
 };
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncRead;
 
-/// Bytes read from a leg at once.
+/// Most bytes read from a leg at once.
 const READ: usize = 128 << 10;
-/// Below this much room a new buffer is taken.
-const LEAST_ROOM: usize = 8 << 10;
 
 /// Where a leg's bytes go.
 pub trait LegWriter {
@@ -121,12 +119,10 @@ impl Driver {
     }
 
     async fn receive(&self, reader: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> Outcome {
+        let mut appetite = Appetite::up_to(READ);
         loop {
             poll_fn(|cx| self.poll_receives(cx)).await;
-            if buffer.capacity() - buffer.len() < LEAST_ROOM {
-                buffer.reserve(READ);
-            }
-            match reader.read_buf(buffer).await {
+            match poll_fn(|cx| appetite.poll(reader, cx, buffer)).await {
                 Ok(0) if self.with(|strand| strand.is_over()) => return Outcome::Over,
                 Ok(0) => return Outcome::Broke(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {}
