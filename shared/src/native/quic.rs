@@ -44,6 +44,8 @@ pub const MAX_STREAMS: u32 = 1024;
 /// stream the buffers of one that ended, so that an agent would keep as many of the largest that it ever needed. A daemon
 /// that opens more at once waits for a round trip.
 const SPARE_STREAMS: u32 = 32;
+/// Beside many open ones it is such a part of them: quinn says that more may be opened once that is an eighth of all.
+const SPARE_PART: u32 = 4;
 /// The control stream is all that an agent opens.
 const MAX_AGENT_STREAMS: u32 = 1;
 /// Packets that wait in the kernel while our threads do something else, in bytes: 40 ms at 1 Gbit/s. Linux comes with 208 KiB,
@@ -176,6 +178,12 @@ fn client(expected: PublicIdentity) -> Result<quinn::ClientConfig, QuicFault> {
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
     config.transport_config(Arc::new(transport(SPARE_STREAMS)));
     Ok(config)
+}
+
+/// How many streams may be open in all, where `open` are: some more than [`MAX_STREAMS`], or the last ones were never announced.
+fn streams_beside(open: usize) -> u32 {
+    let open = u32::try_from(open).unwrap_or(MAX_STREAMS).min(MAX_STREAMS);
+    open + SPARE_STREAMS.max(open / SPARE_PART)
 }
 
 /// `streams` is how many the other side may open at a time: idle memory follows it.

@@ -1,6 +1,6 @@
 //! A tunnel over one QUIC connection: its streams are QUIC's.
 
-use super::{MAX_STREAMS, SPARE_STREAMS, any_port};
+use super::{any_port, streams_beside};
 use crate::tunnel::{CODE_BROKEN, EXPORTER, EXPORTER_LABEL};
 use bytes::Bytes;
 use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
@@ -55,8 +55,7 @@ impl Carrier {
 
     /// The other side may open some streams beside the `open` ones.
     pub(in crate::native) fn allow_beside(&self, open: usize) {
-        let most = u32::try_from(open).unwrap_or(u32::MAX).saturating_add(SPARE_STREAMS).min(MAX_STREAMS);
-        self.connection.set_max_concurrent_bi_streams(most.into());
+        self.connection.set_max_concurrent_bi_streams(streams_beside(open).into());
     }
 
     pub(in crate::native) fn exporter(&self) -> io::Result<[u8; EXPORTER]> {

@@ -116,3 +116,18 @@ async fn a_daemon_that_crashed_tells_so_at_the_next_packet() {
     };
     timeout(BOUND, asked).await.expect("it waits for one that is gone");
 }
+
+#[tokio::test]
+async fn a_tunnel_has_as_many_streams_as_it_may() {
+    let daemon = acceptor("127.0.0.1:0", Turn::First(0));
+    let tunnel = tunnel(&daemon).await;
+    let mut open = Vec::new();
+    for n in 0..MAX_STREAMS {
+        let stream = async {
+            let (reader, mut writer) = tunnel.1.open().await.unwrap();
+            writer.send("first".into()).await.unwrap();
+            (reader, writer, tunnel.0.accept().await.unwrap())
+        };
+        open.push(timeout(BOUND, stream).await.unwrap_or_else(|_| panic!("none beside {n}")));
+    }
+}
