@@ -84,15 +84,15 @@ fn measure(options: &Options) -> Result<()> {
     show(&report, options.json)
 }
 
-/// Kilobytes of a session with one open channel, and of one that has none.
+/// Kilobytes of a session that has no channel, and of one with an open channel beside all those: memory that sessions gave back
+/// would be theirs again, and count for nothing.
 fn idle(world: &Stack, runtime: &Runtime, entry: &Entry, sessions: usize) -> Result<Vec<Figure>> {
     eprintln!("{sessions} idle sessions ...");
     let memory = || Ok::<_, anyhow::Error>(cost::resident(world.daemon.process.pid())? as f64 / 1e3);
-    let mut figures = Vec::new();
+    let (mut figures, mut held) = (Vec::new(), Vec::new());
     for (what, channel) in [("with no channel", false), ("with a channel", true)] {
         thread::sleep(SETTLED);
         let before = memory()?;
-        let mut held = Vec::new();
         for _ in 0..sessions {
             let visit = runtime.block_on(async { if channel { entry.enter().await } else { entry.knock().await } });
             held.push(visit.with_context(|| format!("session {}", held.len()))?);
@@ -105,8 +105,8 @@ fn idle(world: &Stack, runtime: &Runtime, entry: &Entry, sessions: usize) -> Res
             vec![each],
             Goal::Median(80.0),
         )?);
-        runtime.block_on(join_all(held.into_iter().map(Visit::end)));
     }
+    runtime.block_on(join_all(held.into_iter().map(Visit::end)));
     Ok(figures)
 }
 
