@@ -12,6 +12,8 @@ pub enum Denial {
     NoAccess(WorkspaceId),
     /// The user is a member, the agent is not connected; since when, if that is remembered.
     Offline(WorkspaceId, Option<Timestamp>),
+    /// The user is a member, the platform has put the workspace to sleep and its agent is not connected.
+    Asleep(WorkspaceId),
     /// The user is a member, the agent is still connected and takes nothing new.
     Draining(WorkspaceId),
     /// The user is a member, the workspace runs in that region by now.
@@ -39,6 +41,7 @@ impl Denial {
             Self::Target(_) => "target",
             Self::NoAccess(_) => "no-access",
             Self::Offline(..) => "offline",
+            Self::Asleep(_) => "asleep",
             Self::Draining(_) => "draining",
             Self::Moved(..) => "moved",
             Self::Unresponsive(_) => "unresponsive",
@@ -54,9 +57,12 @@ impl Denial {
     /// The workspace that it is about.
     pub const fn workspace(&self) -> Option<&WorkspaceId> {
         match self {
-            Self::NoAccess(id) | Self::Offline(id, _) | Self::Draining(id) | Self::Moved(id, _) | Self::Unresponsive(id) => {
-                Some(id)
-            }
+            Self::NoAccess(id)
+            | Self::Offline(id, _)
+            | Self::Asleep(id)
+            | Self::Draining(id)
+            | Self::Moved(id, _)
+            | Self::Unresponsive(id) => Some(id),
             _ => None,
         }
     }
@@ -64,7 +70,12 @@ impl Denial {
     /// The reason code of RFC 4254 section 5.1.
     pub const fn code(&self) -> u32 {
         match self {
-            Self::Offline(..) | Self::Draining(_) | Self::Moved(..) | Self::Unresponsive(_) | Self::Stopping => 2,
+            Self::Offline(..)
+            | Self::Asleep(_)
+            | Self::Draining(_)
+            | Self::Moved(..)
+            | Self::Unresponsive(_)
+            | Self::Stopping => 2,
             Self::Channels => 4,
             _ => 1,
         }
@@ -85,6 +96,7 @@ impl fmt::Display for Denial {
                     "workspace {id} is offline since {since}: its agent is not connected; start the workspace and try again"
                 )
             }
+            Self::Asleep(id) => write!(f, "workspace {id} is asleep: wake it on your platform and try again"),
             Self::Draining(id) => {
                 write!(f, "workspace {id} is draining: its agent is about to stop and takes nothing new; try again in a moment")
             }

@@ -132,6 +132,11 @@ impl KeySet {
         self.workspaces(id)?.region(id)
     }
 
+    /// Whether its platform has put that workspace to sleep.
+    pub fn asleep(&self, id: &WorkspaceId) -> bool {
+        self.workspaces(id).is_some_and(|shard| shard.asleep(id))
+    }
+
     /// What any of `users` is a member of, by user and workspace.
     pub fn memberships(&self, users: &[UserHash]) -> Vec<(UserId, WorkspaceId)> {
         let shards = self.shards.iter().flatten().filter_map(|shard| match &shard.content {
@@ -231,7 +236,7 @@ pub(crate) mod tests {
             .collect();
         shards.extend(workspaces.iter().map(|(id, members)| {
             let members = members.iter().map(|user| user.parse().unwrap()).collect();
-            let workspace = Workspace { id: id.parse().unwrap(), region: "eu".into(), agent_key: None, members };
+            let workspace = Workspace { id: id.parse().unwrap(), region: "eu".into(), agent_key: None, members, asleep: false };
             shard(Family::Workspaces, workspace_shard::shard_of(&workspace.id), workspace_shard::build(vec![workspace]))
         }));
         let manifest = Manifest::new(SnapshotSeq(1), NOW, shards.iter().map(|shard| shard.reference).collect());
@@ -250,6 +255,15 @@ pub(crate) mod tests {
         let directory = shard(Family::Daemons, 0, directory::build(daemons.iter().map(entry).collect()));
         let references = base.references().copied().chain([directory.reference]).collect();
         base.next(Manifest::new(SnapshotSeq(2), NOW, references), vec![directory]).unwrap()
+    }
+
+    /// The same with these workspaces as they are, all of one shard.
+    pub(crate) fn with_workspaces(base: &KeySet, workspaces: Vec<Workspace>) -> KeySet {
+        let id = workspaces.first().map(|workspace| workspace_shard::shard_of(&workspace.id)).unwrap();
+        let new = shard(Family::Workspaces, id, workspace_shard::build(workspaces));
+        let others = base.references().filter(|held| (held.family, held.id) != (Family::Workspaces, id));
+        let references = others.copied().chain([new.reference]).collect();
+        base.next(Manifest::new(SnapshotSeq(base.seq().0 + 1), NOW, references), vec![new]).unwrap()
     }
 
     /// One key that is `user`'s until `end`, in one workspace.

@@ -62,6 +62,7 @@ fn operator_routes<P: Platform>() -> Router<P> {
             "/workspaces/{id}",
             get(grant::<P>(operator::get_workspace)).merge(item(operator::put_workspace, operator::delete_workspace)),
         )
+        .route("/workspaces/{id}/sleep", item::<P>(operator::put_to_sleep, operator::wake))
         .route("/workspaces/{id}/agent-key", delete(grant::<P>(operator::reset_agent_key)))
         .route("/workspaces/{id}/agent-token", post(grant::<P>(operator::rotate_agent_token)))
         .route("/workspaces/{id}/members", get(grant::<P>(operator::list_members)))

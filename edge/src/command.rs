@@ -108,6 +108,8 @@ pub enum OperatorCommand {
     PutMember(WorkspaceId, UserId),
     /// Keeps a user out.
     DeleteMember(WorkspaceId, UserId),
+    /// Says whether a workspace sleeps.
+    SetAsleep(WorkspaceId, bool),
     /// Lets another agent enrol.
     ResetAgentKey(WorkspaceId),
     /// Registers a daemon, or changes it.

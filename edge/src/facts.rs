@@ -50,6 +50,9 @@ pub struct WorkspaceFact {
     pub agent_key: Option<String>,
     /// When it was created.
     pub created_at: Timestamp,
+    /// Whether it was put to sleep.
+    #[serde(default)]
+    pub asleep: bool,
 }
 
 /// `m/<workspace>/<user>`

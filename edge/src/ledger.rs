@@ -145,6 +145,7 @@ fn operator<R: Rows>(change: &mut Change<'_, R>, command: OperatorCommand) -> Re
         C::ListMembers(id, page) => workspaces::list_members(change, &id, &page),
         C::PutMember(id, user) => workspaces::put_member(change, &id, &user),
         C::DeleteMember(id, user) => workspaces::delete_member(change, &id, &user),
+        C::SetAsleep(id, asleep) => workspaces::set_asleep(change, &id, asleep),
         C::ResetAgentKey(id) => workspaces::reset_agent_key(change, &id),
         C::PutDaemon { id, identity, region, addresses } => daemons::put(change, id, identity, region, addresses),
         C::ListDaemons(page) => daemons::list(change, &page),

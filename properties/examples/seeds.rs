@@ -252,6 +252,7 @@ fn workspace_shards() -> Vec<Vec<u8>> {
         region: "eu".into(),
         agent_key: key.map(String::from),
         members: members.iter().map(|name| user(name)).collect(),
+        asleep: members.is_empty(),
     };
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJuUKs/bV1ZouClZX5d1hGLfovnl1NeE5L0q/IzcVZtC";
     let one = workspace("796636", Some(key), &["alice", "bob"]);

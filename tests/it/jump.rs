@@ -6,7 +6,7 @@ use crate::{
 };
 use anyhow::{Context, Result, ensure};
 use e2e::{
-    SOON, Stack, answered,
+    SOON, Session, Stack, answered,
     client::outcome,
     raw::{Raw, message, number},
     within,
@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("jump::leads_to_port_22_only", Shared(one_port)),
     ("jump::refuses_remote_forwards", Shared(no_remote_forwards)),
     ("jump::names_an_offline_workspace_to_its_members", Shared(offline)),
+    ("jump::tells_members_that_a_workspace_is_asleep", Shared(asleep)),
     ("jump::names_a_moved_workspace_to_its_members", Shared(moved)),
     ("jump::tells_since_when_an_agent_is_gone", Alone(gone)),
 ];
@@ -161,6 +162,27 @@ fn offline(world: &Stack) -> Result<()> {
     api.put("/api/operator/workspaces/harbour", &serde_json::json!({"region": "local"}))?.ok()?;
     api.put("/api/operator/workspaces/harbour/members/alice", &serde_json::json!({}))?.ok()?;
     outcome(&mut jump(world, &["-W", "harbour:22", "jump"])?)?.refused("workspace harbour is offline: its agent is not connected")
+}
+
+/// What the platform says chooses words; a workspace that is there is entered.
+fn asleep(world: &Stack) -> Result<()> {
+    let api = world.edge.operator();
+    let path = |id: &str| format!("/api/operator/workspaces/{id}/sleep");
+    api.put("/api/operator/workspaces/marina", &serde_json::json!({"region": "local"}))?.ok()?;
+    api.put("/api/operator/workspaces/marina/members/alice", &serde_json::json!({}))?.ok()?;
+    let greeting = || -> Result<String> { Ok(outcome(&mut jump(world, &["jump"])?)?.text()) };
+    let says = |words| within(SOON, words, || Ok(line_of(&greeting()?, "marina")?.contains(words)));
+    for id in ["796636", "marina"] {
+        api.call("PUT", &path(id))?.ok()?;
+    }
+    says("asleep: wake it on your platform")?;
+    outcome(&mut jump(world, &["-W", "marina:22", "jump"])?)?.refused("workspace marina is asleep: wake it on your platform")?;
+    ensure!(line_of(&greeting()?, "796636")?.ends_with("online"), "{}", greeting()?);
+    world.user("alice")?.run("user@796636", "echo in")?.printed("in\n")?;
+    for id in ["796636", "marina"] {
+        api.call("DELETE", &path(id))?.ok()?;
+    }
+    says("offline")
 }
 
 fn moved(world: &Stack) -> Result<()> {

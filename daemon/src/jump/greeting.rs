@@ -40,6 +40,7 @@ fn state(trouble: Option<Denial>) -> String {
     match trouble {
         None => "online".into(),
         Some(Denial::Offline(_, Some(since))) => format!("offline since {since}"),
+        Some(Denial::Asleep(_)) => "asleep: wake it on your platform".into(),
         Some(Denial::Draining(_)) => "draining".into(),
         Some(Denial::Moved(_, region)) => format!("in {region}: use the jump host of that region"),
         Some(_) => "offline".into(),
@@ -57,9 +58,11 @@ mod tests {
 
     #[test]
     fn it_reads_like_this() {
-        let memberships = [membership("alice", "1"), membership("alice", "796636"), membership("bob", "harbour")];
+        let memberships =
+            [membership("alice", "1"), membership("alice", "1729"), membership("alice", "796636"), membership("bob", "harbour")];
         let trouble = |id: &WorkspaceId| match id.as_str() {
             "796636" => Some(Denial::Offline(id.clone(), Some(Timestamp::from_unix(1_800_000_000)))),
+            "1729" => Some(Denial::Asleep(id.clone())),
             "harbour" => Some(Denial::Moved(id.clone(), "us".into())),
             _ => None,
         };
@@ -67,6 +70,7 @@ mod tests {
             text("eu.example.com", &memberships, trouble),
             "Hello alice and bob. Your workspaces:\n  \
                ssh -J eu.example.com user@1        online\n  \
+               ssh -J eu.example.com user@1729     asleep: wake it on your platform\n  \
                ssh -J eu.example.com user@796636   offline since 2027-01-15T08:00:00Z\n  \
                ssh -J eu.example.com user@harbour  in us: use the jump host of that region\n"
         );

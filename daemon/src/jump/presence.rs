@@ -46,6 +46,7 @@ fn absence<T: Clone>(registry: &Registry<T>, keys: &KeySet, identity: &PublicIde
     match elsewhere {
         Some(region) => Denial::Moved(workspace.clone(), region.to_owned()),
         None if !registry.of(workspace).is_empty() => Denial::Draining(workspace.clone()),
+        None if keys.asleep(workspace) => Denial::Asleep(workspace.clone()),
         None => Denial::Offline(workspace.clone(), registry.absent_since(workspace)),
     }
 }
@@ -53,20 +54,31 @@ fn absence<T: Clone>(registry: &Registry<T>, keys: &KeySet, identity: &PublicIde
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{keyset::tests::keyset_with_daemon, registry::Seat};
-    use drawbridge_shared::{native::identity::Identity, time::Timestamp, tunnel::instance::Instance};
+    use crate::{
+        keyset::tests::{keyset_with_daemon, with_workspaces},
+        registry::Seat,
+    };
+    use drawbridge_shared::{
+        native::identity::Identity, snapshot::workspace_shard::Workspace, time::Timestamp, tunnel::instance::Instance,
+    };
 
     #[test]
     fn members_are_told_why() {
         let (here, there) = (Identity::from_seed(&[1; 32]).public(), Identity::from_seed(&[2; 32]).public());
         let keys = keyset_with_daemon(&[("796636", &["alice"])], &[("here", "eu", here), ("there", "us", there)]);
         let (registry, workspace) = (Registry::default(), "796636".parse::<WorkspaceId>().unwrap());
+        let members = vec!["alice".parse().unwrap()];
+        let asleep = Workspace { id: workspace.clone(), region: "eu".into(), agent_key: None, members, asleep: true };
+        let sleeping = with_workspaces(&keys, vec![asleep]);
         let why = |daemon| absence(&registry, &keys, daemon, &workspace);
+        let why_asleep = |daemon| absence(&registry, &sleeping, daemon, &workspace);
         assert_eq!(why(&here), Denial::Offline(workspace.clone(), None));
         assert_eq!(why(&there), Denial::Moved(workspace.clone(), "eu".into()));
+        assert_eq!(why_asleep(&here), Denial::Asleep(workspace.clone()));
+        assert_eq!(why_asleep(&there), Denial::Moved(workspace.clone(), "eu".into()));
         let seat = Seat { workspace: workspace.clone(), instance: Instance([1; 16]), accepts: false, alone: true };
         let place = registry.register(seat, ());
-        assert_eq!(why(&here), Denial::Draining(workspace.clone()));
+        assert_eq!((why(&here), why_asleep(&here)), (Denial::Draining(workspace.clone()), Denial::Draining(workspace.clone())));
         drop(place);
         registry.left(&workspace, Timestamp::from_unix(7));
         assert_eq!(why(&here), Denial::Offline(workspace.clone(), Some(Timestamp::from_unix(7))));

@@ -23,6 +23,7 @@ struct Row {
     /// Where its line ends in the text; it begins where the one before ends.
     end: u32,
     key: Option<PublicIdentity>,
+    asleep: bool,
 }
 
 /// Eight bytes instead of a hash: whoever seems to be meant is hashed again.
@@ -69,6 +70,11 @@ impl Workspaces {
         self.region_at(self.find(id)?)
     }
 
+    /// Whether the platform has put the workspace `id` to sleep.
+    pub(super) fn asleep(&self, id: &WorkspaceId) -> bool {
+        self.find(id).is_some_and(|row| self.asleep_at(row))
+    }
+
     /// What any of `users` is a member of, each with the user.
     pub(super) fn memberships<'a>(&'a self, users: &'a [UserHash]) -> impl Iterator<Item = (UserId, WorkspaceId)> + 'a {
         users.iter().flat_map(move |user| {
@@ -87,14 +93,18 @@ impl Workspaces {
         let (mut changed, mut here, mut there) = (Vec::new(), 0, 0);
         while here < self.rows.len() || there < other.rows.len() {
             let order = order(self.name(here), other.name(there));
-            let same = order.is_eq() && self.line(here) == other.line(there) && self.key(here) == other.key(there);
-            if !same {
+            if order.is_ne() || !self.same(here, other, there) {
                 changed.extend(if order.is_gt() { other.id(there) } else { self.id(here) });
             }
             here += usize::from(order.is_le());
             there += usize::from(order.is_ge());
         }
         changed
+    }
+
+    fn same(&self, here: usize, other: &Self, there: usize) -> bool {
+        let rest = |shard: &Self, row| (shard.key(row), shard.asleep_at(row));
+        self.line(here) == other.line(there) && rest(self, here) == rest(other, there)
     }
 
     fn find(&self, id: &WorkspaceId) -> Option<usize> {
@@ -151,6 +161,10 @@ impl Workspaces {
     fn key(&self, row: usize) -> Option<PublicIdentity> {
         self.rows.get(row)?.key
     }
+
+    fn asleep_at(&self, row: usize) -> bool {
+        self.rows.get(row).is_some_and(|row| row.asleep)
+    }
 }
 
 /// Rows on their way into a shard.
@@ -164,7 +178,7 @@ struct Packer {
 impl Packer {
     /// `None` when a word of it would not be one.
     fn add(&mut self, workspace: workspace_shard::Workspace) -> Option<()> {
-        let workspace_shard::Workspace { id, region, agent_key, members } = workspace;
+        let workspace_shard::Workspace { id, region, agent_key, members, asleep } = workspace;
         if region.contains([' ', '\n']) {
             return None;
         }
@@ -176,7 +190,7 @@ impl Packer {
         }
         self.text.push('\n');
         let key = agent_key.and_then(|line| PublicIdentity::from_line(&line).ok());
-        self.rows.push(Row { end: self.at()?, key });
+        self.rows.push(Row { end: self.at()?, key, asleep });
         Some(())
     }
 
@@ -225,7 +239,7 @@ mod tests {
     fn workspace(id: &WorkspaceId, region: &str, members: &[&str]) -> Workspace {
         let members = members.iter().map(|name| name.parse().unwrap()).collect();
         let key = Identity::from_seed(&[members_seed(id); 32]).public();
-        Workspace { id: id.clone(), region: region.into(), agent_key: Some(key.to_line()), members }
+        Workspace { id: id.clone(), region: region.into(), agent_key: Some(key.to_line()), members, asleep: false }
     }
 
     fn members_seed(id: &WorkspaceId) -> u8 {
@@ -258,7 +272,7 @@ mod tests {
 
     #[test]
     fn what_differs_is_told() {
-        let ids = neighbours(3);
+        let ids = neighbours(4);
         let old: Vec<_> = ids.iter().map(|id| workspace(id, "eu", &["alice"])).collect();
         let changed = |new: &[Workspace]| open(&old).changed(&open(new));
         assert_eq!(changed(&old), []);
@@ -267,11 +281,14 @@ mod tests {
         let mut moved = old.clone();
         moved[1].region = "us".into();
         moved[2].agent_key = None;
+        moved[3].asleep = true;
         let mut told = changed(&moved);
         told.sort();
-        let mut expected = [old[1].id.clone(), old[2].id.clone()];
+        let mut expected = [&old[1], &old[2], &old[3]].map(|workspace| workspace.id.clone());
         expected.sort();
         assert_eq!(told, expected);
+        let asleep: Vec<_> = ids.iter().map(|id| open(&moved).asleep(id)).collect();
+        assert_eq!(asleep, [false, false, false, true]);
     }
 
     #[test]

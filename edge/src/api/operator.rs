@@ -73,6 +73,14 @@ pub(super) fn delete_workspace(asked: &Asked) -> Result<Wish, Failure> {
     ask(OperatorCommand::DeleteWorkspace(asked.id(0)?))
 }
 
+pub(super) fn put_to_sleep(asked: &Asked) -> Result<Wish, Failure> {
+    ask(OperatorCommand::SetAsleep(asked.id(0)?, true))
+}
+
+pub(super) fn wake(asked: &Asked) -> Result<Wish, Failure> {
+    ask(OperatorCommand::SetAsleep(asked.id(0)?, false))
+}
+
 pub(super) fn reset_agent_key(asked: &Asked) -> Result<Wish, Failure> {
     ask(OperatorCommand::ResetAgentKey(asked.id(0)?))
 }

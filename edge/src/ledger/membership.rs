@@ -24,9 +24,9 @@ pub(super) fn leave<R: Rows>(change: &mut Change<'_, R>, user: &UserId, workspac
 /// A page of them, each with what to type.
 pub(super) fn list<R: Rows>(change: &Change<'_, R>, user: &UserId, page: &PageOf) -> Result<Page<UserWorkspace>, RowsFault> {
     let item = |name: &str, _: &[u8]| {
-        let Some((id, region)) = workspace(change, name)? else { return Ok(None) };
+        let Some((id, WorkspaceFact { region, asleep, .. })) = workspace(change, name)? else { return Ok(None) };
         let connection = format!("ssh -J {} user@{id}", regions::jump(change, &region)?);
-        Ok(Some(UserWorkspace { id, region, connection }))
+        Ok(Some(UserWorkspace { id, region, asleep, connection }))
     };
     paging::page(change, &names::workspaces_of(user), page, item, |_| false)
 }
@@ -34,11 +34,11 @@ pub(super) fn list<R: Rows>(change: &Change<'_, R>, user: &UserId, page: &PageOf
 /// All of them that are named in files, with their regions.
 pub(super) fn all<R: Rows>(change: &Change<'_, R>, user: &UserId) -> Result<Vec<(WorkspaceId, String)>, RowsFault> {
     let rows = change.scan(&names::workspaces_of(user), "", NAMED_WORKSPACES)?;
-    rows.iter().filter_map(|(name, _)| workspace(change, name).transpose()).collect()
+    let named = rows.iter().filter_map(|(name, _)| workspace(change, name).transpose());
+    named.map(|found| found.map(|(id, fact)| (id, fact.region))).collect()
 }
 
-fn workspace<R: Rows>(change: &Change<'_, R>, name: &str) -> Result<Option<(WorkspaceId, String)>, RowsFault> {
+fn workspace<R: Rows>(change: &Change<'_, R>, name: &str) -> Result<Option<(WorkspaceId, WorkspaceFact)>, RowsFault> {
     let Ok(id) = names::tail(name).parse::<WorkspaceId>() else { return Ok(None) };
-    let fact: Option<WorkspaceFact> = change.fact(&names::workspace(&id))?;
-    Ok(fact.map(|fact| (id, fact.region)))
+    Ok(change.fact(&names::workspace(&id))?.map(|fact| (id, fact)))
 }

@@ -29,7 +29,8 @@ pub(super) fn put<R: Rows>(change: &mut Change<'_, R>, id: WorkspaceId, region: 
 /// Creates it, or moves it; whether anything had to change.
 pub(super) fn ensure<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId, region: String) -> Result<bool, Refusal> {
     let held = find(change, id)?;
-    let mut fact = held.unwrap_or_else(|| WorkspaceFact { region: String::new(), agent_key: None, created_at: change.now() });
+    let mut fact =
+        held.unwrap_or_else(|| WorkspaceFact { region: String::new(), agent_key: None, created_at: change.now(), asleep: false });
     let differs = fact.region != region;
     if differs {
         fact.region = region;
@@ -110,6 +111,15 @@ pub(super) fn reset_agent_key<R: Rows>(change: &mut Change<'_, R>, id: &Workspac
     Ok(Outcome::Done)
 }
 
+/// Says that it sleeps, or that it is awake.
+pub(super) fn set_asleep<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId, asleep: bool) -> Result<Outcome, Refusal> {
+    let fact = existing(change, id)?;
+    if fact.asleep != asleep {
+        store(change, id, &WorkspaceFact { asleep, ..fact })?;
+    }
+    Ok(Outcome::Done)
+}
+
 pub(super) fn existing<R: Rows>(change: &Change<'_, R>, id: &WorkspaceId) -> Result<WorkspaceFact, Refusal> {
     find(change, id)?.ok_or(Refusal::NotFound(Thing::Workspace))
 }
@@ -130,8 +140,8 @@ pub(super) fn members<R: Rows>(change: &Change<'_, R>, id: &WorkspaceId) -> Resu
 
 /// The workspace as its shard has it, if there is one.
 pub(super) fn row<R: Rows>(change: &Change<'_, R>, id: &WorkspaceId) -> Result<Option<Workspace>, RowsFault> {
-    let Some(WorkspaceFact { region, agent_key, .. }) = find(change, id)? else { return Ok(None) };
-    Ok(Some(Workspace { id: id.clone(), region, agent_key, members: members(change, id)? }))
+    let Some(WorkspaceFact { region, agent_key, asleep, .. }) = find(change, id)? else { return Ok(None) };
+    Ok(Some(Workspace { id: id.clone(), region, agent_key, members: members(change, id)?, asleep }))
 }
 
 fn find<R: Rows>(change: &Change<'_, R>, id: &WorkspaceId) -> Result<Option<WorkspaceFact>, RowsFault> {
@@ -140,5 +150,6 @@ fn find<R: Rows>(change: &Change<'_, R>, id: &WorkspaceId) -> Result<Option<Work
 
 fn item<R: Rows>(change: &Change<'_, R>, id: WorkspaceId, fact: WorkspaceFact) -> Result<WorkspaceItem, RowsFault> {
     let members = members(change, &id)?;
-    Ok(WorkspaceItem { id, region: fact.region, agent_key: fact.agent_key, members, created_at: fact.created_at })
+    let WorkspaceFact { region, agent_key, created_at, asleep } = fact;
+    Ok(WorkspaceItem { id, region, agent_key, members, asleep, created_at })
 }

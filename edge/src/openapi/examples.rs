@@ -40,7 +40,7 @@ pub(super) fn key() -> Value {
 }
 
 pub(super) fn user_workspace() -> Value {
-    json!({ "id": "796636", "region": "eu", "connection": "ssh -J eu.example.com user@796636" })
+    json!({ "id": "796636", "region": "eu", "asleep": false, "connection": "ssh -J eu.example.com user@796636" })
 }
 
 pub(super) fn mint_token() -> Value {
@@ -62,7 +62,7 @@ pub(super) fn minted_agent() -> Value {
 }
 
 pub(super) fn workspace() -> Value {
-    json!({ "id": "796636", "region": "eu", "agentKey": KEY, "members": ["alice"], "createdAt": THEN })
+    json!({ "id": "796636", "region": "eu", "agentKey": KEY, "members": ["alice"], "asleep": false, "createdAt": THEN })
 }
 
 pub(super) fn put_daemon() -> Value {

@@ -240,6 +240,7 @@ impl Book<'_> {
     fn workspaces(&mut self) {
         const ONE: &str = "/api/operator/workspaces/{id}";
         const MEMBER: &str = "/api/operator/workspaces/{id}/members/{user}";
+        const SLEEP: &str = "/api/operator/workspaces/{id}/sleep";
         self.list::<WorkspaceItem>(
             "/api/operator/workspaces",
             "listWorkspaces",
@@ -262,6 +263,9 @@ impl Book<'_> {
             "Remove a workspace, its members and its agent's tokens",
             "There is no such workspace",
         );
+        let sleep = self.on("put", SLEEP, "putToSleep", "operator", "Say that a workspace sleeps: its members are told").done();
+        self.add(sleep.may(400, "This is not a valid id").may(404, "There is no such workspace").changes());
+        self.delete(SLEEP, "wake", "Say that a workspace is awake", "There is no such workspace");
         self.delete(
             &format!("{ONE}/agent-key"),
             "resetAgentKey",

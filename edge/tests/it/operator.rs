@@ -1,7 +1,7 @@
 //! The operator's API.
 
 use crate::world::{World, line};
-use drawbridge_shared::api::{DaemonItem, Page, TokenItem, WorkspaceItem};
+use drawbridge_shared::api::{DaemonItem, Page, TokenItem, UserWorkspace, WorkspaceItem};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -79,6 +79,27 @@ async fn workspaces_are_put_moved_and_deleted() {
     put("eu").await;
     let item: WorkspaceItem = world.operate("GET", "/workspaces/796636", None).await.json();
     assert!(item.members.is_empty());
+}
+
+#[tokio::test]
+async fn a_workspace_is_put_to_sleep_and_woken() {
+    let world = World::new();
+    assert_eq!(world.operate("PUT", "/workspaces/796636/sleep", None).await.status, 404);
+    world.workspace("796636", "eu", &["alice"]).await;
+    let alice = world.token("user", "alice").await;
+    for (method, asleep) in [("PUT", true), ("PUT", true), ("DELETE", false), ("DELETE", false)] {
+        assert_eq!(world.operate(method, "/workspaces/796636/sleep", None).await.status, 204);
+        let item: WorkspaceItem = world.operate("GET", "/workspaces/796636", None).await.json();
+        let own: Page<UserWorkspace> = world.get("/api/ssh/workspaces", &alice).await.json();
+        assert_eq!((item.asleep, own.items[0].asleep), (asleep, asleep));
+    }
+    world.operate("PUT", "/workspaces/796636/sleep", None).await;
+    let moved: WorkspaceItem = world.operate("PUT", "/workspaces/796636", Some(json!({ "region": "us" }))).await.json();
+    assert!(moved.asleep && moved.region == "us", "a move wakes nobody");
+    world.operate("DELETE", "/workspaces/796636", None).await;
+    world.workspace("796636", "eu", &[]).await;
+    let anew: WorkspaceItem = world.operate("GET", "/workspaces/796636", None).await.json();
+    assert!(!anew.asleep);
 }
 
 #[tokio::test]

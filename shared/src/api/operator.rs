@@ -79,6 +79,8 @@ pub struct WorkspaceItem {
     pub agent_key: Option<String>,
     /// Who may enter, sorted.
     pub members: Vec<UserId>,
+    /// Whether it was put to sleep.
+    pub asleep: bool,
     /// When it was created.
     pub created_at: Timestamp,
 }

@@ -57,6 +57,8 @@ pub struct UserWorkspace {
     pub id: WorkspaceId,
     /// Where it runs.
     pub region: String,
+    /// Whether it was put to sleep: wake it before entering.
+    pub asleep: bool,
     /// What to type: `ssh -J <jump host> user@<id>`.
     pub connection: String,
 }

@@ -16,6 +16,15 @@ pub struct Workspace {
     pub agent_key: Option<String>,
     /// Who may enter, sorted.
     pub members: Vec<UserId>,
+    /// Whether its platform has put it to sleep: words for its members, never a refusal of an agent that is there.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub asleep: bool,
+}
+
+/// What is not said takes no room in a shard.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Which shard a workspace is in: the first byte of SHA-256 of its id.
@@ -42,7 +51,13 @@ mod tests {
     use super::*;
 
     fn workspace(id: &str) -> Workspace {
-        Workspace { id: id.parse().unwrap(), region: "eu".into(), agent_key: None, members: vec!["alice".parse().unwrap()] }
+        Workspace {
+            id: id.parse().unwrap(),
+            region: "eu".into(),
+            agent_key: None,
+            members: vec!["alice".parse().unwrap()],
+            asleep: false,
+        }
     }
 
     #[test]
@@ -53,5 +68,14 @@ mod tests {
         assert_eq!(open(id.wrapping_add(1), &build(vec![one.clone()])), None);
         assert_eq!(open(id, &build(vec![one.clone(), one])), None);
         assert_eq!(open(id, b"[{}]"), None);
+    }
+
+    #[test]
+    fn only_sleep_is_written_down() {
+        let awake = workspace("796636");
+        let asleep = Workspace { asleep: true, ..awake.clone() };
+        let text = |workspace: &Workspace| String::from_utf8(build(vec![workspace.clone()])).unwrap();
+        assert!(!text(&awake).contains("asleep") && text(&asleep).ends_with(r#","asleep":true}]"#));
+        assert_eq!(open(shard_of(&asleep.id), &build(vec![asleep.clone()])), Some(vec![asleep]));
     }
 }

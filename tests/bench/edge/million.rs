@@ -97,14 +97,14 @@ impl Maker {
         let id: WorkspaceId = (700_000 + n).to_string().parse()?;
         let seed: [u8; 32] = Sha256::digest(n.to_le_bytes()).into();
         let agent_key = Some(Identity::from_seed(&seed).public().to_line());
-        let fact = WorkspaceFact { region: "eu".into(), agent_key: agent_key.clone(), created_at: self.now };
+        let fact = WorkspaceFact { region: "eu".into(), agent_key: agent_key.clone(), created_at: self.now, asleep: false };
         self.put(names::workspace(&id), &fact)?;
         let members: Vec<_> = (0..MEMBERS).map(|m| user_of((n * MEMBERS + m) % users * KEYS_OF_USER)).collect::<Result<_>>()?;
         for user in &members {
             self.put(names::member(&id, user), &MemberFact { created_at: self.now })?;
         }
         let shard = self.workspaces.entry(workspace_shard::shard_of(&id)).or_default();
-        shard.push(Workspace { id, region: "eu".into(), agent_key, members });
+        shard.push(Workspace { id, region: "eu".into(), agent_key, members, asleep: false });
         Ok(())
     }
 

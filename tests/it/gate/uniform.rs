@@ -101,17 +101,20 @@ fn logins(world: &Stack) -> Result<()> {
     Ok(())
 }
 
-/// Whether it is there, online, offline or elsewhere: its members alone hear that.
+/// Whether it is there, online, offline, asleep or elsewhere: its members alone hear that.
 fn workspaces(world: &Stack) -> Result<()> {
     let api = world.edge.operator();
     api.put("/api/operator/regions/uniform-far", &json!({"hosts": ["uniform.example.com"], "port": 22}))?.ok()?;
-    for (id, region) in [("uniform-offline", "local"), ("uniform-moved", "uniform-far")] {
+    for (id, region) in [("uniform-offline", "local"), ("uniform-asleep", "local"), ("uniform-moved", "uniform-far")] {
         api.put(&format!("/api/operator/workspaces/{id}"), &json!({"region": region}))?.ok()?;
         api.put(&format!("/api/operator/workspaces/{id}/members/bob"), &json!({}))?.ok()?;
     }
+    api.call("PUT", "/api/operator/workspaces/uniform-asleep/sleep")?.ok()?;
     let mut raw = Raw::connect(([127, 0, 0, 1], world.daemon.port).into())?;
     raw.log_in("alice", &key(world.user("alice")?)?)?;
-    for (ours, id) in ["uniform-nowhere", "lighthouse", "uniform-offline", "uniform-moved"].into_iter().enumerate() {
+    for (ours, id) in
+        ["uniform-nowhere", "lighthouse", "uniform-offline", "uniform-asleep", "uniform-moved"].into_iter().enumerate()
+    {
         raw.send(message::direct(ours as u32, id, 22))?;
         let (_, code, words) = message::failure(&raw.expect(number::CHANNEL_OPEN_FAILURE)?)?;
         let uniform = format!("no workspace {id} for this key: it does not exist, or you are not a member of it");
