@@ -12,6 +12,7 @@ pub mod raw;
 pub mod reference;
 pub mod relay;
 pub mod seclusion;
+pub mod wire;
 
 pub use client::{Outcome, Session};
 pub use xtask::stack::{Stack, User};

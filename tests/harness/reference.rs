@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use rustix::process::Signal;
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream},
     path::Path,
     time::Duration,
 };
@@ -18,36 +18,42 @@ const READY: Duration = Duration::from_secs(20);
 pub struct Reference {
     /// Its listener.
     pub process: Process,
-    /// Where it listens on 127.0.0.1.
+    /// Where it listens.
     pub port: u16,
     /// Its host key's public line.
     pub host_key: String,
 }
 
 impl Reference {
-    /// Starts it with files in `dir`, letting in whoever holds a key of `authorized_keys`, with `more` lines of configuration.
+    /// Starts it on 127.0.0.1 with files in `dir`, letting in whoever holds a key of `authorized_keys`, with `more` lines of configuration.
     pub fn start(sshd: &Sshd, dir: &Path, authorized_keys: &Path, more: &str) -> Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST, sshd, dir, authorized_keys, more)
+    }
+
+    /// The same on another address of this machine's.
+    pub fn start_at(address: Ipv4Addr, sshd: &Sshd, dir: &Path, authorized_keys: &Path, more: &str) -> Result<Self> {
         if dir.exists() {
             fs::remove_dir_all(dir)?;
         }
         fs::create_dir_all(dir)?;
         let key = keygen(&dir.join("host_key"), "reference")?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = TcpListener::bind((address, 0))?.local_addr()?.port();
+        let address = SocketAddrV4::new(address, port);
         let config = dir.join("sshd_config");
-        fs::write(&config, configuration(port, &key, authorized_keys, &sshd.sftp_server) + more)?;
+        fs::write(&config, configuration(address, &key, authorized_keys, &sshd.sftp_server) + more)?;
         let mut command = sshd.command();
         command.args(["-D", "-e", "-f"]).arg(&config);
         let mut process = Process::start("sshd", &mut command, &dir.join("log"), Signal::TERM)?;
-        process.until("listening", READY, || TcpStream::connect(("127.0.0.1", port)).ok().map(drop))?;
+        process.until("listening", READY, || TcpStream::connect(address).ok().map(drop))?;
         let host_key = fs::read_to_string(key.with_extension("pub")).context("no host key")?;
         Ok(Self { process, port, host_key: host_key.trim().to_owned() })
     }
 }
 
 /// sshd's defaults but for what is said here.
-fn configuration(port: u16, host_key: &Path, authorized_keys: &Path, sftp_server: &Path) -> String {
+fn configuration(address: SocketAddrV4, host_key: &Path, authorized_keys: &Path, sftp_server: &Path) -> String {
     format!(
-        "ListenAddress 127.0.0.1:{port}\n\
+        "ListenAddress {address}\n\
          HostKey {}\n\
          AuthorizedKeysFile {}\n\
          Subsystem sftp {}\n\

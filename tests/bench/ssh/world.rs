@@ -2,8 +2,19 @@
 
 use crate::route::{Hop, Route, Terms};
 use anyhow::{Context, Result, ensure};
-use e2e::{Stack, reference::Reference, relay::Relay};
-use std::{fs, net::SocketAddr, path::PathBuf, process::Command, time::Duration};
+use e2e::{
+    Stack,
+    reference::Reference,
+    seclusion,
+    wire::{FAR, HERE, Wire},
+};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 use xtask::{
     build, release, root,
     stack::{Region, Workspace},
@@ -22,13 +33,17 @@ pub(crate) struct World {
     stack: Stack,
     /// A daemon and a workspace for each transport.
     near: Vec<(Region, Workspace)>,
-    /// The same with a relay in between.
-    far: Vec<(Region, Workspace)>,
-    /// What is between the hops: of the peer, then of ours.
-    relays: Vec<Relay>,
     jump: Reference,
     target: Reference,
+    far: Option<Far>,
     account: String,
+}
+
+/// The same at the other end of a wire.
+struct Far {
+    places: Vec<(Region, Workspace)>,
+    target: Reference,
+    wire: Wire,
 }
 
 impl World {
@@ -36,45 +51,36 @@ impl World {
     pub(crate) fn start() -> Result<Self> {
         let dir = folder();
         let stack = Stack::start(root(), &dir.join("stack"), release::programs(root()))?;
-        let near = TRANSPORTS.iter().map(|transport| place(&stack, "near", transport, |daemon| Ok(vec![daemon])));
+        let near = TRANSPORTS.iter().map(|transport| place(&stack, "near", transport, &[], |daemon| daemon));
         let near = near.collect::<Result<_>>()?;
-        let mut relays = Vec::new();
-        let far = TRANSPORTS.iter().map(|transport| {
-            place(&stack, "far", transport, |daemon| {
-                relays.push(Relay::start(daemon)?);
-                Ok(relays.iter().rev().take(1).map(Relay::address).collect())
-            })
-        });
-        let far = far.collect::<Result<_>>()?;
         let public = stack.user("alice")?.key_file.with_extension("pub");
         let sshd = Sshd::find(root())?;
         let [jump, target] = ["jump", "target"].map(|name| Reference::start(&sshd, &dir.join(name), &public, ""));
         let (jump, target) = (jump?, target?);
-        relays.insert(0, Relay::start(SocketAddr::from(([127, 0, 0, 1], target.port)))?);
-        Ok(Self { dir, near, far, relays, jump, target, account: account()?, stack })
+        let far = seclusion::is_inside().then(|| Far::start(&stack, &sshd, &dir, &public)).transpose()?;
+        Ok(Self { dir, near, far, jump, target, account: account()?, stack })
     }
 
-    /// Has everything between far hops take `rtt` there and back, and loses `loss` of the UDP packets.
-    pub(crate) fn distance(&self, rtt: Duration, loss: f64) {
-        self.relays.iter().for_each(|relay| {
-            relay.delay(rtt / 2);
-            relay.loss(loss);
-        });
+    /// Has everything between far hops take `rtt` there and back, and lose `loss` of the packets, of 1. Says whether there is any
+    /// distance: a wire takes a network of one's own, and that takes root.
+    pub(crate) fn distance(&self, rtt: Duration, loss: f64) -> bool {
+        self.far.iter().for_each(|far| far.wire.be(rtt / 2, loss));
+        self.far.is_some()
     }
 
     /// The peer's way, then ours.
     pub(crate) fn near(&self, terms: Terms) -> Result<Vec<Route>> {
-        self.routes(terms, self.target.port, &self.near)
+        self.routes(terms, hop(LOCAL, &self.target), &self.near)
     }
 
-    /// The same with relays between the hops.
+    /// The same with the wire between the hops.
     pub(crate) fn far(&self, terms: Terms) -> Result<Vec<Route>> {
-        let port = self.relays.first().context("no relay")?.address().port();
-        self.routes(terms, port, &self.far)
+        let far = self.far.as_ref().context("there is no distance without root")?;
+        self.routes(terms, hop(&FAR.to_string(), &far.target), &far.places)
     }
 
-    fn routes(&self, terms: Terms, port: u16, places: &[(Region, Workspace)]) -> Result<Vec<Route>> {
-        let hops = [hop(self.jump.port, &self.jump), hop(port, &self.target)];
+    fn routes(&self, terms: Terms, target: Hop, places: &[(Region, Workspace)]) -> Result<Vec<Route>> {
+        let hops = [hop(LOCAL, &self.jump), target];
         let ours = TRANSPORTS.iter().zip(places).map(|(transport, (region, workspace))| {
             let jump = Hop { host: LOCAL.into(), port: region.daemon.port, pid: region.daemon.process.pid() };
             let target = Hop { host: workspace.id.clone(), port: 22, pid: workspace.agent.pid() };
@@ -88,21 +94,34 @@ impl World {
     }
 }
 
+impl Far {
+    fn start(stack: &Stack, sshd: &Sshd, dir: &Path, public: &Path) -> Result<Self> {
+        let (wire, here) = (Wire::lay()?, format!("{HERE}:0"));
+        let over = |transport: &&str| {
+            let way = |daemon: SocketAddr| SocketAddr::from((FAR, daemon.port()));
+            place(stack, "far", transport, &["--listen-tunnel", &here], way)
+        };
+        let places = TRANSPORTS.iter().map(over).collect::<Result<_>>()?;
+        Ok(Self { places, target: Reference::start_at(HERE, sshd, &dir.join("far-target"), public, "")?, wire })
+    }
+}
+
 /// A daemon of its own, whose agent finds it by `way`.
 fn place(
     stack: &Stack,
     kind: &str,
     transport: &str,
-    way: impl FnOnce(SocketAddr) -> Result<Vec<SocketAddr>>,
+    options: &[&str],
+    way: fn(SocketAddr) -> SocketAddr,
 ) -> Result<(Region, Workspace)> {
-    let region = stack.region(&format!("{kind}-{transport}"), &[], way)?;
+    let region = stack.region(&format!("{kind}-{transport}"), options, |daemon| Ok(vec![way(daemon)]))?;
     let options = ["--transport", transport, "--proxy", "none"];
     let workspace = stack.workspace_in(&region, &format!("bench-{kind}-{transport}"), &["alice"], &options)?;
     Ok((region, workspace))
 }
 
-fn hop(port: u16, server: &Reference) -> Hop {
-    Hop { host: LOCAL.into(), port, pid: server.process.pid() }
+fn hop(host: &str, server: &Reference) -> Hop {
+    Hop { host: host.into(), port: server.port, pid: server.process.pid() }
 }
 
 /// Where the benchmark keeps its files.
