@@ -1,5 +1,6 @@
 //! The agent: dials out of a workspace to its daemons and is the workspace's SSH server.
 
+pub mod cli;
 pub mod config;
 pub mod enrol;
 pub mod homes;

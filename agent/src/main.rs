@@ -1,51 +1,19 @@
 //! `drawbridge-agent`: arguments, logs, signals, exit code.
 
 use anyhow::{Result, bail};
-use clap::{Parser, Subcommand};
-use drawbridge_agent::{config::Raw, ssh::sftp, status};
-use drawbridge_shared::native::{log, options::complain, runtime, signals::Tokens};
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
+use clap::Parser;
+use drawbridge_agent::{
+    cli::{Cli, Command},
+    config::Raw,
+    ssh::sftp,
+    status,
 };
+use drawbridge_shared::native::{log, options::complain, runtime, signals::Tokens};
+use std::{path::Path, process::ExitCode};
 
-/// musl's own gives every larger buffer back to the kernel and takes it again, for each packet.
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Runs inside a workspace, dials out to its daemons and is its SSH server.
-#[derive(Parser)]
-#[command(version, after_help = EXAMPLE)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-const EXAMPLE: &str = "Example:
-  DRAWBRIDGE_TOKEN=dba_... drawbridge-agent run --edge https://keys.example.com \\
-      --trust /etc/drawbridge/trust --state-dir ~/.local/state/drawbridge
-  drawbridge-agent status --state-dir ~/.local/state/drawbridge
-
-RUST_LOG sets the log level, for example RUST_LOG=debug.";
-
-#[derive(Subcommand)]
-enum Command {
-    /// Serve this workspace until SIGTERM or Ctrl-C; where another process takes its place, until the last session has ended
-    Run(Box<Raw>),
-    /// Say whether the agent is up and through which daemons; exit code 1 where it is not
-    Status {
-        /// Folder that the agent runs with
-        #[arg(long, env = "DRAWBRIDGE_STATE_DIR", value_name = "DIR")]
-        state_dir: PathBuf,
-        /// One JSON object instead of words
-        #[arg(long)]
-        json: bool,
-    },
-    /// Serve SFTP on standard input and output: the agent starts this for a session
-    #[command(hide = true)]
-    SftpServer,
-}
+static ALLOCATOR: drawbridge_shared::native::allocator::Allocator = drawbridge_shared::native::allocator::Allocator;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod audit;
 pub mod authorize;
 pub mod bridge;
+pub mod cli;
 pub mod config;
 pub mod denial;
 pub mod descriptors;

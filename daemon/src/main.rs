@@ -1,43 +1,19 @@
 //! `drawbridge-daemon`: arguments, logs, signals, exit code.
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
-use drawbridge_daemon::{Daemon, config::Raw, descriptors};
+use clap::Parser;
+use drawbridge_daemon::{
+    Daemon,
+    cli::{Cli, Command},
+    config::Raw,
+    descriptors,
+};
 use drawbridge_shared::native::{doors::Passed, log, options::complain, runtime, signals::Tokens};
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-/// musl's own gives every larger buffer back to the kernel and takes it again, for each packet.
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Regional jump host: `ssh -J <this host> user@<workspaceId>`.
-#[derive(Parser)]
-#[command(version, after_help = EXAMPLE)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-const EXAMPLE: &str = "Example:
-  drawbridge-daemon identity --state-dir /var/lib/drawbridge
-      prints the ssh-ed25519 line with which an operator registers this daemon at the edge
-  drawbridge-daemon run --edge https://keys.example.com --token-file /etc/drawbridge/token \\
-      --trust /etc/drawbridge/trust --state-dir /var/lib/drawbridge
-
-RUST_LOG sets the log level, for example RUST_LOG=debug.";
-
-#[derive(Subcommand)]
-enum Command {
-    /// Serve users and agents until SIGTERM or Ctrl-C
-    Run(Box<Raw>),
-    /// Print this daemon's public identity, which is made on first use
-    Identity {
-        /// Folder for this daemon's identity and the last good snapshot
-        #[arg(long, env = "DRAWBRIDGE_STATE_DIR", value_name = "DIR")]
-        state_dir: PathBuf,
-    },
-}
+static ALLOCATOR: drawbridge_shared::native::allocator::Allocator = drawbridge_shared::native::allocator::Allocator;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {

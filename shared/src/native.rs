@@ -1,5 +1,6 @@
-//! What only native targets have: QUIC, WebSocket and TLS, control frames over any stream, the state folder and what is kept in it, a balancer's header, the clock.
+//! What only native targets have: the allocator, QUIC, WebSocket and TLS, control frames over any stream, the state folder and what is kept in it, a balancer's header, the clock.
 
+pub mod allocator;
 pub mod backlog;
 pub mod clock;
 pub mod control;
