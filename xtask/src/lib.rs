@@ -10,6 +10,7 @@ pub mod fuzz;
 pub mod fuzz_api;
 pub mod interrupt;
 pub mod lint;
+pub mod manuals;
 pub mod openapi;
 pub mod process;
 pub mod release;

@@ -3,7 +3,9 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, process::ExitCode};
-use xtask::{bench, build, conformance, dev, fuzz, fuzz_api, lint, openapi, release, root, setup, soak, stack, test, wasm};
+use xtask::{
+    bench, build, conformance, dev, fuzz, fuzz_api, lint, manuals, openapi, release, root, setup, soak, stack, test, wasm,
+};
 
 /// Build, run and check Drawbridge.
 #[derive(Parser)]
@@ -27,6 +29,8 @@ enum Command {
     Dev(dev::Options),
     /// Write the API's OpenAPI document anew: edge/assets/api/openapi.json
     Openapi,
+    /// Write man pages and shell completions of the daemon and the agent: target/manuals
+    Manuals,
     /// Run all tests, end to end included
     Test {
         /// Passed on to `cargo test`
@@ -91,6 +95,7 @@ fn main() -> ExitCode {
         Command::Build => build::all(root).map(|_| ExitCode::SUCCESS),
         Command::Release => release::release(root).map(|_| ExitCode::SUCCESS),
         Command::Openapi => openapi::write(root),
+        Command::Manuals => manuals::write(root),
         Command::BuildEdge => setup::run(root).and_then(|()| wasm::build(root)).map(|_| ExitCode::SUCCESS),
         Command::Dev(options) => dev::dev(root, options),
         Command::Test { arguments } => test::test(root, &arguments),
