@@ -15,9 +15,11 @@ pub fn of_daemon() -> io::Result<Runtime> {
 }
 
 /// For a workspace: one thread, since its work is one long chain from a socket to another, and waking other threads for parts of
-/// it cost more than they did. Whoever would wait has threads of their own.
+/// it cost more than they did. Whoever would wait has threads of their own. It is a worker, not the thread that starts it: a worker
+/// goes on with the task that the last one woke, so that a keystroke runs down its chain, where tokio's current-thread runtime
+/// lets every link wait behind the bulk of others.
 pub fn of_agent() -> io::Result<Runtime> {
-    build(&mut Builder::new_current_thread())
+    build(Builder::new_multi_thread().worker_threads(1))
 }
 
 fn build(builder: &mut Builder) -> io::Result<Runtime> {
