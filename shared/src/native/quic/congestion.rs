@@ -19,9 +19,10 @@ use std::{
 const BORNE: u64 = 20;
 /// Bytes of a few packets, which say nothing: a connection's first hundred lose some of a link that loses one in a hundred.
 const FEW: u64 = 8 * 1452;
-/// Round trips longer than the shortest by such a part of it say that something queues ...
+/// The quickest of two round trips' packets, if it is later than the connection's quickest by such a part, says that something
+/// queues: a queue that drops was there for all of them, while radio and busy machines are late with some.
 const QUEUES: u32 = 4;
-/// ... beyond what a busy machine adds.
+/// By so much the quickest may be late on its own.
 const BUSY: Duration = Duration::from_millis(2);
 
 /// Makes them.
@@ -34,11 +35,18 @@ struct Bearing {
     losses: Losses,
 }
 
-/// Bytes of one round trip.
-#[derive(Clone, Copy, Debug, Default)]
+/// Bytes of one round trip, and what the quickest packet took.
+#[derive(Clone, Copy, Debug)]
 struct Round {
     acknowledged: u64,
     lost: u64,
+    quickest: Duration,
+}
+
+impl Default for Round {
+    fn default() -> Self {
+        Self { acknowledged: 0, lost: 0, quickest: Duration::MAX }
+    }
 }
 
 /// What was lost in this round trip and the one before it, of what was sent.
@@ -49,22 +57,29 @@ struct Losses {
     before: Round,
     /// What was sent before is of a congestion that was answered.
     answered: Instant,
-    queues: bool,
+    /// Of the connection, so far.
+    least: Duration,
 }
 
 impl Losses {
     fn new(now: Instant) -> Self {
-        Self { since: now, now: Round::default(), before: Round::default(), answered: now, queues: false }
+        Self { since: now, now: Round::default(), before: Round::default(), answered: now, least: Duration::MAX }
     }
 
-    /// `rtt` and the `least` one so far.
-    fn acknowledge(&mut self, now: Instant, sent: Instant, bytes: u64, (rtt, least): (Duration, Duration)) {
-        self.queues = rtt > least + least / QUEUES + BUSY;
+    fn acknowledge(&mut self, now: Instant, sent: Instant, bytes: u64) {
+        let took = now.saturating_duration_since(sent);
+        self.least = self.least.min(took);
         if sent >= self.since {
             self.since = now;
             self.before = std::mem::take(&mut self.now);
         }
         self.now.acknowledged += bytes;
+        self.now.quickest = self.now.quickest.min(took);
+    }
+
+    fn queues(&self) -> bool {
+        let quickest = self.now.quickest.min(self.before.quickest);
+        quickest != Duration::MAX && quickest > self.least + self.least / QUEUES + BUSY
     }
 
     /// Whether that these `bytes` were lost, of which the last were `sent` then, is a sign of congestion.
@@ -75,7 +90,7 @@ impl Losses {
         self.now.lost += bytes;
         let lost = self.now.lost + self.before.lost;
         let all = lost + self.now.acknowledged + self.before.acknowledged;
-        let congested = self.queues || lost > FEW.max(all / BORNE);
+        let congested = self.queues() || lost > FEW.max(all / BORNE);
         if congested {
             self.answered = now;
             (self.now, self.before) = Default::default();
@@ -92,7 +107,7 @@ impl ControllerFactory for Makes {
 
 impl Controller for Bearing {
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {
-        self.losses.acknowledge(now, sent, bytes, (rtt.get(), rtt.min()));
+        self.losses.acknowledge(now, sent, bytes);
         self.cubic.on_ack(now, sent, bytes, app_limited, rtt);
     }
 
@@ -143,17 +158,22 @@ mod tests {
     impl Sender {
         fn new() -> Self {
             let begun = Instant::now();
-            Self { losses: Losses::new(begun), begun, sent: 0, signs: 0 }
+            Self { losses: Losses { least: LEAST, ..Losses::new(begun) }, begun, sent: 0, signs: 0 }
         }
 
         /// Sends `packets`, `window` of them in each round trip, of which each `every`th is lost.
         fn send(&mut self, packets: u32, window: u32, every: u32, rtt: Duration) -> usize {
+            self.send_each(packets, window, every, |_| rtt)
+        }
+
+        /// The same, where a packet's number says what it takes.
+        fn send_each(&mut self, packets: u32, window: u32, every: u32, rtt: impl Fn(u32) -> Duration) -> usize {
             let before = self.signs;
             for n in 1..=packets {
                 self.sent += 1;
-                let sent = self.begun + LEAST * self.sent / window;
+                let (sent, rtt) = (self.begun + LEAST * self.sent / window, rtt(n));
                 if !n.is_multiple_of(every) {
-                    self.losses.acknowledge(sent + rtt, sent, PACKET, (rtt, LEAST));
+                    self.losses.acknowledge(sent + rtt, sent, PACKET);
                 } else if self.losses.lose(sent + rtt, sent, PACKET) {
                     self.signs += 1;
                 }
@@ -167,6 +187,14 @@ mod tests {
         for window in [10, 100, 5000] {
             assert_eq!(Sender::new().send(100_000, window, 100, LEAST), 0);
             assert_eq!(Sender::new().send(100_000, window, 40, LEAST + LEAST / 8), 0, "a little late");
+        }
+    }
+
+    #[test]
+    fn radio_that_is_late_with_most_is_not_congested() {
+        for window in [10, 100, 5000] {
+            let late = |n: u32| if n.is_multiple_of(4) { LEAST } else { LEAST * 2 };
+            assert_eq!(Sender::new().send_each(100_000, window, 100, late), 0);
         }
     }
 
