@@ -35,17 +35,18 @@ struct Bearing {
     losses: Losses,
 }
 
-/// Bytes of one round trip, and what the quickest packet took.
+/// Bytes of one round trip, what the quickest packet took, and whether there was never more to send than the window lets through.
 #[derive(Clone, Copy, Debug)]
 struct Round {
     acknowledged: u64,
     lost: u64,
     quickest: Duration,
+    unhurried: bool,
 }
 
 impl Default for Round {
     fn default() -> Self {
-        Self { acknowledged: 0, lost: 0, quickest: Duration::MAX }
+        Self { acknowledged: 0, lost: 0, quickest: Duration::MAX, unhurried: true }
     }
 }
 
@@ -57,7 +58,7 @@ struct Losses {
     before: Round,
     /// What was sent before is of a congestion that was answered.
     answered: Instant,
-    /// Of the connection, so far.
+    /// What a packet takes where nothing of ours queues: the quickest since the last round trip that was not hurried.
     least: Duration,
 }
 
@@ -66,15 +67,24 @@ impl Losses {
         Self { since: now, now: Round::default(), before: Round::default(), answered: now, least: Duration::MAX }
     }
 
-    fn acknowledge(&mut self, now: Instant, sent: Instant, bytes: u64) {
+    fn acknowledge(&mut self, now: Instant, sent: Instant, bytes: u64, unhurried: bool) {
         let took = now.saturating_duration_since(sent);
-        self.least = self.least.min(took);
         if sent >= self.since {
-            self.since = now;
-            self.before = std::mem::take(&mut self.now);
+            self.turn(now);
         }
+        self.least = self.least.min(took);
+        self.now.unhurried &= unhurried;
         self.now.acknowledged += bytes;
         self.now.quickest = self.now.quickest.min(took);
+    }
+
+    /// Begins a round trip. A way that became longer, as another route makes it, is known by the next that is not hurried.
+    fn turn(&mut self, now: Instant) {
+        self.since = now;
+        self.before = std::mem::take(&mut self.now);
+        if self.before.unhurried && self.before.quickest != Duration::MAX {
+            self.least = self.before.quickest;
+        }
     }
 
     fn queues(&self) -> bool {
@@ -107,7 +117,7 @@ impl ControllerFactory for Makes {
 
 impl Controller for Bearing {
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {
-        self.losses.acknowledge(now, sent, bytes);
+        self.losses.acknowledge(now, sent, bytes, app_limited);
         self.cubic.on_ack(now, sent, bytes, app_limited, rtt);
     }
 
@@ -173,7 +183,7 @@ mod tests {
                 self.sent += 1;
                 let (sent, rtt) = (self.begun + LEAST * self.sent / window, rtt(n));
                 if !n.is_multiple_of(every) {
-                    self.losses.acknowledge(sent + rtt, sent, PACKET);
+                    self.losses.acknowledge(sent + rtt, sent, PACKET, false);
                 } else if self.losses.lose(sent + rtt, sent, PACKET) {
                     self.signs += 1;
                 }
@@ -210,6 +220,19 @@ mod tests {
         assert_eq!(Sender::new().send(10_000, 100, 1000, queued), 10);
         let signs = Sender::new().send(10_000, 100, 10, queued);
         assert!((50..=100).contains(&signs), "{signs} in 100 round trips");
+    }
+
+    #[test]
+    fn a_way_that_became_longer_is_known_by_its_first_packets() {
+        let mut sender = Sender::new();
+        assert_eq!(sender.send(10_000, 100, 100, LEAST), 0);
+        assert!(sender.send(10_000, 100, 100, LEAST * 2) > 20, "it may be a queue");
+        for _ in 0..3 {
+            let sent = sender.begun + LEAST * 300;
+            sender.losses.acknowledge(sent + LEAST * 2, sent, PACKET, true);
+            sender.begun += LEAST * 4;
+        }
+        assert_eq!(sender.send(10_000, 100, 100, LEAST * 2), 0);
     }
 
     #[test]
