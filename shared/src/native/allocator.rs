@@ -1,7 +1,7 @@
 //! The allocator of both programs as they are shipped: mimalloc, and pages of their own for what is large.
 //!
 //! musl's gives every larger buffer back to the kernel and takes it again, for each packet. mimalloc, like musl's `calloc`, writes
-//! zeros into cleared memory that it does not know to be fresh: of the 3 MiB that quinn asks for to receive into, an idle tunnel
+//! zeros into cleared memory that it does not know to be fresh: of the 3 MiB that a QUIC end point receives into, an idle tunnel
 //! uses one page, and all of it was resident. Pages of one's own are clear untouched, and the machine's again once freed.
 
 use mimalloc::MiMalloc;

@@ -172,8 +172,10 @@ impl Bench {
     }
 }
 
+/// What a way is to reach.
+type Aim = fn(&str) -> Goal;
 /// Round trips between the hops, in milliseconds, the part of the packets that is lost, and what to reach down and up.
-const DISTANCES: &[(u64, f64, [fn(&str) -> Goal; 2])] = &[
+const DISTANCES: &[(u64, f64, [Aim; 2])] = &[
     (20, 0.0, [|_| Goal::AtLeast(1.0), |_| Goal::AtLeast(1.8)]),
     (20, 0.01, [none, none]),
     (100, 0.0, [|_| Goal::AtLeast(1.0), |_| Goal::AtLeast(1.8)]),
