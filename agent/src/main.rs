@@ -8,7 +8,7 @@ use drawbridge_agent::{
     ssh::sftp,
     status,
 };
-use drawbridge_shared::native::{log, options::complain, runtime, signals::Tokens};
+use drawbridge_shared::native::{log, options::complain, runtime, signals::Tokens, slot};
 use std::{path::Path, process::ExitCode};
 
 #[cfg(target_env = "musl")]
@@ -38,7 +38,13 @@ fn tell(state_dir: &Path, json: bool) -> Result<()> {
     match status::read(state_dir)? {
         Some(report) if json => println!("{}", serde_json::to_string(&report)?),
         Some(report) => println!("{report}"),
-        None => bail!("no agent runs with {}", state_dir.display()),
+        None => match slot::holder(state_dir) {
+            Some(pid) => bail!(
+                "process {pid} runs with {} and is not enrolled yet, or on its way out: its log says why",
+                state_dir.display()
+            ),
+            None => bail!("no agent runs with {}", state_dir.display()),
+        },
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     os::unix::fs::{FileExt, OpenOptionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
@@ -181,6 +181,13 @@ fn free(state: &StateDir, number: u8) -> Result<Option<File>, StateFault> {
     }
 }
 
+/// The process that serves the state folder at `path`, if one does: for who is none of them and only asks. A folder that has no
+/// slots yet, or that may not be looked into, has none.
+pub fn holder(path: &Path) -> Option<u32> {
+    let state = StateDir::of_another(path);
+    (0..SLOTS).filter(|number| self::path(&state, *number).exists()).find_map(|number| held(&state, number).ok()?)
+}
+
 fn held(state: &StateDir, number: u8) -> Result<Option<u32>, StateFault> {
     if free(state, number)?.is_some() {
         return Ok(None);
@@ -215,6 +222,17 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let state = StateDir::open(&root.path().join("state")).unwrap();
         (root, state)
+    }
+
+    #[test]
+    fn who_only_asks_is_told_who_serves() {
+        let (root, state) = state();
+        let path = root.path().join("state");
+        assert_eq!((holder(&path), holder(&root.path().join("none"))), (None, None));
+        let slot = Slot::take(&state).unwrap();
+        assert_eq!(holder(&path), Some(process::id()));
+        drop(slot);
+        assert_eq!(holder(&path), None);
     }
 
     /// Another process' pid in slot `number`, under this one's lock.
