@@ -20,7 +20,12 @@ use russh::{
     Disconnect,
     server::{self, RunningSession},
 };
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    io::ErrorKind::{BrokenPipe, ConnectionReset},
+    net::SocketAddr,
+    sync::Arc,
+    time::Instant,
+};
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, watch},
@@ -164,10 +169,12 @@ async fn live(mut session: RunningSession<Visitor>, hall: &Hall, key: Fingerprin
     Ending::Denied(denial)
 }
 
-/// A client that says goodbye, or only closes, is done.
+/// A client that says goodbye, or only closes, is done. A close looks like a reset where it left something unread, as `ssh -J` does
+/// with the last words of a channel.
 fn over(ended: &Result<(), russh::Error>) -> Ending {
     match ended {
         Ok(()) | Err(russh::Error::Disconnect | russh::Error::HUP) => Ending::Finished,
+        Err(russh::Error::IO(fault)) if matches!(fault.kind(), ConnectionReset | BrokenPipe) => Ending::Finished,
         Err(fault) => {
             debug!(%fault, "a session broke");
             Ending::Broken
@@ -196,4 +203,19 @@ async fn dismiss(session: RunningSession<Visitor>, code: Disconnect, words: Stri
 /// identification). A socket that takes no line at once gets none.
 pub(super) fn turn_away(socket: &TcpStream, early: Early) {
     let _ = socket.try_write(format!("{early}\r\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error, ErrorKind};
+
+    #[test]
+    fn a_client_that_closes_is_done_and_one_that_is_lost_is_not() {
+        let ended = |kind: ErrorKind| over(&Err(russh::Error::IO(Error::from(kind))));
+        assert!(matches!(over(&Err(russh::Error::HUP)), Ending::Finished));
+        assert!(matches!(ended(ConnectionReset), Ending::Finished) && matches!(ended(BrokenPipe), Ending::Finished));
+        assert!(matches!(ended(ErrorKind::TimedOut), Ending::Broken));
+        assert!(matches!(over(&Err(russh::Error::KeepaliveTimeout)), Ending::Broken));
+    }
 }
