@@ -1,6 +1,7 @@
 //! A bad network on loopback: UDP and TCP through one port, with the faults that a test switches on and off.
 //!
-//! Loss and address changes are for UDP alone: the kernel repairs TCP below a relay in user space.
+//! Address changes are for UDP alone, and what is lost is all or nothing: the kernel repairs TCP below a relay in user space. Where
+//! single packets are to be lost, there is `wire`.
 
 mod line;
 mod tcp;
@@ -32,7 +33,6 @@ struct Faults {
     tcp: bool,
     stalled: bool,
     delay: Duration,
-    loss: f64,
     /// Flows of an earlier count are dead.
     cuts: u64,
     /// UDP flows of an earlier count go on from another port.
@@ -44,8 +44,7 @@ struct Faults {
 impl Relay {
     /// Passes everything on to `target`, faultlessly at first.
     pub fn start(target: SocketAddr) -> Result<Self> {
-        let sound =
-            Faults { udp: true, tcp: true, stalled: false, delay: Duration::ZERO, loss: 0.0, cuts: 0, bindings: 0, memory: None };
+        let sound = Faults { udp: true, tcp: true, stalled: false, delay: Duration::ZERO, cuts: 0, bindings: 0, memory: None };
         let (faults, watch) = watch::channel(sound);
         let runtime = runtime()?;
         let (socket, listener) = runtime.block_on(bind())?;
@@ -83,11 +82,6 @@ impl Relay {
     /// How long everything takes, one way.
     pub fn delay(&self, delay: Duration) {
         self.faults.send_modify(|faults| faults.delay = delay);
-    }
-
-    /// Which part of the UDP packets is lost, from 0 to 1.
-    pub fn loss(&self, part: f64) {
-        self.faults.send_modify(|faults| faults.loss = part);
     }
 
     /// Ends what flows now: TCP is reset; what comes from a UDP client known so far is swallowed for good.

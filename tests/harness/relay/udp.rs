@@ -67,7 +67,7 @@ pub(super) async fn relay(socket: UdpSocket, target: SocketAddr, faults: watch::
 }
 
 fn swallowed(faults: &Faults) -> bool {
-    !faults.udp || faults.stalled || rand::random::<f64>() < faults.loss
+    !faults.udp || faults.stalled
 }
 
 impl Used {
