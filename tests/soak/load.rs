@@ -15,7 +15,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use xtask::api::{Answer, Api};
+use xtask::api::Api;
 
 /// Bytes of one transfer.
 const TRANSFER: usize = 4 << 20;
@@ -29,14 +29,6 @@ const LINE: usize = 16 << 10;
 const BACK: Duration = Duration::from_secs(60);
 /// The workspace whose agent nobody touches.
 const QUIET: &str = "796636";
-
-/// What wrangler says for a call that a start of the local Worker caught.
-const CAUGHT: &str = "worker restarted mid-request";
-/// How often such a call is made again.
-const AGAIN: usize = 20;
-/// A call that was caught may have been heard.
-const ALREADY: u16 = 409;
-const MISSING: u16 = 404;
 
 /// One kind of thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,12 +132,10 @@ impl Cast {
 
     fn revocation(&self) -> Result<()> {
         let line = fs::read_to_string(self.trudy.key_file.with_extension("pub"))?;
-        let added = asked(|| self.trudys.post("/api/ssh/keys", &json!({"publicKey": line})))?;
-        ensure!([201, ALREADY].contains(&added.status), "the edge answered {}: {}", added.status, added.body);
+        self.trudys.post("/api/ssh/keys", &json!({"publicKey": line}))?.ok()?;
         let session = open(ssh(&self.trudy, QUIET).arg("echo in; exec cat"));
         let gone = json!({"publicKeyFingerprint": fingerprint(&self.trudy)?});
-        let deleted = asked(|| self.trudys.delete("/api/ssh/keys", &gone))?;
-        ensure!([204, MISSING].contains(&deleted.status), "the edge answered {}: {}", deleted.status, deleted.body);
+        self.trudys.delete("/api/ssh/keys", &gone)?.ok()?;
         let mut session = session?;
         // Its end of input would end it, too.
         let _input = session.stdin.take();
@@ -192,19 +182,6 @@ impl Cast {
         ensure!(said(&output.stderr).contains("Permission denied"), "{}: {}", output.status, said(&output.stderr));
         Ok(())
     }
-}
-
-/// Asks as a script does: again where the local Worker was only just there.
-fn asked(ask: impl Fn() -> Result<Answer>) -> Result<Answer> {
-    let mut answer = ask()?;
-    for _ in 0..AGAIN {
-        if !answer.body.contains(CAUGHT) {
-            break;
-        }
-        thread::sleep(LOOK);
-        answer = ask()?;
-    }
-    Ok(answer)
 }
 
 fn login(user: &User, workspace: &str) -> Result<()> {

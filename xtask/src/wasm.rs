@@ -92,7 +92,7 @@ fn minify(root: &Path, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The runtime watches `to`: a file is replaced only when it changed, and nothing ever goes away.
+/// Another stack may be starting from `to`: a file is replaced only when it changed, and nothing ever goes away.
 fn update(from: &Path, to: &Path) -> Result<()> {
     for file in files(from)? {
         let target = to.join(file.strip_prefix(from)?);

@@ -55,8 +55,6 @@ const BATCH: usize = 20;
 const GETS: usize = 100;
 /// Lines of one import.
 const LINES: usize = 1000;
-/// How often an import is sent again.
-const IMPORT_TRIES: usize = 10;
 /// A new view is there within this time, or the run has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -100,16 +98,8 @@ fn fill(edge: &Edge) -> Result<Vec<Key>> {
     chosen.map(|(n, (fingerprint, _))| key(edge, n, *fingerprint)).collect()
 }
 
-/// An import may be sent again, and a Worker that was just built is restarted once more by the tool that runs it.
 fn import(edge: &Edge, lines: &str) -> Result<()> {
-    let mut answer = edge.operator().post_lines("/api/operator/import", lines)?;
-    for _ in 0..IMPORT_TRIES {
-        if answer.status != 503 {
-            break;
-        }
-        thread::sleep(Duration::from_secs(1));
-        answer = edge.operator().post_lines("/api/operator/import", lines)?;
-    }
+    let answer = edge.operator().post_lines("/api/operator/import", lines)?;
     let report: Value = answer.json()?;
     ensure!(report["failed"].as_array().is_some_and(Vec::is_empty), "not imported: {report}");
     Ok(())

@@ -1,4 +1,4 @@
-//! The Worker under `wrangler dev`: real workerd, local KV, its files all below the stack's folder.
+//! The Worker in workerd, with local KV and wrangler's reading of `wrangler.toml`; its files all below the stack's folder.
 
 use super::{
     READY,
@@ -26,7 +26,7 @@ pub struct Edge {
     root: PathBuf,
     dir: PathBuf,
     port: u16,
-    /// Its process: wrangler, the leader of a group with workerd.
+    /// Its process: Node, the leader of a group with workerd.
     pub process: Process,
     /// `http://127.0.0.1:<port>`.
     pub url: String,
@@ -53,7 +53,6 @@ impl Edge {
         let operator_token = operator_token()?;
         let host_ca = keygen(&home.join("host_ca_key"), "host-ca")?;
         secrets(&home, &operator_token, [("SIGNING_KEY", &signing), ("HOST_CA_KEY", &host_ca)])?;
-        // A copy: wrangler puts temporary files beside its configuration.
         fs::write(home.join("wrangler.toml"), local(root, &fs::read_to_string(root.join("wrangler.toml"))?))?;
         let port = free_port()?;
         let process = launch(root, dir, port)?;
@@ -113,13 +112,10 @@ fn local(root: &Path, config: &str) -> String {
 fn launch(root: &Path, dir: &Path, port: u16) -> Result<Process> {
     let home = dir.join("edge");
     let mut command = Command::new("node");
-    command.current_dir(&home).arg(root.join("node_modules/wrangler/wrangler-dist/cli.js")).arg("dev");
-    command.arg(root.join("edge/build/index.js")).arg("--config").arg(home.join("wrangler.toml"));
-    command.args(["--ip", "127.0.0.1", "--port", &port.to_string(), "--inspector-port", "0", "--log-level", "warn"]);
-    command.arg("--persist-to").arg(home.join("state")).arg("--env-file").arg(home.join("secrets.env"));
-    command.arg("--show-interactive-dev-session=false");
+    command.current_dir(&home).arg(root.join("xtask/edge.mjs")).arg(root.join("node_modules/wrangler"));
+    command.arg(root.join("edge/build")).arg(&home).arg(port.to_string());
     command.env("CLOUDFLARE_CF_FETCH_ENABLED", "false").env("WRANGLER_SEND_METRICS", "false").env("NO_COLOR", "1");
-    command.env("WRANGLER_LOG_PATH", home.join("logs")).env("WRANGLER_REGISTRY_PATH", home.join("registry"));
+    command.env("WRANGLER_LOG_PATH", home.join("logs"));
     command.env("XDG_CONFIG_HOME", home.join("config"));
     Process::start("the edge", &mut command, &log(dir, "edge"), Signal::INT)
 }
@@ -140,7 +136,7 @@ fn secrets(home: &Path, operator_token: &str, keys: [(&str, &PathBuf); 2]) -> Re
     Ok(())
 }
 
-/// wrangler takes no port 0; a port that was free a moment ago is as good as it gets.
+/// It is wanted again after a restart, when 0 would be another; one that was free a moment ago is as good as it gets.
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
