@@ -19,6 +19,7 @@ use std::{
     collections::HashMap,
     os::fd::OwnedFd,
     sync::{Arc, Weak},
+    time::Instant,
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -150,7 +151,7 @@ impl Channels {
 
     /// Data arrived for a program's standard input, or for a socket.
     pub(super) fn received(&mut self, id: ChannelId, data: &[u8]) -> Result<(), Overrun> {
-        self.inflow.received(&id, data.len())?;
+        self.inflow.received(&id, data.len(), Instant::now())?;
         if let Some(inlet) = self.inlet(id) {
             inlet.push(data);
         }
@@ -159,7 +160,7 @@ impl Channels {
 
     /// Data arrived that nobody reads.
     pub(super) fn ignored(&mut self, id: ChannelId, data: &[u8]) -> Result<(), Overrun> {
-        self.inflow.received(&id, data.len())
+        self.inflow.received(&id, data.len(), Instant::now())
     }
 
     /// russh refilled the channel's window; returns its next target.

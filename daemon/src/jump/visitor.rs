@@ -27,7 +27,7 @@ use russh::{
     Channel, ChannelId, ChannelOpenFailure, Error,
     server::{Auth, ChannelOpenHandle, Msg, Session},
 };
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Instant};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tries::Tries;
@@ -141,7 +141,7 @@ impl Visitor {
 
     /// Counts what came against the channel's window, which russh does not enforce.
     fn count(&mut self, channel: ChannelId, data: &[u8]) -> Result<(), Error> {
-        self.inflow.received(&channel, data.len()).map_err(|_| Error::Inconsistent)
+        self.inflow.received(&channel, data.len(), Instant::now()).map_err(|_| Error::Inconsistent)
     }
 
     /// Whether one more channel may be open.

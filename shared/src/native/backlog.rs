@@ -2,6 +2,7 @@
 
 pub mod brake;
 pub mod inflow;
+mod stretch;
 
 use bytes::{Buf, Bytes, BytesMut};
 use std::{

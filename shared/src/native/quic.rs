@@ -3,6 +3,7 @@
 mod carrier;
 mod congestion;
 mod connection_id;
+mod mtu;
 mod reset;
 #[cfg(test)]
 mod tests;
@@ -64,8 +65,6 @@ const MAX_INCOMING: usize = 8192;
 const INCOMING: u64 = 16 << 10;
 /// And of all together.
 const TOTAL_INCOMING: u64 = 32 << 20;
-/// Larger packets trigger quinn's black-hole detector on loopback (FACTS.md).
-const MAX_MTU: u16 = 1452;
 
 /// No tunnel came about.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +81,9 @@ pub enum QuicFault {
     /// The address.
     #[error("cannot dial: {0}")]
     Dial(#[from] quinn::ConnectError),
+    /// A bound of ours.
+    #[error("cannot configure QUIC: {0}")]
+    Config(#[from] quinn::ConfigError),
     /// The other side, or the way there.
     #[error("{0}")]
     Connection(#[from] quinn::ConnectionError),
@@ -89,77 +91,93 @@ pub enum QuicFault {
 
 /// The daemon's end point.
 #[derive(Clone, Debug)]
-pub struct Acceptor(Endpoint);
+pub struct Acceptor {
+    endpoint: Endpoint,
+    config: quinn::ServerConfig,
+}
 
 /// An agent that knocks, before any handshake.
 #[derive(Debug)]
-pub struct Knock(Incoming);
+pub struct Knock {
+    incoming: Incoming,
+    config: quinn::ServerConfig,
+}
 
 impl Acceptor {
     /// Listens on `socket` as `identity`; its connections' ids name `slot`, which of two processes on one number it is.
     pub fn new(socket: UdpSocket, identity: &Identity, slot: u8) -> Result<Self, QuicFault> {
         let tls = QuicServerConfig::try_from(tls::server(identity, ALPN)?)?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
-        config.transport_config(Arc::new(transport(MAX_AGENT_STREAMS)));
         config.max_incoming(MAX_INCOMING).incoming_buffer_size(INCOMING).incoming_buffer_size_total(TOTAL_INCOMING);
-        let mut ends = EndpointConfig::new(reset::key(identity));
+        let mut ends = ends(EndpointConfig::new(reset::key(identity)))?;
         ends.min_reset_interval(RESET_INTERVAL).cid_generator(move || Box::new(Ids { slot }));
         widen(&socket);
-        Ok(Self(Endpoint::new(ends, Some(config), socket, Arc::new(TokioRuntime))?))
+        let endpoint = Endpoint::new(ends, Some(config.clone()), socket, Arc::new(TokioRuntime))?;
+        Ok(Self { endpoint, config })
     }
 
     /// Where it listens.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.endpoint.local_addr()
     }
 
     /// The next agent; `None` once closed.
     pub async fn accept(&self) -> Option<Knock> {
-        self.0.accept().await.map(Knock)
+        let incoming = self.endpoint.accept().await?;
+        Some(Knock { incoming, config: self.config.clone() })
     }
 
     /// Waits until the last words of all tunnels are sent.
     pub async fn wait_idle(&self) {
-        self.0.wait_idle().await;
+        self.endpoint.wait_idle().await;
     }
 }
 
 impl Knock {
     /// Whether the address is known to be the agent's own.
     pub fn validated(&self) -> bool {
-        self.0.remote_address_validated()
+        self.incoming.remote_address_validated()
     }
 
     /// Has the agent prove its address first.
     pub fn retry(self) {
         // Fails only for an address that is validated already; the knock is dropped then, and comes again.
-        let _ = self.0.retry();
+        let _ = self.incoming.retry();
     }
 
     /// Turns it away at the least cost.
     pub fn refuse(self) {
-        self.0.refuse();
+        self.incoming.refuse();
     }
 
     /// Lets it in, as far as TLS goes.
-    pub async fn admit(self) -> Result<Tunnel, quinn::ConnectionError> {
-        self.0.await.map(|connection| Tunnel::accepted(Carrier::accepted(connection)))
+    pub async fn admit(mut self) -> Result<Tunnel, quinn::ConnectionError> {
+        let bound = mtu::bound(self.incoming.remote_address());
+        self.config.transport_config(Arc::new(transport(MAX_AGENT_STREAMS, bound)));
+        let connection = self.incoming.accept_with(Arc::new(self.config))?.await?;
+        Ok(Tunnel::accepted(Carrier::accepted(connection)))
     }
 }
 
 /// Calls the daemon with `expected` identity at `address`.
 pub async fn dial(address: SocketAddr, expected: PublicIdentity) -> Result<Tunnel, QuicFault> {
     let socket = any_port(address)?;
-    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?;
-    let connecting = endpoint.connect_with(client(expected)?, address, SERVER_NAME)?;
+    let endpoint = Endpoint::new(ends(EndpointConfig::default())?, None, socket, Arc::new(TokioRuntime))?;
+    let connecting = endpoint.connect_with(client(expected, mtu::bound(address))?, address, SERVER_NAME)?;
     Ok(Tunnel::dialled(Carrier::dialled(connecting.await?, endpoint)))
 }
 
-/// A socket of the agent's.
-fn any_port(towards: SocketAddr) -> io::Result<UdpSocket> {
-    let any = match towards {
-        SocketAddr::V4(_) => SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
-        SocketAddr::V6(_) => SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+/// What both ends take in one packet.
+fn ends(mut config: EndpointConfig) -> Result<EndpointConfig, QuicFault> {
+    config.max_udp_payload_size(mtu::MAX)?;
+    Ok(config)
+}
+
+/// A socket that can reach `peer`.
+fn any_port(peer: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match peer {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let socket = UdpSocket::bind(any)?;
     widen(&socket);
@@ -173,10 +191,10 @@ fn widen(socket: &UdpSocket) {
     let _smaller = sockopt::set_socket_send_buffer_size(socket, SOCKET_BUFFER);
 }
 
-fn client(expected: PublicIdentity) -> Result<quinn::ClientConfig, QuicFault> {
+fn client(expected: PublicIdentity, packets: u16) -> Result<quinn::ClientConfig, QuicFault> {
     let tls = QuicClientConfig::try_from(tls::client(expected, ALPN)?)?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
-    config.transport_config(Arc::new(transport(SPARE_STREAMS)));
+    config.transport_config(Arc::new(transport(SPARE_STREAMS, packets)));
     Ok(config)
 }
 
@@ -186,11 +204,11 @@ fn streams_beside(open: usize) -> u32 {
     open + SPARE_STREAMS.max(open / SPARE_PART)
 }
 
-/// `streams` is how many the other side may open at a time: idle memory follows it.
-fn transport(streams: u32) -> TransportConfig {
+/// `streams` is how many the other side may open at a time: idle memory follows it. `packets` is how large ours may become.
+fn transport(streams: u32, packets: u16) -> TransportConfig {
     let mut transport = TransportConfig::default();
     let mut discovery = quinn::MtuDiscoveryConfig::default();
-    discovery.upper_bound(MAX_MTU);
+    discovery.upper_bound(packets);
     transport
         .max_concurrent_bidi_streams(streams.into())
         .max_concurrent_uni_streams(0_u32.into())

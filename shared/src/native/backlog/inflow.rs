@@ -5,8 +5,12 @@
 //! is a tiny target while too much is held. It must not be 0 (ignored) nor 1 (no refill ever again, and so no more
 //! calls that could set it back): 2 lets a byte pair through a round trip, which is what brings the channel back.
 
-use super::{Meter, brake::Brake};
-use std::{collections::HashMap, hash::Hash};
+use super::{
+    Meter,
+    brake::Brake,
+    stretch::{Probe, Stretch},
+};
+use std::{collections::HashMap, hash::Hash, time::Instant};
 
 /// The refill that holds a channel back and yet lets it recover.
 const TRICKLE: u32 = 2;
@@ -16,9 +20,9 @@ const TRICKLE: u32 = 2;
 pub struct Bounds {
     /// Largest piece of data taken at once: russh's `Config::maximum_packet_size`, which it tells clients and does not enforce.
     pub packet: u32,
-    /// A channel's window when it is opened: russh's `Config::window_size`.
+    /// A channel's window when it is opened, and as long as distance asks for no more: russh's `Config::window_size`.
     pub first_window: u32,
-    /// A channel's window at every later refill, while there is room.
+    /// A channel's largest window, once the peer had to wait for each, and while there is room.
     pub window: u32,
     /// Windows granted to all channels together beyond which refills fall back to `first_window`.
     pub granted: u64,
@@ -36,6 +40,7 @@ pub struct Inflow<K> {
     windows: HashMap<K, Window>,
     granted: u64,
     choked: bool,
+    stretch: Stretch,
 }
 
 /// The peer sent more than it may (RFC 4254 section 5.2), and russh passed it on.
@@ -53,12 +58,15 @@ pub enum Overrun {
 struct Window {
     left: u32,
     refill: Option<u32>,
+    /// Of its last refill.
+    probe: Option<Probe>,
 }
 
 impl<K: Eq + Hash> Inflow<K> {
     /// No channel yet.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, meter: Meter::default(), windows: HashMap::new(), granted: 0, choked: false }
+        let stretch = Stretch::new(bounds.first_window, bounds.window);
+        Self { bounds, meter: Meter::default(), windows: HashMap::new(), granted: 0, choked: false, stretch }
     }
 
     /// Where this connection's back-logs count what they hold.
@@ -81,7 +89,7 @@ impl<K: Eq + Hash> Inflow<K> {
     pub fn opened(&mut self, channel: K) {
         self.closed(&channel);
         self.granted += u64::from(self.bounds.first_window);
-        self.windows.insert(channel, Window { left: self.bounds.first_window, refill: None });
+        self.windows.insert(channel, Window { left: self.bounds.first_window, refill: None, probe: None });
     }
 
     /// A channel is gone.
@@ -100,14 +108,22 @@ impl<K: Eq + Hash> Inflow<K> {
     }
 
     /// `Handler::data`: `length` bytes arrived for `channel`.
-    pub fn received(&mut self, channel: &K, length: usize) -> Result<(), Overrun> {
+    pub fn received(&mut self, channel: &K, length: usize, now: Instant) -> Result<(), Overrun> {
         let length = u32::try_from(length).ok().filter(|length| *length <= self.bounds.packet).ok_or(Overrun::Packet)?;
         let Some(window) = self.windows.get_mut(channel) else {
             return Ok(());
         };
         let before = window.left;
         let left = before.checked_sub(length).ok_or(Overrun::Window)?;
-        window.left = window.refill.take().unwrap_or(left);
+        self.stretch.received(&mut window.probe, length, now);
+        window.left = match window.refill.take() {
+            Some(refill) => {
+                // Who is held back waits for other reasons.
+                window.probe = window.probe.take().or((refill > TRICKLE).then(|| Probe::new(left, now)));
+                refill
+            }
+            None => left,
+        };
         self.granted = (self.granted + u64::from(window.left)).saturating_sub(u64::from(before));
         Ok(())
     }
@@ -118,7 +134,7 @@ impl<K: Eq + Hash> Inflow<K> {
         match self.choked {
             true => TRICKLE,
             false if self.granted > self.bounds.granted => self.bounds.first_window,
-            false => self.bounds.window,
+            false => self.stretch.window(),
         }
     }
 }
@@ -136,11 +152,13 @@ mod tests {
         inflow: Inflow<u8>,
         target: u32,
         channels: HashMap<u8, (u32, Inlet)>,
+        now: Instant,
     }
 
     impl Connection {
         fn new() -> Self {
-            Self { inflow: Inflow::new(BOUNDS), target: BOUNDS.first_window, channels: HashMap::new() }
+            let (target, now) = (BOUNDS.first_window, Instant::now());
+            Self { inflow: Inflow::new(BOUNDS), target, channels: HashMap::new(), now }
         }
 
         fn open(&mut self, channel: u8) -> Outlet {
@@ -157,7 +175,7 @@ mod tests {
                 *window = self.target;
                 self.target = self.inflow.refilled(&channel, self.target);
             }
-            self.inflow.received(&channel, length as usize).unwrap();
+            self.inflow.received(&channel, length as usize, self.now).unwrap();
             inlet.push(&vec![7; length as usize]);
             assert_eq!(self.inflow.windows[&channel].left, *window);
         }
@@ -182,16 +200,30 @@ mod tests {
 
         outlet.read_exact(&mut vec![0; held]).await.unwrap();
         connection.pour(1, 2);
-        assert_eq!(connection.target, BOUNDS.window);
+        assert_eq!(connection.target, BOUNDS.first_window);
         connection.pour(1, 2);
-        assert!(connection.channels[&1].0 > BOUNDS.window / 2);
+        assert!(connection.channels[&1].0 > 0);
+    }
+
+    #[test]
+    fn windows_grow_for_a_peer_that_waits_for_them() {
+        let mut connection = Connection::new();
+        let _outlet = connection.open(1);
+        connection.send(1, 60);
+        assert_eq!((connection.target, connection.channels[&1].0), (BOUNDS.first_window, BOUNDS.first_window));
+        connection.send(1, 40);
+        connection.now += std::time::Duration::from_millis(50);
+        connection.send(1, 10);
+        connection.send(1, 1);
+        assert_eq!(connection.target, 2 * BOUNDS.first_window);
     }
 
     #[test]
     fn the_choke_holds_until_the_low_mark() {
         let mut inflow = Inflow::<u8>::new(BOUNDS);
         inflow.opened(1);
-        let steps = [(999, BOUNDS.window), (1000, TRICKLE), (201, TRICKLE), (199, BOUNDS.window), (999, BOUNDS.window)];
+        let free = BOUNDS.first_window;
+        let steps = [(999, free), (1000, TRICKLE), (201, TRICKLE), (199, free), (999, free)];
         for (held, target) in steps {
             inflow.meter.0.store(held, std::sync::atomic::Ordering::Relaxed);
             assert_eq!(inflow.refilled(&1, 2), target, "{held}");
@@ -213,6 +245,7 @@ mod tests {
     #[test]
     fn many_open_windows_keep_refills_small() {
         let mut connection = Connection::new();
+        connection.inflow.stretch = Stretch::new(BOUNDS.window, BOUNDS.window);
         let outlets: Vec<_> = (0..11).map(|channel| connection.open(channel)).collect();
         connection.pour(0, 2);
         assert_eq!(connection.target, BOUNDS.first_window);
@@ -229,9 +262,10 @@ mod tests {
     fn data_beyond_the_window_is_told() {
         let mut inflow = Inflow::<u8>::new(BOUNDS);
         inflow.opened(1);
-        assert_eq!(inflow.received(&1, 100), Ok(()));
-        assert_eq!(inflow.received(&1, 1), Err(Overrun::Window));
-        assert_eq!(inflow.received(&9, 1), Ok(()), "a channel already closed here");
-        assert_eq!(inflow.received(&9, 101), Err(Overrun::Packet));
+        let now = Instant::now();
+        assert_eq!(inflow.received(&1, 100, now), Ok(()));
+        assert_eq!(inflow.received(&1, 1, now), Err(Overrun::Window));
+        assert_eq!(inflow.received(&9, 1, now), Ok(()), "a channel already closed here");
+        assert_eq!(inflow.received(&9, 101, now), Err(Overrun::Packet));
     }
 }

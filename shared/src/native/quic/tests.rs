@@ -45,7 +45,7 @@ async fn works((agent, daemon): &(Tunnel, Tunnel)) {
 
 async fn gone(acceptor: Acceptor, left: usize) {
     let port = format!("0100007F:{:04X} ", acceptor.local_addr().unwrap().port());
-    acceptor.0.close(0_u32.into(), b"");
+    acceptor.endpoint.close(0_u32.into(), b"");
     acceptor.wait_idle().await;
     drop(acceptor);
     let begun = Instant::now();
@@ -130,4 +130,27 @@ async fn a_tunnel_has_as_many_streams_as_it_may() {
         };
         open.push(timeout(BOUND, stream).await.unwrap_or_else(|_| panic!("none beside {n}")));
     }
+}
+
+/// Ten packets at a time must be no more than the kernel takes, or they are lost without a word, and with them the size.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packets_grow_to_what_the_link_takes_and_stay_there() {
+    const BULK: usize = 32 << 20;
+    let daemon = acceptor("127.0.0.1:0", Turn::First(0));
+    let address = daemon.local_addr().unwrap();
+    let endpoint =
+        Endpoint::new(ends(EndpointConfig::default()).unwrap(), None, any_port(address).unwrap(), Arc::new(TokioRuntime))
+            .unwrap();
+    let config = client(identity().public(), mtu::bound(address)).unwrap();
+    let dialled = async { endpoint.connect_with(config, address, SERVER_NAME).unwrap().await.unwrap() };
+    let (agent, daemon) = tokio::join!(dialled, async { daemon.accept().await.unwrap().admit().await.unwrap() });
+    let (mut from_agent, mut to_agent) = daemon.open().await.unwrap();
+    to_agent.send("open".into()).await.unwrap();
+    let (mut to_daemon, _from_daemon) = agent.accept_bi().await.unwrap();
+    let bulk = task::spawn(async move { to_daemon.write_all(&vec![7; BULK]).await.map(|()| to_daemon) });
+    let taken = timeout(BOUND, from_agent.read_exact(&mut vec![0; BULK])).await;
+    assert_eq!(taken.expect("it stalled").unwrap(), BULK);
+    let _open = bulk.await.unwrap().unwrap();
+    let path = agent.stats().path;
+    assert_eq!((path.current_mtu, path.black_holes_detected), (mtu::MAX, 0), "{path:?}");
 }
