@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::native::doors::{Opener, Passed, Turn};
+use futures_util::TryFutureExt;
 use std::fs;
 use tokio::{
     io::AsyncReadExt,
@@ -147,10 +148,9 @@ async fn packets_grow_to_what_the_link_takes_and_stay_there() {
     let (mut from_agent, mut to_agent) = daemon.open().await.unwrap();
     to_agent.send("open".into()).await.unwrap();
     let (mut to_daemon, _from_daemon) = agent.accept_bi().await.unwrap();
-    let bulk = task::spawn(async move { to_daemon.write_all(&vec![7; BULK]).await.map(|()| to_daemon) });
-    let taken = timeout(BOUND, from_agent.read_exact(&mut vec![0; BULK])).await;
-    assert_eq!(taken.expect("it stalled").unwrap(), BULK);
-    let _open = bulk.await.unwrap().unwrap();
+    let (bulk, mut room) = (vec![7; BULK], vec![0; BULK]);
+    let moved = async { tokio::try_join!(to_daemon.write_all(&bulk).map_err(io::Error::from), from_agent.read_exact(&mut room)) };
+    timeout(BOUND, moved).await.expect("it stalled").unwrap();
     let path = agent.stats().path;
     assert_eq!((path.current_mtu, path.black_holes_detected), (mtu::MAX, 0), "{path:?}");
 }
