@@ -32,7 +32,8 @@ pub(super) const TERM_BYTES: usize = 256;
 /// Signals that may arrive before the program runs.
 pub(super) const EARLY_SIGNALS: usize = 8;
 
-/// What a client may send ahead of its slow channels. Over distance a window of 2 MiB caps uploads, 8 MiB does not.
+/// What a client may send ahead of its slow channels. Over distance a window of 2 MiB caps uploads, 8 MiB does not; nearby
+/// OpenSSH's client pays for more than 2.
 /// A stalled channel holds up to `high` plus the windows granted before the mark was passed. Until one holds 32 MiB the
 /// others are free: between that and `low` is room for what they have in flight, or they would choke themselves for good.
 pub(super) const INFLOW: Bounds =
