@@ -28,7 +28,11 @@ pub(crate) struct Goods {
 impl Goods {
     /// One file of `mib` MiB of random data, and a folder of small ones.
     pub(crate) fn prepare(name: &str, mib: usize) -> Result<Self> {
-        let dir = PathBuf::from(format!("/dev/shm/drawbridge-bench-{}-{name}", std::process::id()));
+        // One name for all runs: one that was interrupted leaves no memory behind for longer than until the next.
+        let dir = Path::new("/dev/shm/drawbridge-bench").join(name);
+        if dir.exists() {
+            fs::remove_dir_all(&dir)?;
+        }
         fs::create_dir_all(dir.join("small"))?;
         let goods = Self { dir: dir.clone(), mib };
         let mut chance = File::open("/dev/urandom")?;
