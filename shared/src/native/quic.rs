@@ -109,7 +109,7 @@ impl Acceptor {
         let tls = QuicServerConfig::try_from(tls::server(identity, ALPN)?)?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
         config.max_incoming(MAX_INCOMING).incoming_buffer_size(INCOMING).incoming_buffer_size_total(TOTAL_INCOMING);
-        let mut ends = ends(EndpointConfig::new(reset::key(identity)))?;
+        let mut ends = ends(EndpointConfig::new(reset::key(identity)), mtu::MAX)?;
         ends.min_reset_interval(RESET_INTERVAL).cid_generator(move || Box::new(Ids { slot }));
         widen(&socket);
         let endpoint = Endpoint::new(ends, Some(config.clone()), socket, Arc::new(TokioRuntime))?;
@@ -162,14 +162,15 @@ impl Knock {
 /// Calls the daemon with `expected` identity at `address`.
 pub async fn dial(address: SocketAddr, expected: PublicIdentity) -> Result<Tunnel, QuicFault> {
     let socket = any_port(address)?;
-    let endpoint = Endpoint::new(ends(EndpointConfig::default())?, None, socket, Arc::new(TokioRuntime))?;
-    let connecting = endpoint.connect_with(client(expected, mtu::bound(address))?, address, SERVER_NAME)?;
+    let packets = mtu::bound(address);
+    let endpoint = Endpoint::new(ends(EndpointConfig::default(), packets)?, None, socket, Arc::new(TokioRuntime))?;
+    let connecting = endpoint.connect_with(client(expected, packets)?, address, SERVER_NAME)?;
     Ok(Tunnel::dialled(Carrier::dialled(connecting.await?, endpoint)))
 }
 
-/// What both ends take in one packet.
-fn ends(mut config: EndpointConfig) -> Result<EndpointConfig, QuicFault> {
-    config.max_udp_payload_size(mtu::MAX)?;
+/// Packets of at most so many bytes arrive: quinn asks for room for 2,048 of them, and uses of it what comes.
+fn ends(mut config: EndpointConfig, packets: u16) -> Result<EndpointConfig, QuicFault> {
+    config.max_udp_payload_size(packets)?;
     Ok(config)
 }
 

@@ -19,6 +19,10 @@ use std::{
 };
 use xtask::{build, root};
 
+/// As the agent has it: room that no packet ever came for is none.
+#[global_allocator]
+static ALLOCATOR: drawbridge_shared::native::allocator::Allocator = drawbridge_shared::native::allocator::Allocator;
+
 /// Agents forget what they waited for after a tunnel that lasted so long: every restart is to be the first.
 const STABLE: Duration = Duration::from_secs(65);
 /// What has just been done settles within this time.

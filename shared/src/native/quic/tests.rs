@@ -139,9 +139,13 @@ async fn packets_grow_to_what_the_link_takes_and_stay_there() {
     const BULK: usize = 32 << 20;
     let daemon = acceptor("127.0.0.1:0", Turn::First(0));
     let address = daemon.local_addr().unwrap();
-    let endpoint =
-        Endpoint::new(ends(EndpointConfig::default()).unwrap(), None, any_port(address).unwrap(), Arc::new(TokioRuntime))
-            .unwrap();
+    let endpoint = Endpoint::new(
+        ends(EndpointConfig::default(), mtu::MAX).unwrap(),
+        None,
+        any_port(address).unwrap(),
+        Arc::new(TokioRuntime),
+    )
+    .unwrap();
     let config = client(identity().public(), mtu::bound(address)).unwrap();
     let dialled = async { endpoint.connect_with(config, address, SERVER_NAME).unwrap().await.unwrap() };
     let (agent, daemon) = tokio::join!(dialled, async { daemon.accept().await.unwrap().admit().await.unwrap() });
