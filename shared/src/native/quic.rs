@@ -218,7 +218,7 @@ fn transport(streams: u32, packets: u16) -> TransportConfig {
         .receive_window(TUNNEL_WINDOW.into())
         .send_window(SEND_WINDOW)
         .initial_rtt(FIRST_GUESS)
-        .congestion_controller_factory(Arc::new(congestion::Makes::default()))
+        .congestion_controller_factory(Arc::new(congestion::Makes::new(packets)))
         .max_idle_timeout(IdleTimeout::try_from(IDLE_TIMEOUT).ok())
         .mtu_discovery_config(Some(discovery));
     transport

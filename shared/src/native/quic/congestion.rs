@@ -17,16 +17,31 @@ use std::{
 /// Of so many bytes a link may lose one by itself. A bottleneck that queues hardly anything is filled until it drops as many,
 /// then left some room again.
 const BORNE: u64 = 20;
-/// Bytes of a few packets, which say nothing: a connection's first hundred lose some of a link that loses one in a hundred.
-const FEW: u64 = 8 * 1452;
+/// So many packets say nothing: a connection's first hundred lose some of a link that loses one in a hundred.
+const FEW: u64 = 8;
+/// Packets that a connection begins with, as the kernel's TCP does (RFC 6928). With two of them in flight, as quinn would begin
+/// with large ones, a close has to wait for an answer that nobody waits for any more.
+const FIRST: u64 = 10;
 /// Round trips longer than an empty way's by such a part of it say that something queues ...
 const QUEUES: u32 = 4;
 /// ... beyond what a busy machine adds.
 const BUSY: Duration = Duration::from_millis(2);
 
 /// Makes them.
-#[derive(Debug, Default)]
-pub(super) struct Makes(Arc<CubicConfig>);
+#[derive(Debug)]
+pub(super) struct Makes {
+    cubic: Arc<CubicConfig>,
+    packets: u16,
+}
+
+impl Makes {
+    /// For packets of up to so many bytes.
+    pub(super) fn new(packets: u16) -> Self {
+        let mut cubic = CubicConfig::default();
+        cubic.initial_window(FIRST * u64::from(packets));
+        Self { cubic: Arc::new(cubic), packets }
+    }
+}
 
 #[derive(Clone)]
 struct Bearing {
@@ -52,6 +67,8 @@ impl Default for Round {
 /// What was lost in this round trip and the one before it, of what was sent.
 #[derive(Clone, Copy, Debug)]
 struct Losses {
+    /// Bytes that say nothing.
+    few: u64,
     since: Instant,
     now: Round,
     before: Round,
@@ -63,8 +80,9 @@ struct Losses {
 }
 
 impl Losses {
-    fn new(now: Instant) -> Self {
-        Self { since: now, now: Round::default(), before: Round::default(), answered: now, least: Duration::MAX, queues: false }
+    fn new(now: Instant, packets: u16) -> Self {
+        let (few, round) = (FEW * u64::from(packets), Round::default());
+        Self { few, since: now, now: round, before: round, answered: now, least: Duration::MAX, queues: false }
     }
 
     /// `rtt` is the smoothed one.
@@ -97,7 +115,7 @@ impl Losses {
         self.now.lost += bytes;
         let lost = self.now.lost + self.before.lost;
         let all = lost + self.now.acknowledged + self.before.acknowledged;
-        let congested = self.queues || lost > FEW.max(all / BORNE);
+        let congested = self.queues || lost > self.few.max(all / BORNE);
         if congested {
             self.answered = now;
             (self.now, self.before) = Default::default();
@@ -108,7 +126,7 @@ impl Losses {
 
 impl ControllerFactory for Makes {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
-        Box::new(Bearing { cubic: Cubic::new(self.0.clone(), now, current_mtu), losses: Losses::new(now) })
+        Box::new(Bearing { cubic: Cubic::new(self.cubic.clone(), now, current_mtu), losses: Losses::new(now, self.packets) })
     }
 }
 
@@ -165,7 +183,7 @@ mod tests {
     impl Sender {
         fn new() -> Self {
             let begun = Instant::now();
-            Self { losses: Losses { least: LEAST, ..Losses::new(begun) }, begun, sent: 0, signs: 0 }
+            Self { losses: Losses { least: LEAST, ..Losses::new(begun, 1452) }, begun, sent: 0, signs: 0 }
         }
 
         /// Sends `packets`, `window` of them in each round trip, of which each `every`th is lost.
@@ -228,7 +246,7 @@ mod tests {
 
     #[test]
     fn what_a_router_says_counts() {
-        let (now, makes) = (Instant::now(), Arc::new(Makes::default()));
+        let (now, makes) = (Instant::now(), Arc::new(Makes::new(1452)));
         let mut bearing = makes.build(now, 1452);
         let first = bearing.window();
         bearing.on_congestion_event(now, now, false, 1452);
