@@ -7,7 +7,7 @@ use drawbridge_agent::config::{Config, Raw};
 use drawbridge_shared::native::signals::Tokens;
 use e2e::Stack;
 use serde_json::{Value, json};
-use std::{path::Path, thread, time::Duration};
+use std::{path::Path, thread};
 use tokio::{runtime::Runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use xtask::stack::mint;
@@ -16,9 +16,6 @@ use xtask::stack::mint;
 const REGION: &str = "local";
 /// Lines of one import.
 const LINES: usize = 1000;
-/// How often the edge is asked, and the time in between.
-const TRIES: usize = 10;
-const PAUSE: Duration = Duration::from_secs(1);
 /// Threads that ask for tokens.
 const MINTERS: usize = 4;
 /// Agents that start at a time: each asks the edge several times.
@@ -51,7 +48,7 @@ impl Members {
         let line = |id: &String| json!({"type": "workspace", "workspace": id, "region": REGION}).to_string() + "\n";
         for some in ids.chunks(LINES) {
             let lines: String = some.iter().map(line).collect();
-            let report: Value = insist(|| world.edge.operator().post_lines("/api/operator/import", &lines)?.json())?;
+            let report: Value = world.edge.operator().post_lines("/api/operator/import", &lines)?.json()?;
             ensure!(report["failed"].as_array().is_some_and(Vec::is_empty), "not imported: {report}");
         }
         let tokens = thread::scope(|scope| {
@@ -65,12 +62,7 @@ impl Members {
 
 fn tokens(world: &Stack, ids: &[String]) -> Result<Vec<(String, String)>> {
     let api = world.edge.operator();
-    ids.iter().map(|id| Ok((id.clone(), insist(|| mint(&api, "agent", id))?))).collect()
-}
-
-/// A Worker that was just built is restarted once more by the tool that runs it.
-fn insist<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
-    (1..TRIES).find_map(|_| ask().inspect_err(|_| thread::sleep(PAUSE)).ok()).map_or_else(&ask, Ok)
+    ids.iter().map(|id| Ok((id.clone(), mint(&api, "agent", id)?))).collect()
 }
 
 impl Crowd {

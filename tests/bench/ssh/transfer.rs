@@ -30,10 +30,8 @@ impl Goods {
     pub(crate) fn prepare(name: &str, mib: usize) -> Result<Self> {
         // One name for all runs: one that was interrupted leaves no memory behind for longer than until the next.
         let dir = Path::new("/dev/shm/drawbridge-bench").join(name);
-        if dir.exists() {
-            fs::remove_dir_all(&dir)?;
-        }
-        fs::create_dir_all(dir.join("small"))?;
+        emptied(&dir)?;
+        fs::create_dir(dir.join("small"))?;
         let goods = Self { dir: dir.clone(), mib };
         let mut chance = File::open("/dev/urandom")?;
         std::io::copy(&mut (&mut chance).take((mib as u64) << 20), &mut File::create(goods.large())?)?;
@@ -55,10 +53,7 @@ impl Goods {
     /// Where copies go, and are deleted again.
     fn copies(&self) -> Result<PathBuf> {
         let copies = self.dir.join("copies");
-        if copies.exists() {
-            fs::remove_dir_all(&copies)?;
-        }
-        fs::create_dir(&copies)?;
+        emptied(&copies)?;
         Ok(copies)
     }
 
@@ -191,6 +186,14 @@ impl Drop for Goods {
         // It is memory.
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+/// The folder is there, and nothing is in it.
+fn emptied(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    Ok(fs::create_dir_all(folder)?)
 }
 
 /// Seconds that copying takes.
