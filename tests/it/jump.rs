@@ -52,6 +52,16 @@ fn line_of(greeting: &str, workspace: &str) -> Result<String> {
     Ok(line.with_context(|| format!("{workspace} is not in {greeting:?}"))?.to_owned())
 }
 
+/// The greeting follows the edge's snapshots, which follow what the edge was told.
+fn soon_told(world: &Stack, workspace: &str, words: &str) -> Result<()> {
+    let mut last = String::new();
+    within(SOON, words, || {
+        last = outcome(&mut jump(world, &["jump"])?)?.text();
+        Ok(line_of(&last, workspace).is_ok_and(|line| line.contains(words)))
+    })
+    .context(last)
+}
+
 fn greets(world: &Stack) -> Result<()> {
     for arguments in [&["jump"][..], &["-T", "jump"]] {
         let greeted = outcome(&mut jump(world, arguments)?)?;
@@ -167,22 +177,25 @@ fn offline(world: &Stack) -> Result<()> {
 /// What the platform says chooses words; a workspace that is there is entered.
 fn asleep(world: &Stack) -> Result<()> {
     let api = world.edge.operator();
-    let path = |id: &str| format!("/api/operator/workspaces/{id}/sleep");
     api.put("/api/operator/workspaces/marina", &serde_json::json!({"region": "local"}))?.ok()?;
     api.put("/api/operator/workspaces/marina/members/alice", &serde_json::json!({}))?.ok()?;
-    let greeting = || -> Result<String> { Ok(outcome(&mut jump(world, &["jump"])?)?.text()) };
-    let says = |words| within(SOON, words, || Ok(line_of(&greeting()?, "marina")?.contains(words)));
-    for id in ["796636", "marina"] {
-        api.call("PUT", &path(id))?.ok()?;
-    }
-    says("asleep: wake it on your platform")?;
+    let both = |method| {
+        let call = |id| api.call(method, &format!("/api/operator/workspaces/{id}/sleep"))?.ok();
+        ["796636", "marina"].into_iter().try_for_each(call)
+    };
+    both("PUT")?;
+    let told = told_asleep(world);
+    // The others enter 796636 too.
+    both("DELETE")?;
+    told?;
+    soon_told(world, "marina", "offline")
+}
+
+fn told_asleep(world: &Stack) -> Result<()> {
+    soon_told(world, "marina", "asleep: wake it on your platform")?;
     outcome(&mut jump(world, &["-W", "marina:22", "jump"])?)?.refused("workspace marina is asleep: wake it on your platform")?;
-    ensure!(line_of(&greeting()?, "796636")?.ends_with("online"), "{}", greeting()?);
-    world.user("alice")?.run("user@796636", "echo in")?.printed("in\n")?;
-    for id in ["796636", "marina"] {
-        api.call("DELETE", &path(id))?.ok()?;
-    }
-    says("offline")
+    soon_told(world, "796636", "online")?;
+    world.user("alice")?.run("user@796636", "echo in")?.printed("in\n")
 }
 
 fn moved(world: &Stack) -> Result<()> {
@@ -198,11 +211,10 @@ fn moved(world: &Stack) -> Result<()> {
 
 fn gone(world: &mut Stack) -> Result<()> {
     world.workspace("796636")?.agent.stop();
-    let line = |world: &Stack| line_of(&outcome(&mut jump(world, &["jump"])?)?.text(), "796636");
-    let noticed = within(SOON, "the agent is gone", || Ok(line(world)?.contains(" offline since 20")));
+    let noticed = soon_told(world, "796636", " offline since 20");
     let refused = outcome(&mut jump(world, &["-W", "796636:22", "jump"])?);
     world.restart_agent("796636")?;
     noticed?;
     refused?.refused("workspace 796636 is offline since 20")?;
-    within(SOON, "it is online again", || Ok(line(world)?.ends_with(" online")))
+    soon_told(world, "796636", " online")
 }
