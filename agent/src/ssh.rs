@@ -8,6 +8,7 @@ mod config;
 mod env;
 mod environment;
 mod executable;
+mod flow;
 mod forward;
 mod group;
 mod handler;
@@ -38,6 +39,7 @@ use drawbridge_shared::{
     native::{backlog::brake::Braked, gather::Gather, severable::Severable},
     revocation::Revocation,
 };
+use flow::Keyboard;
 use forward::{Forwards, Resolver};
 use handler::Connection;
 use notices::Notices;
@@ -76,6 +78,8 @@ pub struct Server<A> {
     sftp: Option<Executable>,
     forwarding: ForwardPolicy,
     resolver: Resolver,
+    /// Of all connections: they share the tunnel.
+    keyboard: Keyboard,
     authorizer: A,
 }
 
@@ -140,6 +144,7 @@ impl<A: Authorize> Server<A> {
             sftp: None,
             forwarding: ForwardPolicy::default(),
             resolver: Resolver::default(),
+            keyboard: Keyboard::default(),
             authorizer,
         }
     }
@@ -179,7 +184,7 @@ impl<A: Authorize> Server<A> {
         let _end = ended.clone().drop_guard();
         let (grant, granted) = oneshot::channel();
         let tasks = TaskTracker::new();
-        let channels = Channels::new(ended.clone());
+        let channels = Channels::new(ended.clone(), self.keyboard.clone());
         let stream = Severable::new(stream, severed.clone()).parting_within(limits::DISCONNECT_GRACE);
         let stream = Braked::new(stream, channels.brake());
         let connection = Connection {

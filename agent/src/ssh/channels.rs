@@ -1,6 +1,7 @@
 //! The open channels of one connection: what each may do, and what it has sent that is not consumed.
 
 use super::{
+    flow::{Flow, Keyboard},
     limits,
     program::Process,
     pty::Terminal,
@@ -29,6 +30,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub(super) struct Channels {
     inflow: Inflow<ChannelId>,
     brake: Brake,
+    keyboard: Keyboard,
     open: HashMap<ChannelId, Open>,
     forwards: HashMap<ChannelId, Forward>,
     leftovers: Leftovers,
@@ -39,6 +41,8 @@ pub(super) struct Channels {
 #[derive(Debug)]
 pub(super) struct Inbound {
     pub(super) data: Outlet,
+    /// Of what is sent to it.
+    pub(super) flow: Flow,
     /// Fires when the channel or its connection is gone; what was sent before may still be held in `data`.
     pub(super) closed: CancellationToken,
     /// For the table: kept until both directions have ended, however early one of them does.
@@ -52,6 +56,7 @@ pub(super) struct Inbound {
 #[derive(Debug)]
 struct Forward {
     inlet: Inlet,
+    flow: Flow,
     carried: Weak<()>,
     _closes: DropGuard,
 }
@@ -62,6 +67,7 @@ pub(super) struct Open {
     pub(super) session: Session,
     stage: Stage,
     inlet: Inlet,
+    flow: Flow,
     closed: CancellationToken,
     _closes: DropGuard,
     _place: OwnedSemaphorePermit,
@@ -79,16 +85,17 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) stdin: Outlet,
+    pub(super) flow: Flow,
     pub(super) channel: ChannelWriteHalf<Msg>,
     pub(super) terminal: Option<(Terminal, OwnedFd)>,
 }
 
 impl Channels {
-    /// No channel; all that are opened end with `connection`.
-    pub(super) fn new(connection: CancellationToken) -> Self {
+    /// No channel; all that are opened end with `connection`, and send beside `keyboard`.
+    pub(super) fn new(connection: CancellationToken, keyboard: Keyboard) -> Self {
         let inflow = Inflow::new(limits::INFLOW);
         let (open, forwards, leftovers) = (HashMap::new(), HashMap::new(), Leftovers::new(limits::LEFTOVERS));
-        Self { brake: inflow.brake(), inflow, open, forwards, leftovers, connection }
+        Self { brake: inflow.brake(), keyboard, inflow, open, forwards, leftovers, connection }
     }
 
     /// What holds the connection's stream back while a channel stalls.
@@ -121,9 +128,11 @@ impl Channels {
         self.inflow.opened(id);
         let (inlet, data) = backlog(self.inflow.meter());
         let (closed, carried) = (self.connection.child_token(), Arc::new(()));
-        let forward = Forward { inlet, carried: Arc::downgrade(&carried), _closes: closed.clone().drop_guard() };
+        let flow = self.keyboard.beside();
+        let carries = Arc::downgrade(&carried);
+        let forward = Forward { inlet, flow: flow.clone(), carried: carries, _closes: closed.clone().drop_guard() };
         self.forwards.insert(id, forward);
-        Inbound { data, closed, carried, leftovers: self.leftovers.clone() }
+        Inbound { data, flow, closed, carried, leftovers: self.leftovers.clone() }
     }
 
     /// Whether the table holds a channel of that number.
@@ -138,10 +147,11 @@ impl Channels {
         self.inflow.opened(id);
         let (inlet, stdin) = backlog(self.inflow.meter());
         let closed = self.connection.child_token();
-        let stage = Stage::Preparing(Box::new(Parts { stdin, channel, terminal: None }));
+        let flow = self.keyboard.beside();
+        let stage = Stage::Preparing(Box::new(Parts { stdin, flow: flow.clone(), channel, terminal: None }));
         let _closes = closed.clone().drop_guard();
         let session = Session::default();
-        self.open.insert(id, Open { session, stage, inlet, closed, _closes, _place: place });
+        self.open.insert(id, Open { session, stage, inlet, flow, closed, _closes, _place: place });
     }
 
     /// The channel, if it is open.
@@ -151,8 +161,10 @@ impl Channels {
 
     /// Data arrived for a program's standard input, or for a socket.
     pub(super) fn received(&mut self, id: ChannelId, data: &[u8]) -> Result<(), Overrun> {
-        self.inflow.received(&id, data.len(), Instant::now())?;
-        if let Some(inlet) = self.inlet(id) {
+        let now = Instant::now();
+        self.inflow.received(&id, data.len(), now)?;
+        if let Some((inlet, flow)) = self.ends(id) {
+            flow.heard(data.len(), now);
             inlet.push(data);
         }
         Ok(())
@@ -165,11 +177,19 @@ impl Channels {
 
     /// russh refilled the channel's window; returns its next target.
     pub(super) fn refilled(&mut self, id: ChannelId, target: u32) -> u32 {
+        self.inflow.hurry(self.keyboard.is_in_use(Instant::now()));
         let next = self.inflow.refilled(&id, target);
         if self.inlet(id).is_some_and(|inlet| self.inflow.is_stalled(inlet.held(), target)) {
             self.brake.pull();
         }
         next
+    }
+
+    /// The client made room for what is sent to it, of which `left` bytes are.
+    pub(super) fn granted(&mut self, id: ChannelId, left: u32) {
+        if let Some((_, flow)) = self.ends(id) {
+            flow.granted(left, Instant::now());
+        }
     }
 
     /// The client sends no more on this channel.
@@ -187,7 +207,13 @@ impl Channels {
     }
 
     fn inlet(&self, id: ChannelId) -> Option<&Inlet> {
-        self.open.get(&id).map(|channel| &channel.inlet).or_else(|| self.forwards.get(&id).map(|channel| &channel.inlet))
+        self.ends(id).map(|(inlet, _)| inlet)
+    }
+
+    fn ends(&self, id: ChannelId) -> Option<(&Inlet, &Flow)> {
+        let session = || self.open.get(&id).map(|channel| (&channel.inlet, &channel.flow));
+        let forward = || self.forwards.get(&id).map(|channel| (&channel.inlet, &channel.flow));
+        session().or_else(forward)
     }
 }
 

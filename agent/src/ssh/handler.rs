@@ -96,7 +96,7 @@ impl<A: Authorize> Connection<A> {
             process,
             slave,
             stdin: parts.stdin,
-            sink: Sink { channel: parts.channel, connection: wire.handle() },
+            sink: Sink { channel: parts.channel, flow: parts.flow, connection: wire.handle() },
             closed: open.closed(),
         }));
         Ok(())
@@ -274,7 +274,8 @@ impl<A: Authorize> Handler for Connection<A> {
         self.channels.refilled(id, target)
     }
 
-    async fn window_adjusted(&mut self, _: ChannelId, _: u32, _: &mut Wire) -> Result<(), Error> {
+    async fn window_adjusted(&mut self, id: ChannelId, left: u32, _: &mut Wire) -> Result<(), Error> {
+        self.channels.granted(id, left);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The sending side of one session channel: output, then how the program ended, then the end of the channel.
 
-use super::signal;
+use super::{flow::Flow, signal};
 use bytes::Bytes;
 use russh::{
     ChannelWriteHalf,
@@ -15,6 +15,7 @@ const STDERR: u32 = 1;
 #[derive(Debug)]
 pub(super) struct Sink {
     pub(super) channel: ChannelWriteHalf<Msg>,
+    pub(super) flow: Flow,
     pub(super) connection: Handle,
 }
 
@@ -39,6 +40,8 @@ pub(super) struct Lost;
 impl Sink {
     /// Sends program output.
     pub(super) async fn send(&self, stream: Stream, data: impl Into<Bytes>) -> Result<(), Lost> {
+        let data = data.into();
+        self.flow.pass(data.len()).await;
         match stream {
             Stream::Out => self.channel.data_bytes(data).await,
             Stream::Err => self.channel.extended_data_bytes(STDERR, data).await,

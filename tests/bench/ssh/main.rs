@@ -130,12 +130,16 @@ impl Bench {
         for (beside, words) in [
             (Beside::Nothing, "idle"),
             (Beside::SameConnection, "beside a download, same connection"),
+            (Beside::Upload, "beside an upload, same connection"),
             (Beside::OtherConnection, "beside a download, other connection"),
         ] {
-            let kinds = [
+            let mut kinds = vec![
                 kind(&format!("echo p50, {words}"), "us", |_| Goal::AtMost(1.0)),
                 kind(&format!("echo p99, {words}"), "us", none),
             ];
+            if beside != Beside::Nothing {
+                kinds.push(kind(&words.replacen("beside", "beside keystrokes:", 1), "MiB/s", none));
+            }
             figure(&kinds, self.runs, &|route| echo::keystrokes(route, goods, beside))?;
         }
         let kinds =

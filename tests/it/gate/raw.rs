@@ -8,8 +8,12 @@ mod login;
 mod malformed;
 mod residue;
 pub(super) mod scene;
+mod typing;
 
-use crate::{Run::Shared, Test};
+use crate::{
+    Run::{Patient, Shared},
+    Test,
+};
 use anyhow::{Context, Result, ensure};
 use e2e::Stack;
 use scene::{Door, Scene};
@@ -19,6 +23,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("raw::adversaries_at_the_agent", Shared(agent)),
     ("raw::channels_leave_no_memory_behind_at_the_jump_host", Shared(residue::jump)),
     ("raw::channels_leave_no_memory_behind_at_the_agent", Shared(residue::agent)),
+    ("raw::a_download_makes_way_for_keystrokes", Patient(typing::download)),
 ];
 
 /// What one of them does, and what has to come of it.

@@ -1,6 +1,6 @@
 //! One channel and one socket, bytes both ways: each direction ends by itself, as in sshd.
 
-use crate::ssh::{channels::Inbound, limits};
+use crate::ssh::{channels::Inbound, flow::Flow, limits};
 use bytes::BytesMut;
 use drawbridge_shared::native::backlog::Outlet;
 use russh::{ChannelWriteHalf, server::Msg};
@@ -17,6 +17,9 @@ pub(super) struct Lane {
     pub(super) inbound: Inbound,
     pub(super) outbound: ChannelWriteHalf<Msg>,
 }
+
+/// The client's end, and how much may be under way to it.
+type Outbound<'a> = (&'a ChannelWriteHalf<Msg>, &'a Flow);
 
 /// How the client's direction ended, and what is left of its data.
 enum Up {
@@ -43,15 +46,15 @@ impl Lane {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let Self { inbound: Inbound { data, closed, carried, leftovers }, outbound } = self;
-        let knows = cross(data, &outbound, &closed, reader, writer).await;
+        let Self { inbound: Inbound { data, flow, closed, carried, leftovers }, outbound } = self;
+        let knows = cross(data, (&outbound, &flow), &closed, reader, writer).await;
         leftovers.close(&outbound, &closed, knows).await;
         drop(carried);
     }
 }
 
 /// Returns when there is nothing more to carry, or nobody to carry it to; and whether the client knows both ends.
-async fn cross<R, W>(data: Outlet, outbound: &ChannelWriteHalf<Msg>, closed: &CancellationToken, reader: R, writer: W) -> bool
+async fn cross<R, W>(data: Outlet, outbound: Outbound<'_>, closed: &CancellationToken, reader: R, writer: W) -> bool
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -98,14 +101,14 @@ async fn discard(mut data: Outlet) {
 }
 
 /// The socket's data and its end of file.
-async fn to_client(reader: impl AsyncRead + Unpin, outbound: &ChannelWriteHalf<Msg>, closed: &CancellationToken) -> Down {
+async fn to_client(reader: impl AsyncRead + Unpin, outbound: Outbound<'_>, closed: &CancellationToken) -> Down {
     match closed.run_until_cancelled(send_all(reader, outbound)).await {
         Some(Ok(())) | None => Down::Finished,
         Some(Err(_)) => Down::Broken,
     }
 }
 
-async fn send_all(mut reader: impl AsyncRead + Unpin, outbound: &ChannelWriteHalf<Msg>) -> io::Result<()> {
+async fn send_all(mut reader: impl AsyncRead + Unpin, (outbound, flow): Outbound<'_>) -> io::Result<()> {
     let mut buffer = BytesMut::new();
     loop {
         if buffer.capacity() < limits::OUTPUT_ROOM {
@@ -114,6 +117,7 @@ async fn send_all(mut reader: impl AsyncRead + Unpin, outbound: &ChannelWriteHal
         if reader.read_buf(&mut buffer).await? == 0 {
             return outbound.eof().await.map_err(io::Error::other);
         }
+        flow.pass(buffer.len()).await;
         outbound.data_bytes(buffer.split().freeze()).await.map_err(io::Error::other)?;
     }
 }

@@ -14,6 +14,8 @@ use std::{collections::HashMap, hash::Hash, time::Instant};
 
 /// The refill that holds a channel back and yet lets it recover.
 const TRICKLE: u32 = 2;
+/// While somebody types, a refill is this part of the first window: what is under way is ahead of the next keystroke.
+const HURRIED: u32 = 4;
 
 /// The bounds of one connection's inbound data, all in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +42,7 @@ pub struct Inflow<K> {
     windows: HashMap<K, Window>,
     granted: u64,
     choked: bool,
+    hurried: bool,
     stretch: Stretch,
 }
 
@@ -66,7 +69,7 @@ impl<K: Eq + Hash> Inflow<K> {
     /// No channel yet.
     pub fn new(bounds: Bounds) -> Self {
         let stretch = Stretch::new(bounds.first_window, bounds.window);
-        Self { bounds, meter: Meter::default(), windows: HashMap::new(), granted: 0, choked: false, stretch }
+        Self { bounds, meter: Meter::default(), windows: HashMap::new(), granted: 0, choked: false, hurried: false, stretch }
     }
 
     /// Where this connection's back-logs count what they hold.
@@ -97,6 +100,11 @@ impl<K: Eq + Hash> Inflow<K> {
         if let Some(window) = self.windows.remove(channel) {
             self.granted -= u64::from(window.left);
         }
+    }
+
+    /// Whether somebody types beside what comes in: refills are smaller then, where distance asks for no larger ones.
+    pub fn hurry(&mut self, hurried: bool) {
+        self.hurried = hurried;
     }
 
     /// `Handler::adjust_window`: the window was refilled to `target`, ahead of the data that caused it. Returns the next target.
@@ -134,6 +142,7 @@ impl<K: Eq + Hash> Inflow<K> {
         match self.choked {
             true => TRICKLE,
             false if self.granted > self.bounds.granted => self.bounds.first_window,
+            false if self.hurried && self.stretch.window() == self.bounds.first_window => self.bounds.first_window / HURRIED,
             false => self.stretch.window(),
         }
     }
@@ -216,6 +225,19 @@ mod tests {
         connection.send(1, 10);
         connection.send(1, 1);
         assert_eq!(connection.target, 2 * BOUNDS.first_window);
+    }
+
+    #[test]
+    fn little_comes_ahead_of_who_types_but_over_distance() {
+        let mut inflow = Inflow::<u8>::new(BOUNDS);
+        inflow.opened(1);
+        inflow.hurry(true);
+        assert_eq!(inflow.refilled(&1, BOUNDS.first_window), BOUNDS.first_window / HURRIED);
+        inflow.stretch = Stretch::new(BOUNDS.window, BOUNDS.window);
+        assert_eq!(inflow.refilled(&1, BOUNDS.first_window), BOUNDS.window);
+        inflow.hurry(false);
+        inflow.stretch = Stretch::new(BOUNDS.first_window, BOUNDS.window);
+        assert_eq!(inflow.refilled(&1, BOUNDS.first_window), BOUNDS.first_window);
     }
 
     #[test]
