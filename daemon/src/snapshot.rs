@@ -174,6 +174,10 @@ impl Keeper {
         Ok(())
     }
 
+    fn has_one(&self) -> bool {
+        self.view.borrow().issued_at().is_some()
+    }
+
     /// Counts what is not believed. Logs trouble when it starts, changes its kind and ends, not at every try.
     fn note(&mut self, outcome: Result<(), FetchFault>) {
         let fault = outcome.err();
@@ -181,7 +185,8 @@ impl Keeper {
             self.disbelieved.note(fault.disbelief());
         }
         match self.trouble.turn(fault, FetchFault::kind) {
-            Some(Turn::Fails(fault)) => warn!(%fault, "no new snapshot; serving on with the last good one"),
+            Some(Turn::Fails(fault)) if self.has_one() => warn!(%fault, "no new snapshot; serving on with the last good one"),
+            Some(Turn::Fails(fault)) => warn!(%fault, "no snapshot; nobody can log in until there is one"),
             Some(Turn::Works) => info!("the edge answers again"),
             None => {}
         }

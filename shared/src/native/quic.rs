@@ -161,7 +161,7 @@ impl Knock {
 
 /// Calls the daemon with `expected` identity at `address`.
 pub async fn dial(address: SocketAddr, expected: PublicIdentity) -> Result<Tunnel, QuicFault> {
-    let socket = any_port(address)?;
+    let socket = wide_port(address)?;
     let packets = mtu::bound(address);
     let endpoint = Endpoint::new(ends(EndpointConfig::default(), packets)?, None, socket, Arc::new(TokioRuntime))?;
     let connecting = endpoint.connect_with(client(expected, packets)?, address, SERVER_NAME)?;
@@ -180,7 +180,12 @@ fn any_port(peer: SocketAddr) -> io::Result<UdpSocket> {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    let socket = UdpSocket::bind(any)?;
+    UdpSocket::bind(any)
+}
+
+/// The same for a tunnel's packets.
+fn wide_port(peer: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = any_port(peer)?;
     widen(&socket);
     Ok(socket)
 }

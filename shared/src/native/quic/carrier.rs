@@ -1,6 +1,6 @@
 //! A tunnel over one QUIC connection: its streams are QUIC's.
 
-use super::{any_port, streams_beside};
+use super::{streams_beside, wide_port};
 use crate::tunnel::{CODE_BROKEN, EXPORTER, EXPORTER_LABEL};
 use bytes::Bytes;
 use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
@@ -39,7 +39,7 @@ impl Carrier {
     /// the address as that of an agent that moved (RFC 9000 section 9).
     pub(in crate::native) fn reroute(&self) {
         let Some(endpoint) = &self.endpoint else { return };
-        let rebound = any_port(self.peer()).and_then(|socket| endpoint.rebind(socket));
+        let rebound = wide_port(self.peer()).and_then(|socket| endpoint.rebind(socket));
         debug!(peer = %self.peer(), ?rebound, "no sign of life: trying another port");
     }
 

@@ -142,7 +142,7 @@ async fn packets_grow_to_what_the_link_takes_and_stay_there() {
     let endpoint = Endpoint::new(
         ends(EndpointConfig::default(), mtu::MAX).unwrap(),
         None,
-        any_port(address).unwrap(),
+        wide_port(address).unwrap(),
         Arc::new(TokioRuntime),
     )
     .unwrap();
