@@ -1,5 +1,6 @@
 //! The edge as daemon and agent call it: bearer token, ETags, bounded bodies and time.
 
+use super::tls;
 use crate::{api::Problem, token::Token};
 use bytes::{Bytes, BytesMut};
 use reqwest::{
@@ -90,6 +91,7 @@ pub enum Fetched {
 impl EdgeClient {
     /// Speaks to the edge at `base`, an `http` or `https` address.
     pub fn new(base: Url, token: Token) -> Result<Self, EdgeFault> {
+        tls::be_default();
         let agent = concat!("drawbridge/", env!("CARGO_PKG_VERSION"));
         let builder = Client::builder().user_agent(agent).redirect(Policy::none());
         let again = again(base.host_str().unwrap_or_default().to_owned());

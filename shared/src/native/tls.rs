@@ -4,7 +4,7 @@ use super::identity::{Identity, PublicIdentity};
 use rustls::{
     CertificateError, DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature_with_raw_key},
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls13_signature_with_raw_key},
     pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime},
     server::AlwaysResolvesServerRawPublicKeys,
     sign::CertifiedKey,
@@ -40,8 +40,14 @@ pub fn client(expected: PublicIdentity, alpn: &[u8]) -> Result<rustls::ClientCon
     Ok(config)
 }
 
+/// Has libraries that choose no cryptography themselves use the same.
+pub fn be_default() {
+    // Fails where another is already.
+    let _already = ring::default_provider().install_default();
+}
+
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    Arc::new(ring::default_provider())
 }
 
 fn spki(identity: PublicIdentity) -> Vec<u8> {
@@ -50,7 +56,7 @@ fn spki(identity: PublicIdentity) -> Vec<u8> {
 
 fn certified(identity: &Identity) -> Result<CertifiedKey, rustls::Error> {
     let pkcs8 = PrivatePkcs8KeyDer::from([&PKCS8_PREFIX[..], &identity.seed()].concat());
-    let key = aws_lc_rs::sign::any_eddsa_type(&pkcs8)?;
+    let key = ring::sign::any_eddsa_type(&pkcs8)?;
     Ok(CertifiedKey::new(vec![CertificateDer::from(spki(identity.public()))], key))
 }
 

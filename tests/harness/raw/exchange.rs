@@ -6,7 +6,7 @@ use super::{
     packet::Gcm,
 };
 use anyhow::{Result, anyhow, ensure};
-use aws_lc_rs::{
+use ring::{
     agreement::{EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral},
     digest::{SHA256, digest},
     rand::SystemRandom,
@@ -83,7 +83,7 @@ impl Raw {
         let host = slice_at(reply, 1)?;
         let point = slice_at(reply, 5 + host.len())?;
         let (public, peer) = (half.public.clone(), UnparsedPublicKey::new(&X25519, point));
-        let secret = agree_ephemeral(half.secret, peer, anyhow!("no agreement"), |secret| Ok(secret.to_vec()))?;
+        let secret = agree_ephemeral(half.secret, &peer, <[u8]>::to_vec).map_err(|_| anyhow!("no agreement"))?;
         let shared = Message::bare().mpint(&secret).bytes();
         let hashed = Message::bare().string(super::ID).string(&self.server_id).string(ours).string(theirs);
         let hash = sha256(&hashed.string(host).string(public).string(point).raw(&shared).bytes());

@@ -1,7 +1,7 @@
 //! SSH messages put together by hand (RFC 4251 section 5), right or wrong.
 
 use anyhow::{Context, Result, anyhow, ensure};
-use aws_lc_rs::signature::Ed25519KeyPair;
+use ring::signature::Ed25519KeyPair;
 use ssh_key::PrivateKey;
 
 /// Bytes that a channel of ours may be sent.

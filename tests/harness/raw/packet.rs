@@ -1,7 +1,7 @@
 //! The packets of RFC 4253 section 6: clear before keys are exchanged, AES-GCM afterwards (RFC 5647).
 
 use anyhow::{Result, anyhow};
-use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use std::io::{self, Read};
 
 /// Padding fills blocks of this size, at least four bytes of it.

@@ -3,7 +3,7 @@
 //! packets of its own connections only (`doors`), so that neither can be asked for the other's tokens (section 21.11).
 
 use crate::native::identity::Identity;
-use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
+use ring::hmac::{HMAC_SHA256, Key, sign};
 use std::sync::Arc;
 
 /// What else the identity may come to sign begins otherwise.
