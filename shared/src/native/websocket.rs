@@ -18,7 +18,7 @@ pub use proxies::{Proxies, ProxyFault};
 pub(super) use socket::{Reader, Writer};
 pub use way::{Proxy, Way};
 
-use super::{identity::PublicIdentity, tunnel::Tunnel};
+use super::{gather::Gather, identity::PublicIdentity, tunnel::Tunnel};
 use crate::tunnel::{EXPORTER, EXPORTER_LABEL, MAX_MESSAGE};
 use rustix::net::sockopt;
 use std::{io, time::Duration};
@@ -27,7 +27,9 @@ use tokio_rustls::TlsStream;
 use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::WebSocketConfig};
 
 /// A socket as everything here has it.
-type Wire = WebSocketStream<TlsStream<TcpStream>>;
+type Wire = WebSocketStream<TlsStream<Connection>>;
+/// What TLS is spoken over: rustls asks for 4 KiB at a time.
+type Connection = Gather<TcpStream>;
 
 /// Sockets that a tunnel may have on their way at a time. An agent that is asked for more lets the wish go.
 const MAX_DIALS: usize = 256;
@@ -48,6 +50,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const MAX_REQUEST: usize = 8 * 1024;
 /// Header lines of it.
 const MAX_HEADERS: usize = 32;
+/// Read from the kernel at once.
+const CONNECTION_READ: usize = 64 * 1024;
 /// Read from a data socket at once: a TLS record. tungstenite clears as much before each read.
 const READ_BUFFER: usize = 16 * 1024;
 /// The same of a control stream, which is small and idle.
@@ -106,18 +110,18 @@ fn config(read_buffer: usize) -> WebSocketConfig {
         .max_frame_size(Some(MAX_MESSAGE))
 }
 
-/// Small writes leave at once, and a path that died is noticed.
-fn tune(stream: &TcpStream) -> io::Result<()> {
+/// `stream` for TLS: small writes leave at once, and a path that died is noticed.
+fn tuned(stream: TcpStream) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, PROBE_AFTER)?;
-    sockopt::set_tcp_keepintvl(stream, PROBE_EVERY)?;
-    sockopt::set_tcp_keepcnt(stream, PROBES)?;
+    sockopt::set_socket_keepalive(&stream, true)?;
+    sockopt::set_tcp_keepidle(&stream, PROBE_AFTER)?;
+    sockopt::set_tcp_keepintvl(&stream, PROBE_EVERY)?;
+    sockopt::set_tcp_keepcnt(&stream, PROBES)?;
     // No TCP_USER_TIMEOUT: Linux counts a closed window for it, and a reader may stand still for hours.
-    Ok(())
+    Ok(Gather::up_to(CONNECTION_READ, stream))
 }
 
-fn exporter(stream: &TlsStream<TcpStream>) -> Result<[u8; EXPORTER], rustls::Error> {
+fn exporter(stream: &TlsStream<Connection>) -> Result<[u8; EXPORTER], rustls::Error> {
     let material = [0; EXPORTER];
     match stream {
         TlsStream::Client(stream) => stream.get_ref().1.export_keying_material(material, EXPORTER_LABEL, None),

@@ -1,7 +1,7 @@
 //! The agent's side: dials the control socket, then a data socket for each ticket.
 
 use super::{
-    CONTROL_READ_BUFFER, DIAL_TIMEOUT, MAX_DIALS, MAX_SHELF, READ_BUFFER, Way, WebSocketFault, Wire, config, shelf::Shelf, tune,
+    CONTROL_READ_BUFFER, DIAL_TIMEOUT, MAX_DIALS, MAX_SHELF, READ_BUFFER, Way, WebSocketFault, Wire, config, shelf::Shelf, tuned,
 };
 use crate::{
     native::{
@@ -73,8 +73,7 @@ impl Caller {
     }
 
     async fn connect(&self, ticket: Option<Ticket>) -> Result<Wire, WebSocketFault> {
-        let stream = self.way.connect().await.map_err(WebSocketFault::Way)?;
-        tune(&stream).map_err(WebSocketFault::Way)?;
+        let stream = self.way.connect().await.and_then(tuned).map_err(WebSocketFault::Way)?;
         let name = ServerName::try_from(SERVER_NAME).map_err(|_| rustls::Error::General(SERVER_NAME.into()))?;
         let stream = self.tls.connect(name, stream).await.map_err(WebSocketFault::Tls)?;
         let (path, buffer) = if ticket.is_some() { (PATH_STREAM, READ_BUFFER) } else { (PATH_TUNNEL, CONTROL_READ_BUFFER) };

@@ -59,7 +59,7 @@ impl Carrier {
 
     fn new(wire: Wire, tasks: TaskTracker, end: End) -> Result<Self, rustls::Error> {
         let exporter = exporter(wire.get_ref())?;
-        let peer = wire.get_ref().get_ref().0.peer_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+        let peer = wire.get_ref().get_ref().0.get_ref().peer_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
         let life = Arc::new(Life::new(tasks));
         let (reader, writer, control) = Socket::halves(wire, None, &life, true);
         Ok(Self(Arc::new(Inner { life, peer, exporter, control, first: Mutex::new(Some((reader, writer))), end })))

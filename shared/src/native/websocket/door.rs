@@ -4,10 +4,10 @@
 mod tests;
 
 use super::{
-    CONTROL_READ_BUFFER, Carrier, READ_BUFFER, WebSocketFault, Wire, config,
+    CONTROL_READ_BUFFER, Carrier, Connection, READ_BUFFER, WebSocketFault, Wire, config,
     pool::Holders,
     request::{self, Asked},
-    tune,
+    tuned,
 };
 use crate::{
     native::{identity::Identity, tls, tunnel::Tunnel},
@@ -77,12 +77,12 @@ impl Door {
 impl Knock {
     /// Lets it in, as far as TLS and HTTP go: `None` for the data socket of a tunnel that is in. Has no bound of its own.
     pub async fn admit(self) -> Result<Option<Tunnel>, WebSocketFault> {
-        tune(&self.stream).map_err(WebSocketFault::Way)?;
         let mut first = [0];
         if self.stream.peek(&mut first).await.map_err(WebSocketFault::Way)? == 0 || first != [TLS_HANDSHAKE] {
             return plain(self.stream).await;
         }
-        let mut stream = self.door.tls.accept(self.stream).await.map_err(WebSocketFault::Tls)?;
+        let stream = tuned(self.stream).map_err(WebSocketFault::Way)?;
+        let mut stream = self.door.tls.accept(stream).await.map_err(WebSocketFault::Tls)?;
         let (asked, rest) = request::read(&mut stream).await?;
         match asked {
             Asked::Tunnel(answer) => {
@@ -100,7 +100,7 @@ impl Door {
     async fn deliver(
         &self,
         ticket: &Ticket,
-        stream: TlsStream<TcpStream>,
+        stream: TlsStream<Connection>,
         answer: &[u8],
         rest: BytesMut,
     ) -> Result<Option<Tunnel>, WebSocketFault> {
@@ -130,7 +130,12 @@ async fn refuse(
     Err(WebSocketFault::Request(words))
 }
 
-async fn upgrade(mut stream: TlsStream<TcpStream>, answer: &[u8], rest: BytesMut, buffer: usize) -> Result<Wire, WebSocketFault> {
+async fn upgrade(
+    mut stream: TlsStream<Connection>,
+    answer: &[u8],
+    rest: BytesMut,
+    buffer: usize,
+) -> Result<Wire, WebSocketFault> {
     stream.write_all(answer).await.map_err(WebSocketFault::Way)?;
     stream.flush().await.map_err(WebSocketFault::Way)?;
     Ok(WebSocketStream::from_partially_read(stream.into(), rest.into(), Role::Server, Some(config(buffer))).await)
