@@ -23,6 +23,7 @@ pub mod sftp;
 mod signal;
 mod sink;
 mod spawn;
+mod wide;
 
 pub use account::{Account, Assumed};
 pub use accounts::{Accounts, Admitted, Book};

@@ -55,6 +55,11 @@ pub(super) const OUTPUT_READ: usize = 64 * 1024;
 /// Room below which the read buffer is renewed, so that small outputs share one.
 pub(super) const OUTPUT_ROOM: usize = 8 * 1024;
 
+/// Bytes through a program's pipe from which on it is wide.
+pub(super) const PIPE_AFTER: usize = 1 << 20;
+/// What a wide pipe holds: 64 of the 16,384 pages that the kernel gives the pipes of an account freely (`pipe-user-pages-soft`).
+pub(super) const PIPE: usize = 256 * 1024;
+
 /// Between SIGHUP and SIGKILL when a client has gone: time to save a file, not to finish a build.
 pub(super) const HANGUP_GRACE: Duration = Duration::from_secs(5);
 /// How often the remains of a process group are looked at in that time.

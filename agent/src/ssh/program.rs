@@ -11,10 +11,17 @@ use super::{
     session::{Launch, Program},
     sink::{Ending, Lost, Sink, Stream},
     spawn,
+    wide::Wide,
 };
 use bytes::{Bytes, BytesMut};
 use drawbridge_shared::native::backlog::Outlet;
-use std::{future::pending, io, os::fd::OwnedFd, process::ExitStatus, sync::Arc};
+use std::{
+    future::pending,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    process::ExitStatus,
+    sync::Arc,
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, copy_buf},
     join,
@@ -159,9 +166,9 @@ async fn beside<T>(side: impl Future<Output = ()>, main: impl Future<Output = T>
 
 /// The client's data to a pipe, then its end of file. A program that reads no further does not disturb the session:
 /// the rest is discarded.
-async fn feed(mut stdin: Outlet, pipe: Option<impl AsyncWrite + Unpin>) {
-    if let Some(mut pipe) = pipe {
-        let _closed = copy_buf(&mut stdin, &mut pipe).await;
+async fn feed(mut stdin: Outlet, pipe: Option<impl AsyncWrite + AsFd + Unpin>) {
+    if let Some(pipe) = pipe {
+        let _closed = copy_buf(&mut stdin, &mut Wide::once_busy(pipe)).await;
     }
 }
 
@@ -177,13 +184,13 @@ async fn type_into(mut stdin: Outlet, terminal: &Terminal) {
 }
 
 /// A pipe's contents to the client, to the last byte.
-async fn send(pipe: &mut Option<impl AsyncRead + Unpin>, stream: Stream, sink: &Sink) {
+async fn send(pipe: &mut Option<impl AsyncRead + AsFd + Unpin>, stream: Stream, sink: &Sink) {
     let Some(open) = pipe else { return };
-    carry(open, stream, sink).await;
+    carry(Wide::once_busy(open), stream, sink).await;
     *pipe = None;
 }
 
-async fn carry(pipe: &mut (impl AsyncRead + Unpin), stream: Stream, sink: &Sink) {
+async fn carry(mut pipe: impl AsyncRead + Unpin, stream: Stream, sink: &Sink) {
     let mut buffer = BytesMut::new();
     loop {
         if buffer.capacity() < limits::OUTPUT_ROOM {
