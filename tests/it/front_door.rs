@@ -18,7 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 fn dev(dir: &Path) -> Command {
     let mut dev = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    dev.current_dir(xtask::root()).args(["xtask", "dev", "--dir"]).arg(dir).stdin(Stdio::null()).stderr(Stdio::null());
+    dev.current_dir(xtask::root()).args(["xtask", "dev", "--dir"]).arg(dir).stdin(Stdio::null());
     dev
 }
 
@@ -33,7 +33,7 @@ fn runs(_: &Stack) -> Result<()> {
 fn ctrl_c(_: &Stack) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let dir = folder.path().join("stack");
-    let mut child = dev(&dir).stdout(Stdio::piped()).spawn()?;
+    let mut child = dev(&dir).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
     let ssh =
         lines.find_map(|line| line.ok().filter(|line| line.trim().starts_with("ssh -F "))).context("no ssh line to paste")?;
