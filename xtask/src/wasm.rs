@@ -4,7 +4,8 @@ use crate::cargo::cargo;
 use anyhow::{Context, Result, ensure};
 use flate2::{Compression, write::GzEncoder};
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
     process::Command,
@@ -29,6 +30,9 @@ pub struct Sizes {
 pub fn build(root: &Path) -> Result<Sizes> {
     let profile = target_dir(root).join(TARGET).join("wasm");
     compile(root)?;
+    // Stacks that start at the same time build in the same folder.
+    let lock = File::create(profile.join("bindgen.lock"))?;
+    lock.lock()?;
     let fresh = profile.join("bindgen");
     bindgen(&profile.join("drawbridge_edge.wasm"), &fresh)?;
     minify(root, &fresh.join("edge.js"))?;
