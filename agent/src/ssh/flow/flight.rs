@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 const USUAL_WINDOW: u64 = 2 << 20;
 /// As much may be under way anywhere: OpenSSH's client makes room in steps of three packets and a bit.
 const LEAST: u64 = 192 * 1024;
-/// What the way is given beyond its own, because processes wait for a processor. Beside a download on one machine an echo takes
-/// 3 ms with a millisecond more, and 1.8 with one less, but then the download takes a tenth longer.
+/// What the way is given beyond its own, because processes wait for a processor. Beside a download on one machine an echo took
+/// 3 ms with 2 ms of it, and 1.8 with half a one, but then the download took a tenth longer.
 const SLACK: Duration = Duration::from_micros(1500);
 /// And in proportion: a way that could hold more shows it round trip by round trip.
 const GAIN: f64 = 1.5;
