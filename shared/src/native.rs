@@ -10,6 +10,7 @@ pub mod gather;
 pub mod host_certificate;
 pub mod identity;
 pub mod log;
+pub mod long_way;
 pub mod options;
 pub mod proxy_header;
 pub mod pulse;

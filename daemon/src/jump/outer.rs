@@ -13,7 +13,7 @@ use crate::{
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
-    native::{backlog::brake::Braked, gather::Gather, proxy_header, severable::Severable, ssh::steer::Offer},
+    native::{backlog::brake::Braked, gather::Gather, long_way, proxy_header, severable::Severable, ssh::steer::Offer},
 };
 use rand::RngExt;
 use russh::{
@@ -105,6 +105,7 @@ async fn enter(
     cut: CancellationToken,
 ) -> Result<Entered, Early> {
     socket.set_nodelay(true).map_err(|_| Early::Gone)?;
+    long_way::suit(&socket);
     if let Err(early) = caller.is_told(&mut socket).await {
         turn_away(&socket, early);
         return Err(early);

@@ -18,7 +18,7 @@ pub use proxies::{Proxies, ProxyFault};
 pub(super) use socket::{Reader, Writer};
 pub use way::{Proxy, Way};
 
-use super::{gather::Gather, identity::PublicIdentity, tunnel::Tunnel};
+use super::{gather::Gather, identity::PublicIdentity, long_way, tunnel::Tunnel};
 use crate::tunnel::{EXPORTER, EXPORTER_LABEL, MAX_MESSAGE};
 use rustix::net::sockopt;
 use std::{io, time::Duration};
@@ -52,8 +52,8 @@ const MAX_REQUEST: usize = 8 * 1024;
 const MAX_HEADERS: usize = 32;
 /// Read from the kernel at once.
 const CONNECTION_READ: usize = 64 * 1024;
-/// Read from a data socket at once: a TLS record. tungstenite clears as much before each read.
-const READ_BUFFER: usize = 16 * 1024;
+/// Room for what a data socket says next, held while it says nothing. tungstenite makes room for a longer message once it has its header.
+const READ_BUFFER: usize = 4 * 1024;
 /// The same of a control stream, which is small and idle.
 const CONTROL_READ_BUFFER: usize = 1024;
 /// Gathered before it is written without a flush.
@@ -110,7 +110,7 @@ fn config(read_buffer: usize) -> WebSocketConfig {
         .max_frame_size(Some(MAX_MESSAGE))
 }
 
-/// `stream` for TLS: small writes leave at once, and a path that died is noticed.
+/// `stream` for TLS: small writes leave at once, a path that died is noticed, and loss on a long one is borne.
 fn tuned(stream: TcpStream) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     sockopt::set_socket_keepalive(&stream, true)?;
@@ -118,6 +118,7 @@ fn tuned(stream: TcpStream) -> io::Result<Connection> {
     sockopt::set_tcp_keepintvl(&stream, PROBE_EVERY)?;
     sockopt::set_tcp_keepcnt(&stream, PROBES)?;
     // No TCP_USER_TIMEOUT: Linux counts a closed window for it, and a reader may stand still for hours.
+    long_way::suit(&stream);
     Ok(Gather::up_to(CONNECTION_READ, stream))
 }
 

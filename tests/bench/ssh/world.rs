@@ -39,11 +39,24 @@ pub(crate) struct World {
     account: String,
 }
 
-/// The same at the other end of a wire.
+/// The same with a wire in between.
 struct Far {
-    places: Vec<(Region, Workspace)>,
-    target: Reference,
     wire: Wire,
+    /// Whose agents are at its other end, and what stands for them.
+    targets: Vec<(Region, Workspace)>,
+    target: Reference,
+    /// Whose users are, and what stands for the daemon.
+    jumps: Vec<(Region, Workspace)>,
+    jump: Reference,
+}
+
+/// What a wire is between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leg {
+    /// The jump host and the target.
+    Inner,
+    /// The user and the jump host.
+    Outer,
 }
 
 impl World {
@@ -61,7 +74,7 @@ impl World {
         Ok(Self { dir, near, far, jump, target, account: account()?, stack })
     }
 
-    /// Has everything between far hops take `rtt` there and back, and lose `loss` of the packets, of 1. Says whether there is any
+    /// Has everything on the wire take `rtt` there and back, and lose `loss` of the packets, of 1. Says whether there is any
     /// distance: a wire takes a network of one's own, and that takes root.
     pub(crate) fn distance(&self, rtt: Duration, loss: f64) -> bool {
         self.far.iter().for_each(|far| far.wire.be(rtt / 2, loss));
@@ -70,19 +83,30 @@ impl World {
 
     /// The peer's way, then ours.
     pub(crate) fn near(&self, terms: Terms) -> Result<Vec<Route>> {
-        self.routes(terms, hop(LOCAL, &self.target), &self.near)
+        self.routes(terms, [(LOCAL, &self.jump), (LOCAL, &self.target)], LOCAL, &self.near)
     }
 
-    /// The same with the wire between the hops.
-    pub(crate) fn far(&self, terms: Terms) -> Result<Vec<Route>> {
+    /// The same with the wire in one of its legs.
+    pub(crate) fn far(&self, terms: Terms, leg: Leg) -> Result<Vec<Route>> {
         let far = self.far.as_ref().context("there is no distance without root")?;
-        self.routes(terms, hop(&FAR.to_string(), &far.target), &far.places)
+        let there = FAR.to_string();
+        match leg {
+            Leg::Inner => self.routes(terms, [(LOCAL, &self.jump), (&there, &far.target)], LOCAL, &far.targets),
+            Leg::Outer => self.routes(terms, [(&there, &far.jump), (LOCAL, &self.target)], &there, &far.jumps),
+        }
     }
 
-    fn routes(&self, terms: Terms, target: Hop, places: &[(Region, Workspace)]) -> Result<Vec<Route>> {
-        let hops = [hop(LOCAL, &self.jump), target];
+    /// Through `peers`, then through `places`, whose daemons users find at `host`.
+    fn routes(
+        &self,
+        terms: Terms,
+        peers: [(&str, &Reference); 2],
+        host: &str,
+        places: &[(Region, Workspace)],
+    ) -> Result<Vec<Route>> {
+        let hops = peers.map(|(host, server)| Hop { host: host.into(), port: server.port, pid: server.process.pid() });
         let ours = TRANSPORTS.iter().zip(places).map(|(transport, (region, workspace))| {
-            let jump = Hop { host: LOCAL.into(), port: region.daemon.port, pid: region.daemon.process.pid() };
+            let jump = Hop { host: host.into(), port: region.daemon.port, pid: region.daemon.process.pid() };
             let target = Hop { host: workspace.id.clone(), port: 22, pid: workspace.agent.pid() };
             self.route(transport, [jump, target], "user", terms)
         });
@@ -97,12 +121,18 @@ impl World {
 impl Far {
     fn start(stack: &Stack, sshd: &Sshd, dir: &Path, public: &Path) -> Result<Self> {
         let (wire, here) = (Wire::lay()?, format!("{HERE}:0"));
-        let over = |transport: &&str| {
-            let way = |daemon: SocketAddr| SocketAddr::from((FAR, daemon.port()));
-            place(stack, "far", transport, &["--listen-tunnel", &here], way)
-        };
-        let places = TRANSPORTS.iter().map(over).collect::<Result<_>>()?;
-        Ok(Self { places, target: Reference::start_at(HERE, sshd, &dir.join("far-target"), public, "")?, wire })
+        let over = |daemon: SocketAddr| SocketAddr::from((FAR, daemon.port()));
+        let targets = TRANSPORTS.iter().map(|transport| place(stack, "far", transport, &["--listen-tunnel", &here], over));
+        let jumps =
+            TRANSPORTS.iter().map(|transport| place(stack, "farther", transport, &["--listen-ssh", &here], |daemon| daemon));
+        let server = |name| Reference::start_at(HERE, sshd, &dir.join(name), public, "");
+        Ok(Self {
+            targets: targets.collect::<Result<_>>()?,
+            target: server("far-target")?,
+            jumps: jumps.collect::<Result<_>>()?,
+            jump: server("far-jump")?,
+            wire,
+        })
     }
 }
 
@@ -118,10 +148,6 @@ fn place(
     let options = ["--transport", transport, "--proxy", "none"];
     let workspace = stack.workspace_in(&region, &format!("bench-{kind}-{transport}"), &["alice"], &options)?;
     Ok((region, workspace))
-}
-
-fn hop(host: &str, server: &Reference) -> Hop {
-    Hop { host: host.into(), port: server.port, pid: server.process.pid() }
 }
 
 /// Where the benchmark keeps its files.

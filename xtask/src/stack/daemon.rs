@@ -115,8 +115,8 @@ impl Birth {
     fn launch(&self, programs: &Programs, dir: &Path, edge: &str, ports: Ports, more: &[&str]) -> Result<(Process, Ports)> {
         let [ssh, tunnel, admin] = [ports.ssh, ports.tunnel, ports.admin].map(|address| address.to_string());
         let mut command = Command::new(&programs.daemon);
-        command.args(["run", "--listen-ssh", &ssh, "--admin", &admin]).args(more).args(["--domain", "local.drawbridge.test"]);
-        command.args(usual(edge, &tunnel, &self.options)).args(&self.options);
+        command.args(["run", "--admin", &admin]).args(more).args(["--domain", "local.drawbridge.test"]);
+        command.args(usual(edge, [&ssh, &tunnel], &self.options)).args(&self.options);
         command.arg("--audit").arg(self.audit(dir)).arg("--trust").arg(files::trust(dir));
         command.arg("--state-dir").arg(&self.state).env("DRAWBRIDGE_TOKEN", &self.token);
         let log = files::log(dir, &self.file("daemon"));
@@ -137,11 +137,12 @@ impl Birth {
     }
 }
 
-/// What is not said otherwise: the edge, where agents come in, polls and drains that suit tests.
-fn usual<'a>(edge: &'a str, tunnel: &'a str, options: &[String]) -> Vec<&'a str> {
-    let usual = [("--edge", edge), ("--listen-tunnel", tunnel), ("--poll-seconds", "1"), ("--drain-seconds", "2")];
+/// What is not said otherwise: the edge, where users and agents come in, polls and drains that suit tests.
+fn usual<'a>(edge: &'a str, [ssh, tunnel]: [&'a str; 2], options: &[String]) -> Vec<&'a str> {
+    let doors = [("--listen-ssh", ssh), ("--listen-tunnel", tunnel)];
+    let usual = doors.into_iter().chain([("--edge", edge), ("--poll-seconds", "1"), ("--drain-seconds", "2")]);
     let said = |name: &str| options.iter().any(|option| option == name);
-    usual.into_iter().filter(|(name, _)| !said(name)).flat_map(|(name, value)| [name, value]).collect()
+    usual.filter(|(name, _)| !said(name)).flat_map(|(name, value)| [name, value]).collect()
 }
 
 /// Where the process `pid` listens: one that was killed, or whose place it takes, left its own.
