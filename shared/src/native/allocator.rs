@@ -4,17 +4,22 @@
 //! zeros into cleared memory that it does not know to be fresh: of the 3 MiB that a QUIC end point receives into, an idle tunnel
 //! uses one page, and all of it was resident. Pages of one's own are clear untouched, and the machine's again once freed.
 
+use libmimalloc_sys::mi_collect;
 use mimalloc::MiMalloc;
 use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munmap};
 use std::{
     alloc::{GlobalAlloc, Layout},
+    cell::Cell,
     ptr,
+    time::{Duration, Instant},
 };
 
 /// From here on memory has pages of its own, in bytes.
 const LARGE: usize = 1 << 20;
 /// As far as pages are aligned on every machine.
 const PAGE: usize = 4096;
+/// Between two times that a thread gives back what it has no use for: what is free for less is soon used again.
+const GIVES_BACK_EVERY: Duration = Duration::from_secs(5);
 
 /// For `#[global_allocator]`. Its functions are inlined nowhere: the choice, at every place that allocates, made a fiftieth of the
 /// agent.
@@ -24,6 +29,21 @@ pub struct Allocator;
 /// Whether such a block has pages of its own: the layout, which callers have to repeat, says so alone.
 const fn has_pages(size: usize, align: usize) -> bool {
     size >= LARGE && align <= PAGE
+}
+
+/// For a thread that goes to sleep: gives pages that are free back to the machine, now and then. mimalloc does so by itself only
+/// while it is asked for more, and who sleeps does not ask.
+#[allow(unsafe_code)]
+pub fn give_back() {
+    thread_local! {
+        static LAST: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    let now = Instant::now();
+    if LAST.get().is_none_or(|last| now.duration_since(last) >= GIVES_BACK_EVERY) {
+        LAST.set(Some(now));
+        // SAFETY: it has no terms, and touches only what is free.
+        unsafe { mi_collect(true) };
+    }
 }
 
 #[allow(unsafe_code)]

@@ -1,5 +1,6 @@
 //! The runtimes of both programs: how many threads there are, and how often they look at their sockets.
 
+use super::allocator;
 use std::{io, num::NonZero, thread};
 use tokio::runtime::{Builder, Runtime};
 
@@ -23,5 +24,5 @@ pub fn of_agent() -> io::Result<Runtime> {
 }
 
 fn build(builder: &mut Builder) -> io::Result<Runtime> {
-    builder.event_interval(EVENT_INTERVAL).enable_all().build()
+    builder.event_interval(EVENT_INTERVAL).on_thread_park(allocator::give_back).enable_all().build()
 }
