@@ -35,10 +35,11 @@ impl Seen {
 /// Has a connected TCP `socket` bear with loss if its way is long, by what its handshake has shown, and if the kernel can.
 pub fn suit(socket: &impl AsFd) {
     let left_alone = sockopt::tcp_congestion(socket).is_ok_and(|name| DEFAULTS.contains(&name.as_str()));
-    if left_alone && seen(socket).is_some_and(Seen::is_long) {
-        if let Err(fault) = sockopt::set_tcp_congestion(socket, BBR) {
-            debug!(%fault, "a long way without BBR: the kernel does not have it");
-        }
+    if left_alone
+        && seen(socket).is_some_and(Seen::is_long)
+        && let Err(fault) = sockopt::set_tcp_congestion(socket, BBR)
+    {
+        debug!(%fault, "a long way without BBR: the kernel does not have it");
     }
 }
 
