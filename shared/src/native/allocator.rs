@@ -114,12 +114,29 @@ unsafe impl GlobalAlloc for Allocator {
 mod tests {
     use super::*;
 
+    fn resident() -> usize {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * rustix::param::page_size()
+    }
+
+    #[test]
+    fn who_goes_to_sleep_gives_back_what_is_free() {
+        const BLOCKS: usize = 1024;
+        let layout = Layout::from_size_align(16 << 10, 16).unwrap();
+        // SAFETY: each block is used within its size, and freed once with its own layout.
+        unsafe {
+            let blocks: Vec<_> = (0..BLOCKS).map(|_| Allocator.alloc(layout)).collect();
+            blocks.iter().for_each(|block| block.write_bytes(7, layout.size()));
+            blocks.into_iter().for_each(|block| Allocator.dealloc(block, layout));
+        }
+        let held = resident();
+        give_back();
+        let kept = resident();
+        assert!(kept + BLOCKS * layout.size() / 4 < held, "{held} -> {kept}");
+    }
+
     #[test]
     fn what_is_large_is_untouched_until_it_is_used() {
-        let resident = || {
-            let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-            text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * rustix::param::page_size()
-        };
         let layout = Layout::from_size_align(64 * LARGE, 1).unwrap();
         let before = resident();
         // SAFETY: the block is used within its size, and freed once with its own layout.
