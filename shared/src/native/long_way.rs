@@ -1,6 +1,6 @@
 //! A long way: the kernel's Cubic takes each packet lost there for congestion, and is slow for seconds after. BBR is not.
 //!
-//! What is near keeps what the machine has: a loss is made good there before anybody notices, and BBR's pacing costs CPU.
+//! What is near keeps what the machine has: a loss is made good there before anybody notices.
 
 use rustix::net::sockopt;
 use std::{
@@ -34,8 +34,8 @@ impl Seen {
 
 /// Has a connected TCP `socket` bear with loss if its way is long, by what its handshake has shown, and if the kernel can.
 pub fn suit(socket: &impl AsFd) {
-    let left_alone = sockopt::tcp_congestion(socket).is_ok_and(|name| DEFAULTS.contains(&name.as_str()));
-    if left_alone
+    let is_default = sockopt::tcp_congestion(socket).is_ok_and(|name| DEFAULTS.contains(&name.as_str()));
+    if is_default
         && seen(socket).is_some_and(Seen::is_long)
         && let Err(fault) = sockopt::set_tcp_congestion(socket, BBR)
     {

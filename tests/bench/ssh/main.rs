@@ -168,7 +168,7 @@ impl Bench {
         Ok(pairs)
     }
 
-    fn over(&self, leg: Leg, &(rtt, loss, [down, up]): &(u64, f64, [Aim; 2]), routes: &[Route]) -> Result<Vec<Pair>> {
+    fn over(&self, leg: Leg, &(rtt, loss, [down, up]): &Distance, routes: &[Route]) -> Result<Vec<Pair>> {
         let loses = if loss > 0.0 { format!(", {} % lost", loss * 100.0) } else { String::new() };
         let whose = if leg == Leg::Outer { " to the user" } else { "" };
         let [down, up] = [("download", down), ("upload", up)]
@@ -188,15 +188,17 @@ impl Bench {
 
 /// What a way is to reach.
 type Aim = fn(&str) -> Goal;
-/// Round trips between the hops, in milliseconds, the part of the packets that is lost, and what to reach down and up.
-const INNER: &[(u64, f64, [Aim; 2])] = &[
+/// A round trip in milliseconds, the part of the packets that is lost, and what to reach down and up.
+type Distance = (u64, f64, [Aim; 2]);
+/// Between the hops.
+const INNER: &[Distance] = &[
     (20, 0.0, [|_| Goal::AtLeast(1.0), |_| Goal::AtLeast(1.8)]),
     (20, 0.01, [BEARS_LOSS, BEARS_LOSS]),
     (100, 0.0, [|_| Goal::AtLeast(1.0), |_| Goal::AtLeast(1.8)]),
     (100, 0.01, [LOSSY_GOAL, LOSSY_GOAL]),
 ];
-/// The same to the user, whose own kernel alone decides on uploads.
-const OUTER: &[(u64, f64, [Aim; 2])] =
+/// To the user, whose own kernel alone decides on uploads.
+const OUTER: &[Distance] =
     &[(20, 0.0, [none, none]), (20, 0.01, [BEARS_LOSS, none]), (100, 0.0, [none, none]), (100, 0.01, [BEARS_LOSS, none])];
 const LOSSY_GOAL: fn(&str) -> Goal = |way| if way == "quic" { Goal::AtLeast(15.0) } else { BEARS_LOSS(way) };
 /// Where TCP is below it as below the peer.
