@@ -89,7 +89,7 @@ fn watch(stack: &mut Stack) -> ! {
         let agents =
             stack.workspaces.iter_mut().map(|workspace| (format!("the agent of {}", workspace.id), &mut workspace.agent));
         for (name, process) in parts.into_iter().chain(agents) {
-            if let (Some(status), false) = (process.ended(), told.contains(&name)) {
+            if let (Some(status), false) = (process.ended(), told.contains(&name) || interrupt::has_come()) {
                 println!("{name} ended: {status}");
                 told.push(name);
             }

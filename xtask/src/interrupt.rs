@@ -10,7 +10,10 @@ use std::{
     fs,
     path::PathBuf,
     process::exit,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -18,6 +21,8 @@ use std::{
 const INTERRUPTED: i32 = 130;
 
 static ENDING: Mutex<Ending> = Mutex::new(Ending { files: Vec::new(), code: INTERRUPTED });
+
+static COME: AtomicBool = AtomicBool::new(false);
 
 struct Ending {
     files: Vec<PathBuf>,
@@ -45,7 +50,13 @@ pub fn is_success() {
     ENDING.lock().unwrap_or_else(PoisonError::into_inner).code = 0;
 }
 
+/// Whether one has come, so that what ends now was meant to.
+pub fn has_come() -> bool {
+    COME.load(Ordering::SeqCst)
+}
+
 fn end() -> ! {
+    COME.store(true, Ordering::SeqCst);
     eprintln!("\nstopping ...");
     process::end_all();
     let ending = ENDING.lock().unwrap_or_else(PoisonError::into_inner);
