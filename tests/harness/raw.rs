@@ -82,7 +82,7 @@ impl Raw {
             ensure!(line.len() <= LINE, "a long identification");
         }
         self.server_id = String::from_utf8(line)?.trim_end().to_owned();
-        ensure!(self.server_id.starts_with("SSH-2.0-Drawbridge_"), "{}", self.server_id);
+        ensure!(self.server_id.contains("Drawbridge_"), "{}", self.server_id);
         Ok(())
     }
 

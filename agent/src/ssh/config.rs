@@ -10,9 +10,11 @@ use russh::{
 use std::{borrow::Cow, sync::Arc};
 use tokio::sync::watch;
 
-/// asyncssh and libssh send the arguments of SFTP's SYMLINK in OpenSSH's order, which is not the draft's, to servers whose
-/// identification has `OpenSSH` in it (OpenSSH PROTOCOL section 4.1; libssh reads a version behind it). Ours reads that order.
-const ID: &str = concat!("SSH-2.0-Drawbridge_", env!("CARGO_PKG_VERSION"), " OpenSSH_9.2-compatible");
+/// The software that clients are to treat this server as: that of the version which it is compared with. asyncssh, libssh and
+/// WinSCP send the arguments of SFTP's SYMLINK in OpenSSH's order, which is not the draft's, to servers of that name (OpenSSH
+/// PROTOCOL section 4.1), and node's ssh2 forwards Unix sockets for no other. Whose it is stands in the comment (RFC 4253
+/// section 4.2).
+const ID: &str = concat!("SSH-2.0-OpenSSH_9.2 Drawbridge_", env!("CARGO_PKG_VERSION"));
 
 /// The settings of the next connection; those that run keep theirs. Cheap to clone.
 #[derive(Clone)]

@@ -55,9 +55,9 @@ async fn a_refused_forwarding_leaves_the_session_alone() {
 async fn the_server_names_itself() {
     let workspace = Workspace::start().await;
     let mut stream = TcpStream::connect(("127.0.0.1", workspace.port())).await.unwrap();
-    let mut line = [0; 19];
+    let mut line = [0; 31];
     stream.read_exact(&mut line).await.unwrap();
-    assert_eq!(text(&line), "SSH-2.0-Drawbridge_");
+    assert_eq!(text(&line), "SSH-2.0-OpenSSH_9.2 Drawbridge_");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -183,7 +183,7 @@ fn spellings(world: &Stack) -> Result<()> {
     raw.send(message::direct(ours, "796636", 22))?;
     message::theirs(&raw.expect(number::CHANNEL_OPEN_CONFIRMATION)?, ours)?;
     let Heard::Packet(data) = raw.hear()? else { anyhow::bail!("the workspace says nothing") };
-    ensure!(message::slice_at(&data, 5)?.starts_with(b"SSH-2.0-Drawbridge_"), "{data:?}");
+    ensure!(message::slice_at(&data, 5)?.starts_with(b"SSH-2.0-OpenSSH_9.2 Drawbridge_"), "{data:?}");
     Ok(())
 }
 
