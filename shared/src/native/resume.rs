@@ -56,6 +56,7 @@ struct State {
     writer: Option<Waker>,
     receiving: Option<Waker>,
     sending: Option<Waker>,
+    settling: Option<Waker>,
 }
 
 impl Shared {
@@ -92,6 +93,7 @@ impl State {
         wake(&mut self.writer, writable);
         wake(&mut self.receiving, receives);
         wake(&mut self.sending, sends);
+        wake(&mut self.settling, self.strand.is_owing());
     }
 
     /// Bytes that the application may write.

@@ -7,15 +7,20 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use std::{
+    convert::Infallible,
     future::{Future, poll_fn},
     io,
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
-use tokio::io::AsyncRead;
+use tokio::{io::AsyncRead, time::sleep};
 
 /// Most bytes read from a leg at once.
 const READ: usize = 128 << 10;
+/// What the application has taken waits so long for more, before the other side is told of little and need keep it no longer: a
+/// session that is left alone costs neither side what its last bytes took.
+pub(super) const QUIET: Duration = Duration::from_secs(1);
 
 /// Where a leg's bytes go.
 pub trait LegWriter {
@@ -87,6 +92,7 @@ impl Driver {
         let outcome = tokio::select! {
             sent = self.send(writer) => sent.map_or_else(Outcome::Broke, |()| Outcome::Over),
             outcome = self.receive(reader, buffer) => outcome,
+            never = self.settle_up() => match never {},
         };
         if matches!(outcome, Outcome::Over) {
             writer.finish();
@@ -116,6 +122,24 @@ impl Driver {
                 Poll::Pending
             }
         })
+    }
+
+    /// Tells the other side of the last bytes that were taken.
+    async fn settle_up(&self) -> Infallible {
+        loop {
+            poll_fn(|cx| self.poll_owing(cx)).await;
+            sleep(QUIET).await;
+            self.with(Strand::settle_up);
+        }
+    }
+
+    fn poll_owing(&self, cx: &std::task::Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        if state.strand.is_owing() {
+            return Poll::Ready(());
+        }
+        state.settling = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     async fn receive(&self, reader: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> Outcome {

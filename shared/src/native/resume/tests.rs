@@ -1,6 +1,6 @@
 //! Halves and drivers over duplex pipes that are cut.
 
-use super::*;
+use super::{driver::QUIET, *};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 
@@ -138,6 +138,27 @@ async fn a_full_budget_leaves_everybody_a_little() {
     tokio::select! {
         () = carry(&near.driver, &far.driver, || u32::MAX) => panic!("nobody ended it"),
         _ = async { tokio::join!(near.writer.send(piece.clone()), read) } => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_is_kept_until_it_is_quiet() {
+    let budget = Budget::new(1 << 20);
+    let (mut near, mut far) = (end(&budget), end(&budget));
+    let (mut here, mut there) = legs();
+    let key = Bytes::from_static(b"a key");
+    let quiet = async {
+        for _ in 0..2 {
+            near.writer.send(key.clone()).await.unwrap();
+            assert_eq!(far.reader.chunk().await.unwrap(), Some(key.clone()));
+            assert_eq!(budget.used(), key.len());
+            tokio::time::sleep(3 * QUIET).await;
+            assert_eq!(budget.used(), 0);
+        }
+    };
+    tokio::select! {
+        ended = async { tokio::join!(near.driver.ride(&mut here), far.driver.ride(&mut there)) } => panic!("{ended:?}"),
+        () = quiet => {}
     }
 }
 

@@ -163,6 +163,19 @@ impl Incoming {
         self.stop_sent = true;
     }
 
+    /// Whether the other side keeps what was taken.
+    pub(super) const fn is_owing(&self) -> bool {
+        self.taken > self.told
+    }
+
+    /// Nothing more seems to come: it is told now, however little it is.
+    pub(super) fn settle_up(&mut self) {
+        self.again |= self.is_owing();
+        if self.unread.is_empty() {
+            self.unread = VecDeque::new();
+        }
+    }
+
     pub(super) fn is_taken_due(&self) -> bool {
         let fresh = self.taken - self.told;
         let much = fresh >= TAKEN_EVERY || self.records >= TAKEN_EVERY_RECORDS || self.end.is_some();

@@ -150,6 +150,9 @@ impl Outgoing {
         let part = (self.tail.len() as u64).min(position.saturating_sub(self.base));
         self.tail.advance(part as usize);
         self.forgot(part);
+        if self.held() == 0 {
+            (self.held, self.tail) = (VecDeque::new(), BytesMut::new());
+        }
     }
 
     fn forgot(&mut self, part: u64) {

@@ -110,6 +110,16 @@ impl Strand {
         self.outgoing.held()
     }
 
+    /// Whether the other side keeps bytes that were taken here, since it was not told.
+    pub const fn is_owing(&self) -> bool {
+        self.incoming.is_owing()
+    }
+
+    /// Has the other side told, however little it is: nothing more seems to come.
+    pub fn settle_up(&mut self) {
+        self.incoming.settle_up();
+    }
+
     /// The position from which the next leg is to send: what a Resume or a Resumed says.
     pub const fn received(&self) -> u64 {
         self.incoming.received()
@@ -307,6 +317,21 @@ mod tests {
             far.read(1);
         }
         assert!(far.is_due());
+    }
+
+    #[test]
+    fn little_is_confirmed_when_nothing_more_comes() {
+        let (mut near, mut far) = (written(b"a key"), Strand::default());
+        far.receive(&mut sent(&mut near)).unwrap();
+        far.settle_up();
+        assert!(!far.is_owing() && !far.is_due(), "nobody has taken it");
+        far.read(2);
+        assert!(far.is_owing() && !far.is_due());
+        far.settle_up();
+        near.receive(&mut sent(&mut far)).unwrap();
+        assert_eq!((near.unconfirmed(), far.is_owing(), far.is_due()), (3, false, false));
+        near.push(Bytes::from_static(b" and more"));
+        assert_eq!(sent(&mut near), &b"\x01\0\0\0\x09 and more"[..]);
     }
 
     #[test]
