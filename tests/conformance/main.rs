@@ -4,10 +4,11 @@ mod differences;
 mod facts;
 mod live;
 mod openssh;
-mod python;
+mod others;
 mod replay;
 mod run;
 mod scene;
+mod scripts;
 mod side;
 mod world;
 
@@ -60,7 +61,7 @@ fn begin(arguments: &Arguments) -> Result<()> {
 }
 
 fn trials() -> Vec<Trial> {
-    let cases: Vec<Named> = openssh::cases().chain(replay::cases()).chain(python::cases()).collect();
+    let cases: Vec<Named> = openssh::cases().chain(others::cases()).chain(replay::cases()).chain(scripts::cases()).collect();
     let names: Vec<_> = cases.iter().map(|(name, _)| name.clone()).collect();
     let list = Trial::test("differences::every_entry_has_a_case_and_a_reason", move || {
         let names: Vec<_> = names.iter().map(String::as_str).collect();

@@ -48,7 +48,27 @@ impl Side {
         format!("ssh -F {}", self.config.display())
     }
 
-    /// What a Python client needs to know.
+    /// What it is called where it is reached.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Its port there.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The jump host's port on this machine.
+    pub(crate) const fn jump(&self) -> Option<u16> {
+        self.jump
+    }
+
+    /// Who logs in.
+    pub(crate) fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// What a script needs to know.
     pub(crate) fn describe(&self) -> Value {
         json!({"host": self.host, "port": self.port, "jumpPort": self.jump, "user": self.account, "key": self.key,
                "knownHosts": self.known_hosts, "config": self.config})

@@ -1,6 +1,6 @@
 //! Both servers, started once: the stack with its agent, and the reference.
 
-use crate::side::Side;
+use crate::{others::Others, side::Side};
 use anyhow::{Context, Result, anyhow};
 use e2e::{Stack, reference::Reference};
 use std::{
@@ -19,6 +19,7 @@ pub(crate) struct World {
     /// Interpreter with asyncssh and paramiko.
     pub(crate) python: PathBuf,
     pub(crate) rsync: PathBuf,
+    pub(crate) others: Others,
     _stack: Stack,
     _reference: Reference,
     /// One suite a checkout.
@@ -35,6 +36,7 @@ pub(crate) fn prepare() -> Result<()> {
     build::all(root())?;
     tools::Sshd::find(root())?;
     tools::rsync(root())?;
+    Others::prepare()?;
     python()?;
     fs::create_dir_all(folder()).context("cannot make the suite's folder")
 }
@@ -72,6 +74,7 @@ impl World {
             agent: Side::agent(&dir.join("ssh_config.agent"), "ws-796636", stack.daemon.port, key, &known_hosts)?,
             python: python()?,
             rsync: tools::rsync(root())?,
+            others: Others::new(dir, key, &known_hosts)?,
             _stack: stack,
             _reference: reference,
             _lock: lock,

@@ -15,6 +15,9 @@ use std::{
 /// Where distributions keep `sftp-server`.
 const SFTP_SERVERS: &[&str] = &["lib/openssh/sftp-server", "libexec/openssh/sftp-server", "lib/ssh/sftp-server"];
 
+/// How a program ends whose libraries are missing.
+const MISSING: i32 = 127;
+
 /// The version that tunnels are compared with.
 const RATHOLE: &str = "0.5.0";
 
@@ -64,23 +67,52 @@ impl Sshd {
     }
 }
 
-/// A program that works as rsync: the machine's own, or its distribution's package behind a small script.
+/// rsync.
 pub fn rsync(root: &Path) -> Result<PathBuf> {
-    if let Some(own) = in_path("rsync") {
-        return Ok(own);
+    let [rsync] = programs(root, "rsync", &["rsync", "libpopt0", "libxxhash0"], ["rsync"])?;
+    Ok(rsync)
+}
+
+/// PuTTY's clients on a command line: `plink`, `pscp`, `psftp`, and `puttygen` for keys.
+pub fn putty(root: &Path) -> Result<[PathBuf; 4]> {
+    programs(root, "putty", &["putty-tools"], ["plink", "pscp", "psftp", "puttygen"])
+}
+
+/// Dropbear's client, and what converts keys for it.
+pub fn dropbear(root: &Path) -> Result<[PathBuf; 2]> {
+    let packages = ["dropbear-bin", "libtomcrypt1", "libtommath1", "libgmp10"];
+    programs(root, "dropbear", &packages, ["dbclient", "dropbearconvert"])
+}
+
+/// The machine's own programs, or those of a distribution's packages, each behind a small script.
+fn programs<const N: usize>(root: &Path, name: &str, packages: &[&str], names: [&str; N]) -> Result<[PathBuf; N]> {
+    if names.iter().all(|name| in_path(name).is_some()) {
+        return Ok(names.map(|name| in_path(name).unwrap_or_default()));
     }
-    let folder = debian::unpack(&folder(root), "rsync", &["rsync", "libpopt0", "libxxhash0"])
-        .context("there is no rsync here and none to be had: install rsync")?;
-    let script = folder.join("rsync");
-    let (libraries, program) = (debian::libraries(&folder)?, folder.join("usr/bin/rsync"));
-    let text = format!("#!/bin/sh\nLD_LIBRARY_PATH='{}' exec '{}' \"$@\"\n", libraries.display(), program.display());
+    let folder = debian::unpack(&folder(root), name, packages)
+        .with_context(|| format!("there is no {name} here and none to be had: install {}", packages.join(" ")))?;
+    for name in names {
+        script(&folder, name)?;
+    }
+    Ok(names.map(|name| folder.join(name)))
+}
+
+/// Has `folder/name` start the unpacked program of that name with the libraries that came along.
+fn script(folder: &Path, name: &str) -> Result<()> {
+    let (script, program) = (folder.join(name), folder.join("usr/bin").join(name));
+    let libraries = debian::libraries(folder).map(|libraries| format!("LD_LIBRARY_PATH='{}' ", libraries.display()));
+    let text = format!("#!/bin/sh\n{}exec '{}' \"$@\"\n", libraries.unwrap_or_default(), program.display());
     if fs::read_to_string(&script).ok().as_deref() != Some(&text) {
         fs::write(&script, text)?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
     }
     let output = Command::new(&script).arg("--version").output()?;
-    ensure!(output.status.success(), "the unpacked rsync does not start: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(script)
+    ensure!(
+        output.status.code() != Some(MISSING),
+        "the unpacked {name} does not start: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
 }
 
 /// rathole, built here once from its crate; with newer dependencies than it was locked to, which do not compile any more.

@@ -30,7 +30,7 @@ pub(super) const CASES: &[Plain] = &[
 ];
 
 /// Greets each caller, and gives back in capitals what it says until its end of file.
-pub(super) fn shouter() -> Result<u16> {
+pub(crate) fn shouter() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
     thread::spawn(move || listener.incoming().flatten().for_each(|caller| drop(thread::spawn(move || shout(caller)))));
