@@ -13,6 +13,7 @@ pub mod lint;
 pub mod manuals;
 pub mod openapi;
 pub mod process;
+pub mod readme;
 pub mod release;
 pub mod setup;
 pub mod soak;

@@ -1,6 +1,6 @@
 //! `cargo xtask lint`: format, clippy for both targets, and the rules of the house that can be checked.
 
-use crate::{cargo::cargo, setup};
+use crate::{cargo::cargo, readme, setup};
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     path::Path,
@@ -46,6 +46,7 @@ pub fn lint(root: &Path) -> Result<ExitCode> {
     check(root, &["clippy", "-p", "drawbridge-edge", "--lib", "--target", WASM, "--", "-D", "warnings"])?;
     ABSENT.iter().try_for_each(|(package, target, crates)| absent(root, package, *target, crates))?;
     ALONE.iter().try_for_each(|(word, folder, files)| alone(root, word, folder, files))?;
+    readme::check(root)?;
     deny(root)?;
     eprintln!("lint: all good");
     Ok(ExitCode::SUCCESS)

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, process::ExitCode};
 use xtask::{
-    bench, build, conformance, dev, fuzz, fuzz_api, lint, manuals, openapi, release, root, setup, soak, stack, test, wasm,
+    bench, build, conformance, dev, fuzz, fuzz_api, lint, manuals, openapi, readme, release, root, setup, soak, stack, test, wasm,
 };
 
 /// Build, run and check Drawbridge.
@@ -49,6 +49,8 @@ enum Command {
         #[arg(last = true)]
         more: Vec<OsString>,
     },
+    /// Write README's table of figures anew, from what `bench ssh` left
+    Readme,
     /// Run the conformance suite alone: OpenSSH's sshd and our agent under the same clients
     Conformance {
         /// Filters and options of the suite's runner
@@ -100,6 +102,7 @@ fn main() -> ExitCode {
         Command::Dev(options) => dev::dev(root, options),
         Command::Test { arguments } => test::test(root, &arguments),
         Command::Bench { what, json, more } => bench::bench(root, what, json, &more),
+        Command::Readme => readme::write(root),
         Command::Conformance { arguments } => conformance::conformance(root, &arguments),
         Command::Token { scope } => print_token(scope),
         Command::Fuzz(options) => fuzz::fuzz(root, &options),

@@ -8,11 +8,8 @@ use crate::{
 use anyhow::Result;
 use std::process::Command;
 
-pub(super) const CASES: &[Plain] = &[
-    ("exec::streams_and_status", streams_and_status),
-    ("exec::input_comes_back", input_comes_back),
-    ("forward::a_port", port),
-];
+pub(super) const CASES: &[Plain] =
+    &[("exec::streams_and_status", streams_and_status), ("exec::input_comes_back", input_comes_back), ("forward::a_port", port)];
 
 /// `dbclient <options> [jump,]host`, which takes host keys unseen.
 fn dbclient(scene: &Scene<'_>, options: &[&str]) -> Command {
