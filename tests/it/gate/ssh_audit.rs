@@ -68,7 +68,7 @@ fn audit(port: u16) -> Result<BTreeSet<String>> {
     }
     let known = report["cves"].as_array().into_iter().flatten();
     found.extend(known.map(|known| format!("cve: {known}")));
-    ensure!(text(&report["banner"]["raw"]).starts_with("SSH-2.0-Drawbridge_"), "{}", report["banner"]);
+    ensure!(text(&report["banner"]["raw"]).contains("Drawbridge_"), "{}", report["banner"]);
     Ok(found)
 }
 
