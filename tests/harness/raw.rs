@@ -21,12 +21,19 @@ use std::{
 
 /// What we call ourselves.
 const ID: &str = "SSH-2.0-raw";
+/// How the identifications of the jump host and of the agent begin.
+const SERVERS: [&str; 2] = ["SSH-2.0-Drawbridge_", "SSH-2.0-OpenSSH_9.2 Drawbridge_"];
 /// A server answers, or ends the connection, within this time.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at what is awaited.
 const LOOK: Duration = Duration::from_millis(20);
 /// Longest line that a server may say before its packets (RFC 4253 section 4.2).
 const LINE: usize = 255;
+
+/// Whether a server of ours says so.
+pub fn is_ours(identification: &str) -> bool {
+    SERVERS.iter().any(|beginning| identification.starts_with(beginning))
+}
 
 /// A socket of either kind.
 trait Wire: Read + Write + Send {
@@ -82,7 +89,7 @@ impl Raw {
             ensure!(line.len() <= LINE, "a long identification");
         }
         self.server_id = String::from_utf8(line)?.trim_end().to_owned();
-        ensure!(self.server_id.contains("Drawbridge_"), "{}", self.server_id);
+        ensure!(is_ours(&self.server_id), "{}", self.server_id);
         Ok(())
     }
 

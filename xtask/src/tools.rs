@@ -15,8 +15,8 @@ use std::{
 /// Where distributions keep `sftp-server`.
 const SFTP_SERVERS: &[&str] = &["lib/openssh/sftp-server", "libexec/openssh/sftp-server", "lib/ssh/sftp-server"];
 
-/// How a program ends whose libraries are missing.
-const MISSING: i32 = 127;
+/// From here on an exit code is the shell's: the program could not be started, or its libraries are missing.
+const NOT_STARTED: i32 = 126;
 
 /// The version that tunnels are compared with.
 const RATHOLE: &str = "0.5.0";
@@ -70,6 +70,8 @@ impl Sshd {
 /// rsync.
 pub fn rsync(root: &Path) -> Result<PathBuf> {
     let [rsync] = programs(root, "rsync", &["rsync", "libpopt0", "libxxhash0"], ["rsync"])?;
+    let output = Command::new(&rsync).arg("--version").output()?;
+    ensure!(output.status.success(), "{} does not start: {}", rsync.display(), String::from_utf8_lossy(&output.stderr));
     Ok(rsync)
 }
 
@@ -108,7 +110,7 @@ fn script(folder: &Path, name: &str) -> Result<()> {
     }
     let output = Command::new(&script).arg("--version").output()?;
     ensure!(
-        output.status.code() != Some(MISSING),
+        output.status.code().is_some_and(|code| code < NOT_STARTED),
         "the unpacked {name} does not start: {}",
         String::from_utf8_lossy(&output.stderr)
     );

@@ -2,7 +2,7 @@
 
 use crate::{Run::Shared, Test};
 use anyhow::{Context, Result, bail, ensure};
-use e2e::{SOON, Stack, within};
+use e2e::{SOON, Stack, raw::is_ours, within};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
@@ -68,7 +68,7 @@ fn audit(port: u16) -> Result<BTreeSet<String>> {
     }
     let known = report["cves"].as_array().into_iter().flatten();
     found.extend(known.map(|known| format!("cve: {known}")));
-    ensure!(text(&report["banner"]["raw"]).contains("Drawbridge_"), "{}", report["banner"]);
+    ensure!(is_ours(text(&report["banner"]["raw"])), "{}", report["banner"]);
     Ok(found)
 }
 
