@@ -15,6 +15,7 @@ pub mod snapshot;
 
 mod admin;
 mod certify;
+mod chores;
 mod doors;
 mod drain;
 mod herald;
@@ -28,7 +29,8 @@ mod witness;
 
 use admin::Admin;
 use admission::Admission;
-use audit::{Scribe, Trail};
+use audit::Trail;
+use chores::Chores;
 use config::Config;
 use doors::Doors;
 pub use doors::Listening;
@@ -45,16 +47,15 @@ use drawbridge_shared::native::{
 };
 use jump::{Face, Hall, Jump};
 use link::Link;
-use listener::Listener;
+use listener::{Listener, Ports};
 pub use listener::PortsFault;
 use metrics::{Exhibition, Metrics};
 use passage::Passage;
 use registry::Registry;
-use snapshot::{Keeper, Pace, Snapshots, Store};
+use snapshot::{Keeper, Pace, Store};
 use std::{net::SocketAddr, path::Path, sync::Arc};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::net::TcpListener;
 use tracing::{info, warn};
-use used::Used;
 use witness::Witness;
 
 /// File of the state folder that holds the daemon's identity.
@@ -62,24 +63,16 @@ const IDENTITY: &str = "identity";
 
 /// A daemon that owns its sockets and has not begun.
 pub struct Daemon {
-    edge: EdgeClient,
-    renewal: Renewal,
-    face: Face,
-    used: Used,
     jump: Jump,
-    doors: Doors,
-    listener: Listener,
-    keeper: Keeper,
-    snapshots: Snapshots,
+    users: TcpListener,
+    agents: Ports,
     registry: Registry<Link>,
+    chores: Chores,
     state: StateDir,
     slot: Arc<Slot>,
-    passage: Passage,
     listening: Listening,
     spans: Spans,
     tokens: Tokens,
-    scribe: Option<Scribe>,
-    admin: Admin,
 }
 
 /// A daemon cannot start.
@@ -134,38 +127,30 @@ impl Daemon {
         let opener = Opener { turn: Turn::of(&slot), passed };
         let doors = Doors::open(&config.doors, &identity, opener)?;
         let listening = doors.listening()?;
+        let Doors { users, agents, operators } = doors;
         let registry = Registry::default();
-        let exhibition = Arc::new(Exhibition::new(&metrics, snapshots.clone()));
-        let admin = Admin { exhibition, snapshots: snapshots.clone(), grace: config.grace, stop: tokens.stop.clone() };
-        let (ports, stop) = (doors.agents.clone(), tokens.stop.clone());
-        let listener = Listener::new(ports, identity.public(), slot.clone(), snapshots.clone(), registry.clone(), metrics, stop);
-        let (names, spans) = ((identity.public(), config.domains), (config.grace, config.resume));
         let passage = Passage::new(state.clone(), slot.clone());
+        let (names, spans) = ((identity.public(), config.domains), (config.grace, config.resume));
         let hall = Hall::new(snapshots.clone(), registry.clone(), names, spans, witness, passage.clone(), &tokens);
-        let used = hall.used.clone();
+        let stop = tokens.stop.clone();
+        let exhibition = Arc::new(Exhibition::new(&metrics, snapshots.clone()));
+        let admin = Admin { exhibition, snapshots: snapshots.clone(), grace: config.grace, stop: stop.clone() };
+        let ports = (agents.clone(), identity.public());
+        let listener = Listener::new(ports, slot.clone(), snapshots.clone(), registry.clone(), metrics, stop.clone());
         let renewal = Renewal::open(edge.clone(), certify::PATH, identity.public(), state.clone());
         let face = Face::new(identity, renewal.held().cloned());
+        let mut chores = Chores::default();
+        let end = chores.end();
+        chores.add(passage.serve(registry.clone(), end.clone()));
+        chores.add(used::report(hall.used.clone(), edge, end.clone()));
         let jump = Jump::new(hall, &face, Admission::new(config.admission));
-        Ok(Self {
-            edge,
-            renewal,
-            face,
-            used,
-            jump,
-            doors,
-            listener,
-            keeper,
-            snapshots,
-            registry,
-            state,
-            slot,
-            passage,
-            listening,
-            spans: config.spans,
-            tokens,
-            scribe,
-            admin,
-        })
+        chores.add(certify::run(renewal, face, snapshots.watch(), stop));
+        chores.add(herald::run(snapshots, registry.clone(), end.clone()));
+        chores.add(keeper.run(end.clone()));
+        chores.add(listener.run(end.clone()));
+        scribe.into_iter().for_each(|scribe| chores.add(scribe.run(end.clone())));
+        operators.into_iter().for_each(|door| chores.add(admin.clone().run(door, end.clone())));
+        Ok(Self { jump, users, agents, registry, chores, state, slot, listening, spans: config.spans, tokens })
     }
 
     /// Where it listens.
@@ -175,47 +160,16 @@ impl Daemon {
 
     /// Serves until told to stop, then until its sessions have ended or were ended. Whose place it takes is told so.
     pub async fn run(self) -> Result<(), StateFault> {
-        let Self {
-            edge,
-            renewal,
-            face,
-            used,
-            jump,
-            doors: Doors { users, agents, operators },
-            listener,
-            keeper,
-            snapshots,
-            registry,
-            state,
-            slot,
-            passage,
-            listening,
-            spans,
-            tokens,
-            scribe,
-            admin,
-        } = self;
-        let (loops, tunnels) = (TaskTracker::new(), TaskTracker::new());
-        let sessions = jump.tasks();
-        let kept = CancellationToken::new();
-        loops.spawn(passage.serve(registry.clone(), kept.clone()));
-        loops.spawn(certify::run(renewal, face, snapshots.watch(), tokens.stop.clone()));
-        loops.spawn(used::report(used, edge, kept.clone()));
-        loops.spawn(herald::run(snapshots, registry.clone(), kept.clone()));
-        loops.spawn(keeper.run(kept.clone()));
-        loops.spawn(listener.run(tunnels.clone(), kept.clone()));
-        let door = loops.spawn(jump.run(users, slot.clone()));
-        scribe.into_iter().for_each(|scribe| drop(loops.spawn(scribe.run(kept.clone()))));
-        operators.into_iter().for_each(|door| drop(loops.spawn(admin.clone().run(door, kept.clone()))));
+        let Self { jump, users, agents, registry, chores, state, slot, listening, spans, tokens } = self;
+        let (chores, sessions) = (chores.begin(), jump.tasks());
+        let door = chores.spawn(jump.run(users, slot.clone()));
         listening.announce(&state)?;
         info!(ssh = %listening.ssh, tunnel = %listening.tunnel, "serving");
         take_over(&slot);
         tokens.stop.cancelled().await;
         drain::drain((door, &sessions), &registry, &slot, (&tokens, spans)).await;
         drain::farewell(&registry, &agents).await;
-        kept.cancel();
-        loops.close();
-        loops.wait().await;
+        chores.finish().await;
         listening.withdraw(&state);
         info!("stopped");
         Ok(())

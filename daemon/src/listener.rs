@@ -68,8 +68,7 @@ struct Doors<T> {
 impl Listener {
     /// Behind `ports`, which show `identity`.
     pub(crate) fn new(
-        ports: Ports,
-        identity: PublicIdentity,
+        (ports, identity): (Ports, PublicIdentity),
         slot: Arc<Slot>,
         snapshots: Snapshots,
         registry: Registry<Link>,
@@ -83,9 +82,10 @@ impl Listener {
         Self { ports, identity, instance, slot, snapshots, registry, metrics, stop, handshakes, knocks }
     }
 
-    /// Takes agents in until `end`; their tunnels live on in `tasks`. While the daemon drains, its tunnels over WebSocket still
+    /// Takes agents in until `end`; their tunnels live on in tasks of their own. While the daemon drains, its tunnels over WebSocket still
     /// need sockets, and agents are told to go elsewhere unless somebody here waits for them.
-    pub(crate) async fn run(self, tasks: TaskTracker, end: CancellationToken) {
+    pub(crate) async fn run(self, end: CancellationToken) {
+        let tasks = TaskTracker::new();
         loop {
             tokio::select! {
                 () = end.cancelled() => return,
