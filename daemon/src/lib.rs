@@ -47,8 +47,8 @@ use drawbridge_shared::native::{
 };
 use jump::{Face, Hall, Jump};
 use link::Link;
-use listener::{Listener, Ports};
 pub use listener::PortsFault;
+use listener::{Listener, Ports};
 use metrics::{Exhibition, Metrics};
 use passage::Passage;
 use registry::Registry;
