@@ -2,7 +2,7 @@
 
 use crate::config::Raw;
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 /// Runs inside a workspace, dials out to its daemons and is its SSH server.
 #[derive(Debug, Parser)]
@@ -37,4 +37,11 @@ pub enum Command {
     /// Serve SFTP on standard input and output: the agent starts this for a session
     #[command(hide = true)]
     SftpServer,
+    /// Run a start-up script, then become a session's program: the agent starts this for a session
+    #[command(hide = true)]
+    StartUp {
+        /// The shell, what it is asked, and the program with its name and arguments
+        #[arg(required = true, num_args = 4.., trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
 }

@@ -112,7 +112,7 @@ fn inner(kind: Kind, key: &Identity, keys: &Keys, renewal: Renewal, loops: &Task
     match kind {
         Kind::Own { accounts, env, alive, forwarding } => {
             let ssh = Server::new(key.ssh(), accounts, alive, keys.clone()).with_env(env).with_forwarding(forwarding);
-            let ssh = with_sftp(ssh);
+            let ssh = with_agent(ssh);
             renewal.held().into_iter().for_each(|held| ssh.certify(held.clone()));
             loops.spawn(certify::run(renewal, ssh.clone(), keys.watch(), stop.clone()));
             Inner::Own(ssh)
@@ -122,12 +122,12 @@ fn inner(kind: Kind, key: &Identity, keys: &Keys, renewal: Renewal, loops: &Task
     }
 }
 
-/// Without `/proc` there is nothing to start for SFTP; all else works.
-fn with_sftp(ssh: Server<Keys>) -> Server<Keys> {
+/// Without `/proc` there is nothing to start for SFTP and start-up scripts; all else works.
+fn with_agent(ssh: Server<Keys>) -> Server<Keys> {
     match Executable::running() {
-        Ok(agent) => ssh.with_sftp(agent),
+        Ok(agent) => ssh.with_agent(agent),
         Err(fault) => {
-            warn!(%fault, "this program cannot be opened in /proc: there is no SFTP");
+            warn!(%fault, "this program cannot be opened in /proc: there is no SFTP, and ~/.ssh/rc is not run");
             ssh
         }
     }

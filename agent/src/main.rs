@@ -5,11 +5,11 @@ use clap::Parser;
 use drawbridge_agent::{
     cli::{Cli, Command},
     config::Raw,
-    ssh::sftp,
+    ssh::{sftp, startup},
     status,
 };
 use drawbridge_shared::native::{log, options::complain, runtime, signals::Tokens, slot};
-use std::{path::Path, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Run(raw) => runtime::of_agent().map_err(Into::into).and_then(|runtime| runtime.block_on(run(*raw))),
         Command::Status { state_dir, json } => tell(&state_dir, json),
         Command::SftpServer => return sftp_server(),
+        Command::StartUp { words } => return start_up(words),
     };
     done.map_or_else(|fault| complain("drawbridge-agent", &fault), |()| ExitCode::SUCCESS)
 }
@@ -32,6 +33,11 @@ fn sftp_server() -> ExitCode {
         },
         |()| ExitCode::SUCCESS,
     )
+}
+
+fn start_up(words: Vec<OsString>) -> ExitCode {
+    eprintln!("{}", startup::main(words));
+    ExitCode::FAILURE
 }
 
 fn tell(state_dir: &Path, json: bool) -> Result<()> {

@@ -3,6 +3,7 @@
 mod account;
 mod accounts;
 mod auth;
+mod call;
 mod channels;
 mod config;
 mod env;
@@ -23,6 +24,7 @@ pub mod sftp;
 mod signal;
 mod sink;
 mod spawn;
+pub mod startup;
 mod wide;
 
 pub use account::{Account, Assumed};
@@ -49,6 +51,7 @@ use russh::{
     keys::{Certificate, PrivateKey},
     server,
 };
+use startup::Startup;
 use std::{
     future,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -74,9 +77,10 @@ pub struct Server<A> {
     accounts: Arc<Accounts>,
     env: Arc<EnvPolicy>,
     notices: Arc<Notices>,
+    startup: Arc<Startup>,
     /// Places for session channels, over all connections.
     sessions: Arc<Semaphore>,
-    sftp: Option<Executable>,
+    agent: Option<Executable>,
     forwarding: ForwardPolicy,
     resolver: Resolver,
     /// Of all connections: they share the tunnel.
@@ -134,15 +138,16 @@ impl<A: Authorize> Server<A> {
     /// A server that proves itself with `host_key` and runs programs as one of `accounts`.
     pub fn new(host_key: PrivateKey, accounts: impl Into<Accounts>, alive: Alive, authorizer: A) -> Self {
         let config = Settings::new(host_key, alive);
-        let notices = Arc::new(Notices::below(Path::new("/")));
+        let root = Path::new("/");
         let sessions = Arc::new(Semaphore::new(limits::SESSIONS));
         Self {
             config,
             accounts: Arc::new(accounts.into()),
             env: Arc::default(),
-            notices,
+            notices: Arc::new(Notices::below(root)),
+            startup: Arc::new(Startup::below(root)),
             sessions,
-            sftp: None,
+            agent: None,
             forwarding: ForwardPolicy::default(),
             resolver: Resolver::default(),
             keyboard: Keyboard::default(),
@@ -150,9 +155,10 @@ impl<A: Authorize> Server<A> {
         }
     }
 
-    /// The same server with notices (`etc/motd`, `etc/nologin`, `run/motd.dynamic`) from below `root`.
-    pub fn with_notices_below(self, root: &Path) -> Self {
-        Self { notices: Arc::new(Notices::below(root)), ..self }
+    /// The same server with the machine's files (`etc/motd`, `etc/nologin`, `run/motd.dynamic`, `etc/ssh/sshrc`) from below
+    /// `root`.
+    pub fn with_files_below(self, root: &Path) -> Self {
+        Self { notices: Arc::new(Notices::below(root)), startup: Arc::new(Startup::below(root)), ..self }
     }
 
     /// The same server with another policy for clients' variables.
@@ -160,9 +166,9 @@ impl<A: Authorize> Server<A> {
         Self { env: Arc::new(policy), ..self }
     }
 
-    /// The same server with SFTP, which `agent` serves as a program of the account.
-    pub fn with_sftp(self, agent: Executable) -> Self {
-        Self { sftp: Some(agent), ..self }
+    /// The same server with what `agent` does as a program of the account: SFTP, and start-up scripts.
+    pub fn with_agent(self, agent: Executable) -> Self {
+        Self { agent: Some(agent), ..self }
     }
 
     /// Shows `certificate` beside the host key to whoever connects next.

@@ -31,6 +31,11 @@ pub(crate) fn folder() -> PathBuf {
     build::target(root()).join("conformance")
 }
 
+/// Root's home inside the suite's seclusion.
+pub(crate) fn home() -> PathBuf {
+    folder().join("home")
+}
+
 /// Brings the machine to where everything can start; says what it does.
 pub(crate) fn prepare() -> Result<()> {
     build::all(root())?;

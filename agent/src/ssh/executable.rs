@@ -17,10 +17,14 @@ impl Executable {
     pub(super) const NAME: &str = "drawbridge-agent";
     /// Its argument that makes it an SFTP server.
     pub(super) const SFTP: &str = "sftp-server";
+    /// Its argument that makes it run a script and become a session's program.
+    pub(super) const START_UP: &str = "start-up";
+    /// By which name it executes itself once more.
+    pub(super) const SELF: &str = "/proc/self/exe";
 
     /// The one that runs.
     pub fn running() -> io::Result<Self> {
-        Self::at(Path::new("/proc/self/exe"))
+        Self::at(Path::new(Self::SELF))
     }
 
     /// The one in a file; it has to be a binary, not a script.

@@ -128,20 +128,16 @@ fn ignores_hangup(pid: Pid) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ssh::{
-        account::Account,
-        session::{Launch, Program},
-        spawn::spawn,
-    };
+    use crate::ssh::{account::Account, call::Call, session::Program, spawn::spawn};
     use tokio::io::{AsyncBufReadExt, BufReader};
 
     /// A child that has said "ready".
     async fn child(line: &str) -> Child {
         let account =
             Account { name: "dev".into(), uid: 0, gid: 0, home: "/".into(), shell: "/bin/bash".into(), tty: None, assumed: None };
-        let launch = Launch { program: Program::Command(line.into()), term: None, env: vec![] };
+        let call = Call::of(&account, &Program::Command(line.into()));
         let path = vec![("PATH".into(), "/usr/bin:/bin".into())];
-        let mut child = spawn(&account, &launch, path, None).unwrap();
+        let mut child = spawn(&account, call, path, None).unwrap();
         let mut said = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut said).await.unwrap();
         assert_eq!(said, "ready\n");

@@ -91,6 +91,8 @@ impl<A: Authorize> Connection<A> {
         self.tasks.spawn(program::run(Job {
             account: self.account.clone(),
             notices: self.server.notices.clone(),
+            startup: self.server.startup.clone(),
+            agent: self.server.agent.clone(),
             peer: self.peer,
             launch,
             process,
@@ -331,7 +333,7 @@ impl<A: Authorize> Handler for Connection<A> {
     }
 
     async fn subsystem_request(&mut self, id: ChannelId, name: &str, wire: &mut Wire) -> Result<(), Error> {
-        let agent = self.server.sftp.clone().filter(|_| name == "sftp").ok_or(Refused::NoSubsystem);
+        let agent = self.server.agent.clone().filter(|_| name == "sftp").ok_or(Refused::NoSubsystem);
         let started = agent.and_then(|agent| self.start(id, Program::Sftp(agent), wire));
         answer(wire, id, started)
     }

@@ -3,7 +3,9 @@
 use super::{
     Peer,
     account::Account,
+    call::Call,
     environment,
+    executable::Executable,
     group::{self, Group},
     limits,
     notices::Notices,
@@ -11,6 +13,7 @@ use super::{
     session::{Launch, Program},
     sink::{Ending, Lost, Sink, Stream},
     spawn,
+    startup::Startup,
     wide::Wide,
 };
 use bytes::{Bytes, BytesMut};
@@ -47,6 +50,9 @@ pub(super) struct Process {
 pub(super) struct Job {
     pub(super) account: Arc<Account>,
     pub(super) notices: Arc<Notices>,
+    pub(super) startup: Arc<Startup>,
+    /// Runs scripts of `startup`.
+    pub(super) agent: Option<Executable>,
     pub(super) peer: Peer,
     pub(super) launch: Launch,
     pub(super) process: Arc<Process>,
@@ -95,7 +101,17 @@ async fn tell(job: &Job, stream: Stream, text: Vec<u8>) {
 fn start(job: &mut Job) -> io::Result<Child> {
     let tty = job.process.terminal.as_ref().map(Terminal::path);
     let environment = environment::of(&job.account, &job.peer, &job.launch, tty);
-    spawn::spawn(&job.account, &job.launch, environment, job.slave.take())
+    spawn::spawn(&job.account, call(job), environment, job.slave.take())
+}
+
+/// The program, after a script where there is one.
+fn call(job: &Job) -> Call {
+    let (program, account) = (&job.launch.program, &job.account);
+    let call = Call::of(account, program);
+    match (job.startup.script(account, program), &job.agent) {
+        (Some(script), Some(agent)) => script.before(call, agent),
+        _ => call,
+    }
 }
 
 async fn accompany(mut child: Child, job: Job) {
@@ -235,7 +251,7 @@ async fn screen(terminal: &Terminal, ended: &CancellationToken, sink: &Sink) {
 
 /// The program was there at the login, or is the agent's own, and does not start: sshd's child says so and ends with 1.
 async fn refuse(job: &Job, fault: &io::Error) -> Ending {
-    let program = spawn::file(&job.account, &job.launch.program);
+    let program = Call::of(&job.account, &job.launch.program).file;
     tracing::warn!(program = %program.display(), %fault, "a program does not start");
     let told = format!("{}: {}\n", program.display(), spawn::reason(fault));
     let _lost: Result<(), Lost> = job.sink.send(Stream::Err, told).await;

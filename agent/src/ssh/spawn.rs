@@ -2,19 +2,17 @@
 
 use super::{
     account::Account,
-    executable::Executable,
+    call::Call,
     identity::{Identity, mask_files},
-    session::{Launch, Program},
 };
 use rustix::{
     io::Errno,
     process::{chdir, ioctl_tiocsctty, setsid},
 };
 use std::{
-    ffi::{CString, OsStr, OsString},
+    ffi::{CString, OsString},
     io,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
-    path::{Path, PathBuf},
     process::Stdio,
 };
 use tokio::process::{Child, Command};
@@ -22,17 +20,16 @@ use tokio::process::{Child, Command};
 /// The highest of the classic signals; the C library keeps the ones above for itself.
 const LAST_SIGNAL: libc::c_int = 31;
 
-/// Starts `launch` as `account` in a session and process group of its own: on `terminal`, or with three pipes. A home
+/// Starts what `call` says as `account` in a session and process group of its own: on `terminal`, or with three pipes. A home
 /// folder that cannot be entered is told on standard error.
 pub(super) fn spawn(
     account: &Account,
-    launch: &Launch,
+    call: Call,
     environment: Vec<(String, OsString)>,
     terminal: Option<OwnedFd>,
 ) -> io::Result<Child> {
-    let mut command = Command::new(file(account, &launch.program));
-    arguments(&mut command, &account.shell, &launch.program);
-    command.env_clear().envs(environment).current_dir("/");
+    let mut command = Command::new(call.file);
+    command.arg0(call.name).args(call.arguments).env_clear().envs(environment).current_dir("/");
     let child = Preparation { identity: Identity::of(account), home: Home::of(account)?, has_terminal: terminal.is_some() };
     wire(&mut command, terminal)?;
     before_exec(&mut command, child);
@@ -43,41 +40,6 @@ pub(super) fn spawn(
 pub(super) fn reason(fault: &io::Error) -> String {
     let text = fault.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
-}
-
-/// What is executed: no shell for SFTP, whose start-up files might write into the protocol. But where the shell is there
-/// to keep its account from running programs, it has its say, as under sshd, which starts `sftp-server` through it.
-pub(super) fn file(account: &Account, program: &Program) -> PathBuf {
-    match program {
-        Program::Sftp(agent) if !keeps_out(&account.shell) => agent.path(),
-        _ => account.shell.clone(),
-    }
-}
-
-/// Whether a shell runs none of the programs that it is asked for, or only its own.
-fn keeps_out(shell: &Path) -> bool {
-    ["nologin", "false", "git-shell"].iter().any(|name| shell.ends_with(name))
-}
-
-/// `-bash` for a login shell, `bash -c <command>` for a command.
-fn arguments(command: &mut Command, shell: &Path, program: &Program) {
-    let name = shell.file_name().unwrap_or(shell.as_os_str());
-    match program {
-        Program::Shell => {
-            let mut dashed = OsString::from("-");
-            dashed.push(name);
-            command.arg0(dashed);
-        }
-        Program::Command(line) => {
-            command.arg0(name).arg("-c").arg(OsStr::from_bytes(line));
-        }
-        Program::Sftp(_) if keeps_out(shell) => {
-            command.arg0(name).arg("-c").arg([Executable::NAME, Executable::SFTP].join(" "));
-        }
-        Program::Sftp(_) => {
-            command.arg0(Executable::NAME).arg(Executable::SFTP);
-        }
-    }
 }
 
 fn wire(command: &mut Command, terminal: Option<OwnedFd>) -> io::Result<()> {
@@ -177,17 +139,21 @@ fn keep_descriptors_to_ourselves() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ssh::account::Assumed;
+    use crate::ssh::{account::Assumed, executable::Executable, session::Program};
     use rustix::fs::{Mode, OFlags};
+    use std::path::Path;
 
     fn account(home: &str) -> Account {
         Account { name: "dev".into(), uid: 0, gid: 0, home: home.into(), shell: "/bin/sh".into(), tty: None, assumed: None }
     }
 
+    fn call(account: &Account, line: &str) -> Call {
+        Call::of(account, &Program::Command(line.into()))
+    }
+
     async fn output(line: &str, env: &[(&str, &str)]) -> String {
-        let launch = Launch { program: Program::Command(line.into()), term: None, env: vec![] };
         let env = env.iter().map(|&(name, value)| (name.to_owned(), value.into())).collect();
-        let child = spawn(&account("/"), &launch, env, None).unwrap();
+        let child = spawn(&account("/"), call(&account("/"), line), env, None).unwrap();
         String::from_utf8(child.wait_with_output().await.unwrap().stdout).unwrap()
     }
 
@@ -196,8 +162,8 @@ mod tests {
         let held = Executable::at(Path::new("/bin/echo")).unwrap();
         let sftp = |shell: &str| {
             let account = Account { shell: shell.into(), ..account("/") };
-            let launch = Launch { program: Program::Sftp(held.clone()), term: None, env: vec![] };
-            spawn(&account, &launch, vec![], None).unwrap().wait_with_output()
+            let call = Call::of(&account, &Program::Sftp(held.clone()));
+            spawn(&account, call, vec![], None).unwrap().wait_with_output()
         };
         assert_eq!(sftp("/bin/sh").await.unwrap().stdout, b"sftp-server\n");
         let refused = sftp("/usr/sbin/nologin").await.unwrap();
@@ -225,8 +191,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_home_is_told_as_sshd_does() {
-        let launch = Launch { program: Program::Command("/bin/pwd".into()), term: None, env: vec![] };
-        let child = spawn(&account("/nonexistent"), &launch, vec![], None).unwrap();
+        let nowhere = account("/nonexistent");
+        let child = spawn(&nowhere, call(&nowhere, "/bin/pwd"), vec![], None).unwrap();
         let done = child.wait_with_output().await.unwrap();
         let told = "Could not chdir to home directory /nonexistent: No such file or directory\n";
         assert_eq!((done.stdout.as_slice(), done.stderr.as_slice()), (&b"/\n"[..], told.as_bytes()));
@@ -239,16 +205,9 @@ mod tests {
         }
         let assumed = Some(Assumed { groups: vec![4321, 4322] });
         let other = Account { uid: 4321, gid: 4321, assumed, ..account("/") };
-        let launch = Launch {
-            program: Program::Command("grep -E '^(Uid|Gid|Groups|CapEff):' /proc/self/status; umask".into()),
-            term: None,
-            env: vec![],
-        };
-        let done = spawn(&other, &launch, vec![("PATH".into(), "/usr/bin:/bin".into())], None)
-            .unwrap()
-            .wait_with_output()
-            .await
-            .unwrap();
+        let call = call(&other, "grep -E '^(Uid|Gid|Groups|CapEff):' /proc/self/status; umask");
+        let done =
+            spawn(&other, call, vec![("PATH".into(), "/usr/bin:/bin".into())], None).unwrap().wait_with_output().await.unwrap();
         let seen = String::from_utf8(done.stdout).unwrap();
         let lines: Vec<_> = seen.lines().map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")).collect();
         assert_eq!(lines[..4], ["4321 4321 4321 4321", "4321 4321 4321 4321", "4321 4322", "0000000000000000"], "{seen}");

@@ -91,8 +91,8 @@ impl Workspace {
         write_settings(dir.path(), port, host.public_key());
         let members = Members(watch::Sender::new(vec![Fingerprint::of(member.public_key())]));
         let agent = Executable::at(Path::new(env!("CARGO_BIN_EXE_drawbridge-agent"))).unwrap();
-        let server = Server::new(host, accounts(dir.path(), account), alive, members.clone()).with_notices_below(dir.path());
-        let server = server.with_sftp(agent).with_forwarding(policy);
+        let server = Server::new(host, accounts(dir.path(), account), alive, members.clone()).with_files_below(dir.path());
+        let server = server.with_agent(agent).with_forwarding(policy);
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
         connections.spawn(accept(listener, server.clone(), stop.clone()));

@@ -16,5 +16,6 @@ mod programs;
 mod refusals;
 mod revocation;
 mod sftp;
+mod startup;
 mod terminals;
 mod upstream;

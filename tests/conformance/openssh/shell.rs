@@ -3,6 +3,8 @@
 use super::{Plain, exec::SORTED};
 use crate::{live::Live, run::run, scene::Scene};
 use anyhow::Result;
+use e2e::seclusion;
+use std::fs;
 
 pub(super) const CASES: &[Plain] = &[
     ("shell::a_script_on_its_input", script),
@@ -11,6 +13,7 @@ pub(super) const CASES: &[Plain] = &[
     ("shell::greets_on_a_terminal", greeting),
     ("shell::ends_with_its_input", input_ends),
     ("shell::a_person_types", typed),
+    ("shell::a_start_up_script_comes_first", start_up),
 ];
 
 fn script(scene: &Scene<'_>) -> Result<()> {
@@ -68,5 +71,31 @@ fn typed(scene: &Scene<'_>) -> Result<()> {
     shell.settles(PROMPTS)?;
     shell.send("exit 3\n")?;
     scene.outcome("", &shell.end()?);
+    Ok(())
+}
+
+/// Only for sessions that ask for it: the home folder is that of other cases too.
+const START_UP: &str = "test \"$LC_START_UP\" = yes || exit 0
+read typed; echo \"typed: $typed, on a terminal: $(test -t 1 && echo yes)\"
+env | grep -E '^(TERM|HOME|USER|SHELL|PATH|LC_START_UP)=' | sort; pwd; umask
+echo beside >&2; ps -o stat=,args= -p $$ | cut -c2-; exit 7
+";
+
+/// `~/.ssh/rc`, before all that is no subsystem.
+fn start_up(scene: &Scene<'_>) -> Result<()> {
+    // Outside, the home folder is somebody's.
+    if !seclusion::is_inside() {
+        return Ok(());
+    }
+    let folder = crate::world::home().join(".ssh");
+    fs::create_dir_all(&folder)?;
+    let (whole, rc) = (folder.join(format!("rc.{}", std::process::id())), folder.join("rc"));
+    fs::write(&whole, START_UP)?;
+    fs::rename(whole, rc)?;
+    let wish = "SetEnv=LC_START_UP=yes";
+    scene.outcome("command", &run(scene.ssh(&["-o", wish]).arg("cat; exit 3"), b"typed\n")?);
+    scene.outcome("shell", &run(&mut scene.ssh(&["-T", "-o", wish]), b"echo $0 of a shell\n")?);
+    scene.outcome("terminal", &run(scene.ssh(&["-tt", "-o", wish]).arg("tty >/dev/null; exit $?"), b"")?);
+    scene.outcome("sftp", &run(scene.side.client("sftp").args(["-o", wish, crate::side::TARGET]), b"pwd\n")?);
     Ok(())
 }

@@ -54,6 +54,17 @@ async fn one_socket_serves_all_sessions_of_a_connection() {
     until("the socket's end", || !paths[0].parent().unwrap().exists()).await;
 }
 
+/// What many have `~/.ssh/rc` for: a terminal that outlives its connection finds the newest one's agent by a name that stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_up_script_sees_it() {
+    let workspace = Workspace::start().await;
+    let (_agent, socket) = agent(&workspace).await;
+    std::fs::create_dir(workspace.home(".ssh")).unwrap();
+    std::fs::write(workspace.home(".ssh/rc"), "test -S \"$SSH_AUTH_SOCK\" && ln -sf \"$SSH_AUTH_SOCK\" ~/.ssh/agent\n").unwrap();
+    let output = with_agent(&workspace, &socket, &["-A"], "SSH_AUTH_SOCK=~/.ssh/agent ssh-add -l").await;
+    assert!(text(&output.stdout).contains("ED25519"), "{}", text(&output.stderr));
+}
+
 /// More than are served at a time: the others wait their turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_questions_are_answered() {
