@@ -22,6 +22,8 @@ pub enum Denial {
     Unresponsive(WorkspaceId),
     /// The signed state ended too long ago.
     Stale,
+    /// Too many connections of one user.
+    Connections,
     /// Too many channels on one connection.
     Channels,
     /// Something that a jump host does not do.
@@ -46,6 +48,7 @@ impl Denial {
             Self::Moved(..) => "moved",
             Self::Unresponsive(_) => "unresponsive",
             Self::Stale => "stale",
+            Self::Connections => "connections",
             Self::Channels => "channels",
             Self::NotServed(_) => "not-served",
             Self::UnknownKey => "unknown-key",
@@ -107,6 +110,7 @@ impl fmt::Display for Denial {
             Self::Stale => f.write_str(
                 "this jump host has had no news of its keys for too long and lets nobody in; its operator has to look",
             ),
+            Self::Connections => f.write_str("you have too many connections to this jump host: end some, then try again"),
             Self::Channels => f.write_str("too many connections over this one; open another `ssh -J`"),
             Self::NotServed(what) => {
                 write!(f, "this is a jump host and has no {what}: use `ssh -J <this host> user@<workspaceId>`")

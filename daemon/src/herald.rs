@@ -1,4 +1,5 @@
-//! Tells agents of snapshots that concern them, so that each asks for its own keys at once and nobody else does.
+//! Tells agents of snapshots that concern them, so that each asks for its own keys at once and nobody else does; one that is no
+//! longer its workspace's is cut off.
 
 use crate::{
     keyset::{Concerned, KeySet},
@@ -6,7 +7,7 @@ use crate::{
     registry::Registry,
     snapshot::Snapshots,
 };
-use drawbridge_shared::tunnel::frame::Frame;
+use drawbridge_shared::{id::WorkspaceId, tunnel::frame::Frame};
 use std::sync::Arc;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
@@ -33,9 +34,13 @@ async fn concerned(told: Arc<KeySet>, view: Arc<KeySet>) -> Concerned {
 }
 
 fn tell(registry: &Registry<Link>, view: &KeySet, concerned: Concerned) {
-    let news = |link: Link| link.say(Frame::KeysChanged { seq: view.seq() });
+    let news = |id: &WorkspaceId, link: Link| {
+        if link.stays(view.agent_key(id)) {
+            link.say(Frame::KeysChanged { seq: view.seq() });
+        }
+    };
     match concerned {
-        Concerned::All => registry.all().into_iter().for_each(|(_, link)| news(link)),
-        Concerned::These(workspaces) => workspaces.iter().flat_map(|id| registry.of(id)).for_each(news),
+        Concerned::All => registry.all().into_iter().for_each(|(id, link)| news(&id, link)),
+        Concerned::These(ids) => ids.iter().for_each(|id| registry.of(id).into_iter().for_each(|link| news(id, link))),
     }
 }

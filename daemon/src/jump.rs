@@ -1,6 +1,7 @@
 //! The users' door: accepts TCP, ends the outer SSH, and lets each channel out as a bridge to a workspace.
 
 mod carry;
+mod crowd;
 mod desk;
 mod greeting;
 mod outer;
@@ -19,6 +20,7 @@ use crate::{
     used::Used,
     witness::{Early, Who, Witness},
 };
+use crowd::{Crowd, Seated};
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::WorkspaceId,
@@ -61,6 +63,8 @@ pub(crate) struct Hall {
     pub used: Used,
     /// Sees what happens here.
     pub witness: Witness,
+    /// Whose connections there are.
+    crowd: Crowd,
     /// Who this daemon is.
     pub identity: PublicIdentity,
     /// Domains of this region.
@@ -85,6 +89,11 @@ impl Hall {
     /// Decides by the newest view.
     fn gate<T>(&self, decide: impl FnOnce(Gate<'_>) -> T) -> T {
         decide(Gate { keys: &self.snapshots.current(), now: clock::now(), grace: self.grace })
+    }
+
+    /// A place for one more connection of the users who hold `key`; `None` where they have too many.
+    fn seat(&self, key: &Fingerprint) -> Option<Seated> {
+        self.crowd.seat(self.snapshots.current().users(key, clock::now()).collect())
     }
 
     /// The tunnel that new streams of `workspace` go through, or why there is none: for its members only.
@@ -118,7 +127,8 @@ impl Hall {
     ) -> Self {
         let Tokens { stop, end } = tokens.clone();
         let (used, tasks, born) = (Used::default(), TaskTracker::new(), time::Instant::now());
-        Self { snapshots, registry, used, witness, identity, domains, grace, patience, passage, stop, born, tasks, end }
+        let crowd = Crowd::default();
+        Self { snapshots, registry, used, witness, crowd, identity, domains, grace, patience, passage, stop, born, tasks, end }
     }
 }
 
@@ -203,7 +213,7 @@ impl Jump {
     }
 
     fn admit(&self, peer: SocketAddr) -> Result<(Caller, OwnedSemaphorePermit), Early> {
-        let permit = self.connections.clone().try_acquire_owned().map_err(|_| Early::Crowded)?;
+        let permit = self.connections.clone().try_acquire_owned().map_err(|_| Early::Full)?;
         let mut place = self.admission.knock(rand::rng().random())?;
         let by_balancer = self.admission.is_balancer(peer.ip());
         if !by_balancer {

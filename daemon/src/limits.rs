@@ -3,8 +3,11 @@
 use drawbridge_shared::native::backlog::inflow::Bounds;
 use std::time::Duration;
 
-/// From TCP accept to a proven key; OpenSSH's own default is 120 s, its clients need two.
-pub(crate) const LOGIN_DEADLINE: Duration = Duration::from_secs(10);
+/// From TCP accept to the keys that the first exchange makes: machines' work.
+pub(crate) const EXCHANGE_DEADLINE: Duration = Duration::from_secs(10);
+/// From TCP accept to a proven key: a person may look at a host key, type a passphrase, find a security key (sshd:
+/// `LoginGraceTime 120`).
+pub(crate) const LOGIN_DEADLINE: Duration = Duration::from_secs(120);
 /// Sources of one family of addresses that have something to answer for; each takes about 100 bytes.
 pub(crate) const MAX_PENALISED: usize = 65_536;
 /// A source that has so much to answer for is shut out until all of it has passed: twelve refused logins at once, or
@@ -25,6 +28,8 @@ pub(crate) const PENALTY_GONE: Duration = Duration::from_secs(1);
 pub(crate) const DIGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Outer connections of one daemon; each takes about 55 kB idle, and a channel 15 more.
 pub(crate) const MAX_CONNECTIONS: usize = 10_000;
+/// Those of one user: ten times what a busy team's CI has at once, and a tenth of all.
+pub(crate) const MAX_CONNECTIONS_OF_USER: usize = MAX_CONNECTIONS / 10;
 /// Channels of one outer connection at a time: an IDE behind ControlMaster opens dozens.
 pub(crate) const MAX_CHANNELS: usize = 128;
 /// Answers of the jump host itself (greetings, refused commands) over one connection: russh 0.65 keeps some kilobytes
@@ -72,6 +77,11 @@ pub(crate) const INFLOW: Bounds =
 pub(crate) const TUNNEL_HANDSHAKE: Duration = Duration::from_secs(10);
 /// Tunnels in their handshake, over each transport; over WebSocket, sockets of tunnels that are in count among them.
 pub(crate) const MAX_TUNNEL_HANDSHAKES: usize = 512;
+/// Callers over TCP that have said nothing yet; each takes a socket, and whoever is silent for longest makes room.
+pub(crate) const MAX_SILENT: usize = 512;
+/// They say something within this time, TLS and HTTP are done within this much again: round trips of the longest ways, and a busy
+/// machine.
+pub(crate) const SOCKET_HANDSHAKE: Duration = Duration::from_secs(4);
 /// Agents that wait over QUIC for a place among these: all that a restart brings at once. Sent away they would come back with
 /// longer and longer pauses. Each has proven its address and costs what its first packets hold.
 pub(crate) const MAX_KNOCKS: usize = 4096;
@@ -93,6 +103,9 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) const RETRY_EACH: Duration = Duration::from_millis(4);
 /// At most so long.
 pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// An agent whose tunnel has just gone mostly comes back: it notices, and dials within a second. For so long after that somebody who
+/// asks for its workspace waits.
+pub(crate) const COMES_BACK: Duration = Duration::from_secs(5);
 /// After a start agents are on their way: for so long somebody who asks for a workspace waits for its agent. They dial within
 /// a second or, after a crash, within seconds.
 pub(crate) const ARRIVALS: Duration = Duration::from_secs(10);

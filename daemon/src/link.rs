@@ -2,7 +2,10 @@
 
 use crate::limits::CONTROL_QUEUE;
 use drawbridge_shared::{
-    native::tunnel::{Stream, Tunnel},
+    native::{
+        identity::PublicIdentity,
+        tunnel::{Stream, Tunnel},
+    },
     tunnel::{
         frame::{Frame, Reason},
         instance::Instance,
@@ -17,26 +20,41 @@ use std::{
 };
 use tokio::sync::mpsc;
 
+/// What an agent is told whose key is no longer its workspace's.
+const UNSEATED: &str = "the workspace was deleted, or its agent key was reset: an agent that is to serve it has to enrol";
+
 /// A registered tunnel; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Link {
     tunnel: Tunnel,
     instance: Instance,
+    key: PublicIdentity,
     /// Boxed: tokio allocates room for 32 at once, and most tunnels never see one.
     frames: mpsc::Sender<Box<Frame>>,
     drained: Arc<AtomicBool>,
 }
 
 impl Link {
-    /// Over `tunnel` to the agent process `instance`; what is said comes out of the receiver, for the control stream.
-    pub fn new(tunnel: Tunnel, instance: Instance) -> (Self, mpsc::Receiver<Box<Frame>>) {
+    /// Over `tunnel` to the agent process `instance`, which proved `key`; what is said comes out of the receiver, for the control
+    /// stream.
+    pub fn new(tunnel: Tunnel, instance: Instance, key: PublicIdentity) -> (Self, mpsc::Receiver<Box<Frame>>) {
         let (frames, queue) = mpsc::channel(CONTROL_QUEUE);
-        (Self { tunnel, instance, frames, drained: Arc::default() }, queue)
+        (Self { tunnel, instance, key, frames, drained: Arc::default() }, queue)
     }
 
     /// The agent process at the other end.
     pub const fn instance(&self) -> Instance {
         self.instance
+    }
+
+    /// Whether the agent at the other end is still its workspace's, whose key is `current`. One that is not is cut off at once, with
+    /// all that it serves: the workspace is gone, or has another agent.
+    pub fn stays(&self, current: Option<PublicIdentity>) -> bool {
+        let stays = current == Some(self.key);
+        if !stays {
+            self.tunnel.close(UNSEATED);
+        }
+        stays
     }
 
     /// Opens a stream for one inner connection.

@@ -1,6 +1,7 @@
 //! Takes agents in, over QUIC and WebSocket: knock, handshake, registration, and the control stream until the end.
 
 mod handshake;
+mod lobby;
 mod ports;
 mod retry;
 
@@ -8,7 +9,7 @@ pub(crate) use ports::Ports;
 pub use ports::PortsFault;
 
 use crate::{
-    limits::{ACCEPT_PAUSE, KNOCK, MAX_KNOCKS, MAX_TUNNEL_HANDSHAKES, MAX_TUNNELS, TUNNEL_HANDSHAKE},
+    limits::{ACCEPT_PAUSE, KNOCK, MAX_KNOCKS, MAX_TUNNEL_HANDSHAKES, MAX_TUNNELS, SOCKET_HANDSHAKE, TUNNEL_HANDSHAKE},
     link::Link,
     metrics::Metrics,
     registry::{Registration, Registry},
@@ -31,6 +32,7 @@ use drawbridge_shared::{
     },
 };
 use handshake::{Refusal, Welcomed};
+use lobby::{Lobby, Silent};
 use rand::RngExt;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
@@ -55,6 +57,7 @@ pub(crate) struct Listener {
     stop: CancellationToken,
     /// One count a door: who floods one leaves the other open.
     handshakes: Doors<Arc<Semaphore>>,
+    lobby: Lobby,
     /// Places to wait at the door of QUIC, where a knock is not open yet.
     knocks: Arc<Semaphore>,
 }
@@ -79,7 +82,8 @@ impl Listener {
         let places = || Arc::new(Semaphore::new(MAX_TUNNEL_HANDSHAKES));
         let handshakes = Doors { quic: places(), websocket: places() };
         let knocks = Arc::new(Semaphore::new(MAX_KNOCKS));
-        Self { ports, identity, instance, slot, snapshots, registry, metrics, stop, handshakes, knocks }
+        let lobby = Lobby::default();
+        Self { ports, identity, instance, slot, snapshots, registry, metrics, stop, handshakes, lobby, knocks }
     }
 
     /// Takes agents in until `end`; their tunnels live on in tasks of their own. While the daemon drains, its tunnels over WebSocket still
@@ -123,13 +127,20 @@ impl Listener {
 
     /// The same of the TCP door, which also takes the sockets of tunnels that are in.
     fn open(&self, knock: websocket::Knock, tasks: &TaskTracker) {
+        tasks.spawn(self.clone().hear(knock, self.lobby.enter()));
+    }
+
+    async fn hear(self, knock: websocket::Knock, silent: Silent) {
+        let spoken = time::timeout(SOCKET_HANDSHAKE, silent.displaced.run_until_cancelled(knock.speaks()));
+        let Ok(Some(Ok(()))) = spoken.await else { return };
+        drop(silent);
         // One too many is closed at once, before anything is read from it: an agent comes back as its own back-off says.
         let Ok(permit) = self.handshakes.websocket.clone().try_acquire_owned() else { return };
-        let listener = self.clone();
-        tasks.spawn(async move {
-            let tunnel = async { knock.admit().await.map_err(|fault| io::Error::other(fault).into()) };
-            listener.admit(Box::pin(tunnel), permit).await;
-        });
+        let tunnel = async {
+            let socket = time::timeout(SOCKET_HANDSHAKE, knock.admit()).await.map_err(io::Error::from)?;
+            socket.map_err(|fault| io::Error::other(fault).into())
+        };
+        self.admit(Box::pin(tunnel), permit).await;
     }
 
     /// `tunnel` is a data socket where there is none.
@@ -188,11 +199,13 @@ impl Listener {
     }
 
     async fn serve(&self, tunnel: Tunnel, mut control: Stream, welcomed: Welcomed) {
-        let Welcomed { seat, agent } = welcomed;
+        let Welcomed { seat, key, agent } = welcomed;
         let workspace = seat.workspace.clone();
-        let (link, frames) = Link::new(tunnel.clone(), seat.instance);
+        let (link, frames) = Link::new(tunnel.clone(), seat.instance, key);
         let _counted = self.metrics.tunnel(tunnel.transport());
         let registered = self.registry.register(seat, link.clone());
+        // Once more, now that whoever hears of a change finds it: the key may have gone between the proof and here.
+        link.stays(self.snapshots.current().agent_key(&workspace));
         if self.stop.is_cancelled() {
             // It came for what waits here, or between the signal and the word to all.
             link.drain();

@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("revocation::another_key_of_the_same_user_lives_on", Shared(other_key)),
     ("revocation::a_former_members_sessions_end", Shared(member)),
     ("revocation::a_deleted_workspaces_sessions_end", Shared(workspace)),
+    ("revocation::an_agent_whose_key_is_reset_serves_nobody", Shared(agent_key)),
     ("revocation::a_key_ends_in_its_last_second_and_no_news_is_needed", Shared(expiry)),
     ("revocation::the_jump_says_why_too", Shared(jump)),
     ("revocation::the_agent_decides_by_itself", Alone(agent_alone)),
@@ -100,6 +101,24 @@ fn workspace(world: &Stack) -> Result<()> {
     world.edge.operator().delete("/api/operator/workspaces/brief", &json!({}))?.ok()?;
     ended(session, "")?;
     drop(brief);
+    Ok(())
+}
+
+/// The agent is there and willing, and is not the workspace's any more: what it serves ends, and only the next one serves again.
+fn agent_key(world: &Stack) -> Result<()> {
+    let owen = world.new_user("owen")?;
+    let former = world.new_workspace("reset", "owen")?;
+    let session = open(&owen, "user@ws-reset")?;
+    let operator = world.edge.operator();
+    operator.delete("/api/operator/workspaces/reset/agent-key", &json!({}))?.ok()?;
+    ended(session, "")?;
+    let refused = owen.quiet_ssh().args(["-n", "user@ws-reset", "echo served"]).output()?;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    ensure!(refused.status.code() == Some(255) && said.contains("workspace reset is offline"), "{refused:?}");
+    let later = world.newcomer(&former)?;
+    let served = owen.quiet_ssh().args(["-n", "-o", "StrictHostKeyChecking=no", "user@reset", "echo served"]).output()?;
+    ensure!(served.stdout == b"served\n", "{served:?}");
+    ensure!(world.agent_status(&former).is_err() && world.agent_status(&later).is_ok(), "both are up");
     Ok(())
 }
 

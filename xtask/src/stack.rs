@@ -145,6 +145,16 @@ impl Stack {
         start_agent(&self.programs, &self.dir, &self.edge.url, id, token, state_dir, options)
     }
 
+    /// An agent of the same workspace that knows nothing of `former`: it enrols, and is connected.
+    pub fn newcomer(&self, former: &Workspace) -> Result<Workspace> {
+        let Workspace { id, members, token, state_dir, .. } = former;
+        let state_dir = state_dir.with_extension("anew");
+        let agent = start_agent(&self.programs, &self.dir, &self.edge.url, id, token, &state_dir, &[])?;
+        let mut workspace = Workspace { id: id.clone(), members: members.clone(), token: token.clone(), state_dir, agent };
+        workspace.connected()?;
+        Ok(workspace)
+    }
+
     /// What `drawbridge-agent status` says of `workspace`.
     pub fn agent_status(&self, workspace: &Workspace) -> Result<Value> {
         let mut command = Command::new(&self.programs.agent);

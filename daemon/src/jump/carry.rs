@@ -193,26 +193,38 @@ async fn cross(
     denied: impl Future<Output = ()>,
     (leftovers, closed): (&Leftovers, &CancellationToken),
 ) -> Ending {
-    let (mut from_client, mut to_client) = (FromClient(inbound), ToClient(&outbound));
+    let (mut from_client, mut to_client) = (FromClient { outlet: inbound, is_gone: false }, ToClient(&outbound));
     let (mut from_agent, mut to_agent) = (FromAgent(reader), ToAgent(writer));
     let crossed = bridge::bridge((&mut from_client, &mut to_client), (&mut from_agent, &mut to_agent), tally);
-    let ending = tokio::select! {
-        crossed = crossed => crossed.map_or(Ending::Broken, |()| Ending::Finished),
-        () = denied => Ending::Left,
+    let crossed = tokio::select! {
+        crossed = crossed => Some(crossed),
+        () = denied => None,
+    };
+    let ending = match crossed {
+        Some(Ok(())) => Ending::Finished,
+        Some(Err(_)) if !from_client.is_gone => Ending::Broken,
+        _ => Ending::Left,
     };
     // While its data has a taker the connection's table holds the channel, and does not take it for closed by the client.
     leftovers.close(&outbound, closed, matches!(ending, Ending::Finished)).await;
     ending
 }
 
-struct FromClient(Outlet);
+struct FromClient {
+    outlet: Outlet,
+    /// It broke off, which is how clients go: nothing is broken.
+    is_gone: bool,
+}
+
 struct ToClient<'a>(&'a ChannelWriteHalf<Msg>);
 struct ToAgent(StrandWriter);
 struct FromAgent(StrandReader);
 
 impl Source for FromClient {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        self.0.chunk().await
+        let chunk = self.outlet.chunk().await;
+        self.is_gone = chunk.is_err();
+        chunk
     }
 }
 

@@ -7,13 +7,19 @@ use super::{
 use crate::{
     admission::Place,
     denial::Denial,
-    limits::{LINGER, LOGIN_DEADLINE, PARTING, READ_BUFFER},
+    limits::{EXCHANGE_DEADLINE, LINGER, LOGIN_DEADLINE, PARTING, READ_BUFFER},
     metrics::Counted,
     witness::{Early, Ending, Who},
 };
 use drawbridge_shared::{
     fingerprint::Fingerprint,
-    native::{backlog::brake::Braked, gather::Gather, long_way, proxy_header, severable::Severable, ssh::steer::Offer},
+    native::{
+        backlog::brake::Braked,
+        gather::Gather,
+        long_way, proxy_header,
+        severable::Severable,
+        ssh::{exchange::Exchanging, steer::Offer},
+    },
 };
 use rand::RngExt;
 use russh::{
@@ -75,10 +81,9 @@ pub(super) async fn run(hall: Arc<Hall>, offer: Offer, socket: TcpStream, mut ca
     let trace = format!("{:016x}", rand::rng().random::<u64>());
     // Boxed: what a login takes is not to stay as long as the session does.
     let login = Box::pin(enter(&hall, offer, socket, (&mut caller, trace.clone()), cut));
-    let login = time::timeout(LOGIN_DEADLINE, login);
     let entered = tokio::select! {
         () = hall.end.cancelled() => return,
-        entered = login => entered.unwrap_or(Err(Early::Slow)),
+        entered = login => entered,
     };
     drop(waits);
     let Caller { peer, place, .. } = caller;
@@ -86,7 +91,13 @@ pub(super) async fn run(hall: Arc<Hall>, offer: Offer, socket: TcpStream, mut ca
         Ok(Entered { session, key }) => {
             drop(place);
             let seen = hall.witness.logged_in(Who { trace: &trace, peer, key: Some(key) });
-            let ending = live(session, &hall, key).await;
+            let ending = match hall.seat(&key) {
+                Some(_seated) => live(session, &hall, key).await,
+                None => {
+                    dismiss(session, Disconnect::TooManyConnections, Denial::Connections.to_string()).await;
+                    Ending::Denied(Denial::Connections)
+                }
+            };
             seen.ended(&ending);
         }
         Err(early) => {
@@ -104,27 +115,44 @@ async fn enter(
     (caller, trace): (&mut Caller, String),
     cut: CancellationToken,
 ) -> Result<Entered, Early> {
+    let begun = time::Instant::now();
     socket.set_nodelay(true).map_err(|_| Early::Gone)?;
     long_way::suit(&socket);
-    if let Err(early) = caller.is_told(&mut socket).await {
+    let told = time::timeout(EXCHANGE_DEADLINE, caller.is_told(&mut socket));
+    if let Err(early) = told.await.unwrap_or(Err(Early::Slow)) {
         turn_away(&socket, early);
         return Err(early);
     }
     let (visitor, standing) = Visitor::new(hall.clone(), (caller.peer, trace), cut.child_token());
     let stream = Braked::new(Severable::new(socket, cut).parting_within(LINGER), visitor.brake());
     let stream = Gather::up_to(READ_BUFFER, stream);
+    let exchanged = CancellationToken::new();
     let start = async {
         let (config, stream) = offer.greet(stream).await?;
-        server::run_stream(config, stream, visitor).await
+        server::run_stream(config, Exchanging::new(stream, exchanged.clone()), visitor).await
     };
-    match start.await {
-        Ok(session) => proven(session, standing).await,
-        Err(fault) => Err(early(Some(&fault), Standing::New)),
+    match time::timeout_at(begun + EXCHANGE_DEADLINE, start).await {
+        Ok(Ok(session)) => proven(session, standing, too_late(begun, &exchanged)).await,
+        Ok(Err(fault)) => Err(early(Some(&fault), Standing::New)),
+        Err(_) => Err(Early::Slow),
     }
 }
 
+/// Comes when a login has had its time, and says whether it had come so far that it can be told.
+async fn too_late(begun: time::Instant, exchanged: &CancellationToken) -> bool {
+    time::sleep_until(begun + EXCHANGE_DEADLINE).await;
+    if exchanged.is_cancelled() {
+        time::sleep_until(begun + LOGIN_DEADLINE).await;
+    }
+    exchanged.is_cancelled()
+}
+
 /// The session, once its key is proven.
-async fn proven(mut session: RunningSession<Visitor>, mut standing: watch::Receiver<Standing>) -> Result<Entered, Early> {
+async fn proven(
+    mut session: RunningSession<Visitor>,
+    mut standing: watch::Receiver<Standing>,
+    too_late: impl Future<Output = bool>,
+) -> Result<Entered, Early> {
     let told = standing.clone();
     let last = async { standing.wait_for(Standing::is_last).await.map(|last| *last) };
     tokio::select! {
@@ -134,6 +162,7 @@ async fn proven(mut session: RunningSession<Visitor>, mut standing: watch::Recei
             _ => Err(send_away(session, Early::Signatures).await),
         },
         ended = &mut session => Err(early(ended.as_ref().err(), *told.borrow())),
+        hears = too_late => Err(if hears { send_away(session, Early::Slow).await } else { Early::Slow }),
     }
 }
 
@@ -184,7 +213,8 @@ fn over(ended: &Result<(), russh::Error>) -> Ending {
 }
 
 async fn send_away(session: RunningSession<Visitor>, early: Early) -> Early {
-    dismiss(session, Disconnect::NoMoreAuthMethodsAvailable, early.to_string()).await;
+    let code = if early == Early::Slow { Disconnect::ByApplication } else { Disconnect::NoMoreAuthMethodsAvailable };
+    dismiss(session, code, early.to_string()).await;
     early
 }
 
@@ -210,6 +240,17 @@ pub(super) fn turn_away(socket: &TcpStream, early: Early) {
 mod tests {
     use super::*;
     use std::io::{Error, ErrorKind};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_person_has_the_time_that_sshd_gives_and_a_machine_less() {
+        let begun = time::Instant::now();
+        let exchanged = CancellationToken::new();
+        assert!(!too_late(begun, &exchanged).await);
+        assert_eq!(begun.elapsed().as_secs(), EXCHANGE_DEADLINE.as_secs());
+        exchanged.cancel();
+        assert!(too_late(begun, &exchanged).await);
+        assert_eq!(begun.elapsed().as_secs(), LOGIN_DEADLINE.as_secs());
+    }
 
     #[test]
     fn a_client_that_closes_is_done_and_one_that_is_lost_is_not() {

@@ -1,8 +1,17 @@
 //! Whether a workspace can be reached from here, and if not, why: for its members only.
 
 use super::Hall;
-use crate::{denial::Denial, keyset::KeySet, limits::ARRIVALS, link::Link, registry::Registry};
-use drawbridge_shared::{id::WorkspaceId, native::identity::PublicIdentity};
+use crate::{
+    denial::Denial,
+    keyset::KeySet,
+    limits::{ARRIVALS, COMES_BACK},
+    link::Link,
+    registry::Registry,
+};
+use drawbridge_shared::{
+    id::WorkspaceId,
+    native::{clock, identity::PublicIdentity},
+};
 use tokio::time::{self, Instant};
 
 /// The tunnel that new streams of `workspace` go through, from the daemon that is `identity`.
@@ -15,16 +24,22 @@ pub(super) fn reach(
     registry.active(workspace).ok_or_else(|| absence(registry, keys, identity, workspace))
 }
 
-/// The same for a new stream, which waits for an agent that may be on its way: after a start all are, and one that a leaving
-/// daemon has sent away comes back for what is still wanted of it.
+/// The same for a new stream, which waits for an agent that may be on its way: after a start all are, one whose tunnel has just
+/// gone is, and one that a leaving daemon has sent away comes back for what is still wanted of it.
 pub(super) async fn expect(hall: &Hall, workspace: &WorkspaceId) -> Result<Link, Denial> {
     let leaving = hall.stop.is_cancelled();
-    let until = if leaving { Instant::now() } else { hall.born } + ARRIVALS;
+    let until = if leaving { Instant::now() + ARRIVALS } else { (hall.born + ARRIVALS).max(returns(hall, workspace)) };
     match time::timeout_at(until, arrival(hall, workspace)).await {
         Ok(reached) => reached,
         Err(_) if leaving => Err(Denial::Stopping),
         Err(_) => hall.link(workspace),
     }
+}
+
+/// Until when an agent that has just gone is waited for.
+fn returns(hall: &Hall, workspace: &WorkspaceId) -> Instant {
+    let gone = hall.registry.absent_since(workspace).map_or(COMES_BACK, |since| clock::now().since(since));
+    Instant::now() + COMES_BACK.saturating_sub(gone)
 }
 
 /// Waits until the workspace can be reached, or never will.

@@ -21,6 +21,8 @@ use tokio::io::AsyncReadExt;
 /// An agent that proved itself.
 pub(super) struct Welcomed {
     pub(super) seat: Seat,
+    /// What it proved.
+    pub(super) key: PublicIdentity,
     /// Its build, as it says.
     pub(super) agent: String,
 }
@@ -58,26 +60,27 @@ pub(super) async fn run(
     let Frame::Proof { signature } = control::read(reader).await? else { return Err(out_of_turn()) };
     let exporter = tunnel.exporter()?;
     let binding = Binding { nonce: &nonce, daemon: &identity.0, workspace: &workspace, exporter: &exporter };
-    if proven(&binding, &signature, snapshots).await {
-        Ok(Welcomed { seat: Seat { workspace, instance, accepts, alone }, agent })
-    } else {
-        let words = "no such workspace with this key: enrol the agent, or have an operator reset the workspace's agent key";
-        Err(Refusal::Words { workspace, reason: Reason::NotRegistered, words })
+    match proven(&binding, &signature, snapshots).await {
+        Some(key) => Ok(Welcomed { seat: Seat { workspace, instance, accepts, alone }, key, agent }),
+        None => {
+            let words = "no such workspace with this key: enrol the agent, or have an operator reset the workspace's agent key";
+            Err(Refusal::Words { workspace, reason: Reason::NotRegistered, words })
+        }
     }
 }
 
 /// A workspace or key that is news to this daemon is looked up once more before it is refused.
-async fn proven(binding: &Binding<'_>, signature: &str, snapshots: &Snapshots) -> bool {
-    if fits(binding, signature, snapshots) {
-        return true;
+async fn proven(binding: &Binding<'_>, signature: &str, snapshots: &Snapshots) -> Option<PublicIdentity> {
+    if let Some(key) = fitting(binding, signature, snapshots) {
+        return Some(key);
     }
     snapshots.refresh().await;
-    fits(binding, signature, snapshots)
+    fitting(binding, signature, snapshots)
 }
 
-fn fits(binding: &Binding<'_>, signature: &str, snapshots: &Snapshots) -> bool {
+fn fitting(binding: &Binding<'_>, signature: &str, snapshots: &Snapshots) -> Option<PublicIdentity> {
     let key = snapshots.current().agent_key(binding.workspace);
-    key.is_some_and(|key| binding.verify(&key.ssh(), signature).is_ok())
+    key.filter(|key| binding.verify(&key.ssh(), signature).is_ok())
 }
 
 /// Says no and waits until it was heard, which is when the agent closes, or is gone; the caller's deadline bounds that.

@@ -6,6 +6,8 @@ use std::{fmt, time::Duration};
 /// An end before the login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Early {
+    /// The daemon has all the connections that it can hold.
+    Full,
     /// Too many wait for their login.
     Crowded,
     /// Too many of this source do.
@@ -30,6 +32,7 @@ impl Early {
     /// Its name, of a closed set.
     pub(crate) const fn label(self) -> &'static str {
         match self {
+            Self::Full => "full",
             Self::Crowded => "crowded",
             Self::Busy => "busy",
             Self::Penalised => "penalised",
@@ -45,7 +48,7 @@ impl Early {
     /// What its source has to answer for.
     pub(crate) const fn penalty(self) -> Duration {
         match self {
-            Self::Crowded | Self::Busy | Self::Penalised | Self::Header => Duration::ZERO,
+            Self::Full | Self::Crowded | Self::Busy | Self::Penalised | Self::Header => Duration::ZERO,
             Self::Slow => PENALTY_SLOW,
             Self::Unknown | Self::Signatures => PENALTY_REFUSED,
             Self::Violation => PENALTY_VIOLATION,
@@ -62,6 +65,7 @@ impl Early {
 impl fmt::Display for Early {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Full => "this jump host has all the connections that it can hold; try again later",
             Self::Crowded => "this jump host has too many logins under way; try again in a moment",
             Self::Busy => "your address has too many logins under way here; wait for them, then try again",
             Self::Penalised => "too many failed logins from your address; try again in some minutes",

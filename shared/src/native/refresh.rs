@@ -1,7 +1,10 @@
 //! Coalesces wishes for fresh state: a wish is granted by a call to the edge that began after it.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -13,6 +16,10 @@ use tokio::{
 pub const GAP: Duration = Duration::from_millis(250);
 /// Nobody waits for a wish longer than this.
 pub const PATIENCE: Duration = Duration::from_secs(3);
+/// A call that takes longer than this is not worth waiting for: the edge hangs, or the way there does, and what is held decides.
+const SLOW: Duration = Duration::from_secs(1);
+/// Then nobody waits longer than this, in which an edge that is well again answers.
+const SLOW_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Between those who wish and the one who calls.
 #[derive(Debug)]
@@ -20,11 +27,27 @@ pub struct Refresh {
     wish: Notify,
     begun: AtomicU64,
     ended: watch::Sender<u64>,
+    pace: Mutex<Pace>,
+}
+
+/// How long calls take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    /// Since when one is under way.
+    since: Option<time::Instant>,
+    /// The last one was slow.
+    slow: bool,
+}
+
+impl Pace {
+    fn is_slow(self) -> bool {
+        self.slow || self.since.is_some_and(|since| since.elapsed() > SLOW)
+    }
 }
 
 impl Default for Refresh {
     fn default() -> Self {
-        Self { wish: Notify::new(), begun: AtomicU64::new(0), ended: watch::channel(0).0 }
+        Self { wish: Notify::new(), begun: AtomicU64::new(0), ended: watch::channel(0).0, pace: Mutex::default() }
     }
 }
 
@@ -36,7 +59,8 @@ impl Refresh {
         self.hint();
         let granted = ended.wait_for(|round| *round >= wanted);
         // Too late is an answer too: the caller decides by what is held.
-        let _ = time::timeout(PATIENCE, granted).await;
+        let patience = if self.pace().is_slow() { SLOW_PATIENCE } else { PATIENCE };
+        let _ = time::timeout(patience, granted).await;
     }
 
     /// Wishes, and does not wait.
@@ -52,12 +76,20 @@ impl Refresh {
 
     /// A round begins.
     pub fn begin(&self) -> u64 {
+        self.pace().since = Some(time::Instant::now());
         self.begun.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     /// That round ended.
     pub fn end(&self, round: u64) {
+        let mut pace = self.pace();
+        *pace = Pace { since: None, slow: pace.since.is_some_and(|since| since.elapsed() > SLOW) };
+        drop(pace);
         self.ended.send_replace(round);
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -121,5 +153,23 @@ mod tests {
         let begun = time::Instant::now();
         Refresh::default().wait().await;
         assert_eq!(begun.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_hangs_is_waited_for_once() {
+        let refresh = Refresh::default();
+        let waited = async || {
+            let begun = time::Instant::now();
+            refresh.wait().await;
+            begun.elapsed()
+        };
+        let hangs = refresh.begin();
+        assert_eq!(waited().await, PATIENCE);
+        assert_eq!(waited().await, SLOW_PATIENCE);
+        refresh.end(hangs);
+        assert_eq!(waited().await, SLOW_PATIENCE, "the next one is no quicker until it is");
+        let quick = refresh.begin();
+        refresh.end(quick);
+        assert_eq!(waited().await, PATIENCE);
     }
 }

@@ -1,5 +1,6 @@
 //! russh as both SSH servers start it, its defaults changed on purpose (FACTS of russh 0.65 stand in ARCHITECTURE.md).
 
+pub mod exchange;
 pub mod leftovers;
 pub mod steer;
 

@@ -1,19 +1,29 @@
-//! A login has ten seconds from the first packet of TCP, wherever it stops.
+//! A login has ten seconds from the first packet of TCP until keys are exchanged, wherever it stops; then it has a person's time.
 
 use crate::{Run::Shared, Test};
 use anyhow::{Result, ensure};
 use e2e::Stack;
+use serde_json::json;
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpStream,
+    os::unix::fs::PermissionsExt,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-pub(crate) const TESTS: &[Test] = &[("deadline::a_login_ends_in_time_wherever_it_stops", Shared(half_open))];
+pub(crate) const TESTS: &[Test] = &[
+    ("deadline::a_login_ends_in_time_wherever_it_stops", Shared(half_open)),
+    ("deadline::somebody_who_types_slowly_gets_in", Shared(typist)),
+];
 
 /// Around the ten seconds that are promised: a loaded machine is late.
 const PROMISED: [Duration; 2] = [Duration::from_secs(8), Duration::from_secs(25)];
+
+/// Longer than the daemon waits for a machine.
+const TYPES: Duration = Duration::from_secs(13);
 
 const IDENTIFICATION: &[u8] = b"SSH-2.0-half-open\r\n";
 
@@ -55,4 +65,21 @@ fn kexinit() -> Vec<u8> {
     let padding = 8 - (payload.len() + 5) % 8 + 8;
     let length = (payload.len() + 1 + padding) as u32;
     [&length.to_be_bytes()[..], &[padding as u8], &payload, &vec![0; padding]].concat()
+}
+
+/// Types a passphrase for longer than a machine has, for each of the hops.
+fn typist(world: &Stack) -> Result<()> {
+    let user = world.new_user("typist")?;
+    world.edge.operator().put("/api/operator/workspaces/lighthouse/members/typist", &json!({}))?.ok()?;
+    let set =
+        Command::new("ssh-keygen").args(["-q", "-p", "-P", "", "-N", "slow and steady", "-f"]).arg(&user.key_file).status()?;
+    ensure!(set.success());
+    let asked = user.key_file.with_extension("asked");
+    fs::write(&asked, format!("#!/bin/sh\nsleep {}\necho slow and steady\n", TYPES.as_secs()))?;
+    fs::set_permissions(&asked, fs::Permissions::from_mode(0o700))?;
+    let mut ssh = user.ssh();
+    ssh.env("SSH_ASKPASS", &asked).env("SSH_ASKPASS_REQUIRE", "force").env("DISPLAY", "none");
+    let said = ssh.args(["-n", "user@ws-lighthouse", "echo in"]).output()?;
+    ensure!(said.status.success() && said.stdout == b"in\n", "{said:?}");
+    Ok(())
 }

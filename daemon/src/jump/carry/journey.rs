@@ -10,6 +10,7 @@ use drawbridge_shared::{
     id::WorkspaceId,
     native::{
         control,
+        identity::PublicIdentity,
         resume::{self, Budget, Driver, Leg, LegWriter, Outcome, StrandReader, StrandWriter},
     },
     tunnel::{
@@ -52,6 +53,8 @@ pub(super) struct Journey {
     hall: Arc<Hall>,
     workspace: WorkspaceId,
     instance: Instance,
+    /// What the workspace's agent proved itself with when this began.
+    key: Option<PublicIdentity>,
     open: Open,
     driver: Driver,
     /// The newest registration when that process was last known to live.
@@ -67,6 +70,8 @@ enum Stranded {
     Late(Duration),
     #[error("its tunnel broke, and the agent that served it was replaced by another")]
     Replaced,
+    #[error("its workspace was deleted, or has another agent by now: the agent key was reset")]
+    Unseated,
     #[error("its tunnel broke, and {0}")]
     Gone(String),
     #[error("the agent broke the tunnel protocol: {0}")]
@@ -89,7 +94,8 @@ pub(super) async fn begin(
 ) -> io::Result<((StrandReader, StrandWriter), (Journey, Way))> {
     let way = open_over(halves, &open).await?;
     let (reader, writer, driver) = resume::strand(budget);
-    Ok(((reader, writer), (Journey { hall, workspace, instance, open, driver, seen, legs: 0 }, way)))
+    let key = hall.snapshots.current().agent_key(&workspace);
+    Ok(((reader, writer), (Journey { hall, workspace, instance, key, open, driver, seen, legs: 0 }, way)))
 }
 
 async fn open_over((reader, mut writer): (Incoming, Outgoing), open: &Open) -> io::Result<Way> {
@@ -146,6 +152,9 @@ impl Journey {
         let mut successor = None;
         loop {
             newest.borrow_and_update();
+            if self.hall.snapshots.current().agent_key(&self.workspace) != self.key {
+                return Err(Stranded::Unseated);
+            }
             let links = self.hall.registry.of_process(&self.workspace, self.instance);
             let sources =
                 links.iter().cloned().map(Source::Own).chain(self.hall.stop.is_cancelled().then_some(Source::Successor));

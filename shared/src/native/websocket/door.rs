@@ -75,6 +75,11 @@ impl Door {
 }
 
 impl Knock {
+    /// Waits until something was said, or nothing will be. Has no bound of its own.
+    pub async fn speaks(&self) -> io::Result<()> {
+        self.stream.peek(&mut [0]).await.map(drop)
+    }
+
     /// Lets it in, as far as TLS and HTTP go: `None` for the data socket of a tunnel that is in. Has no bound of its own.
     pub async fn admit(self) -> Result<Option<Tunnel>, WebSocketFault> {
         let mut first = [0];
