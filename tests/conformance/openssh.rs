@@ -6,6 +6,7 @@ mod copies;
 mod end;
 mod exec;
 pub(crate) mod forward;
+mod pipes;
 mod remote;
 mod scp;
 mod sftp;
@@ -26,6 +27,7 @@ pub(crate) fn cases() -> impl Iterator<Item = Named> {
         exec::CASES,
         shell::CASES,
         terminal::CASES,
+        pipes::CASES,
         transfer::CASES,
         connection::CASES,
         end::CASES,

@@ -65,9 +65,9 @@ impl EnvPolicy {
     }
 
     /// Whether a client may set `name` to `value`.
-    pub(super) fn check(&self, name: &str, value: &str) -> Result<(), Unfit> {
-        let whole = !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
-        if !whole || name.len() + value.len() > limits::ENV_BYTES {
+    pub(super) fn check(&self, name: &str, value: &[u8]) -> Result<(), Unfit> {
+        let whole = !name.is_empty() && !name.contains(['=', '\0', char::REPLACEMENT_CHARACTER]) && !value.contains(&0);
+        if !whole || name.len() + value.len() > limits::ENV_VALUE {
             return Err(Unfit::Malformed);
         }
         if LOADER.iter().chain(&SHELL).any(|pattern| matches(pattern, name)) {
@@ -113,18 +113,18 @@ mod tests {
     fn the_default_takes_locale_colour_and_git() {
         let policy = EnvPolicy::default();
         for name in ["LANG", "LC_ALL", "LC_", "COLORTERM", "TERM", "GIT_AUTHOR_NAME"] {
-            assert_eq!(policy.check(name, "x"), Ok(()), "{name}");
+            assert_eq!(policy.check(name, b"x"), Ok(()), "{name}");
         }
         for name in ["PATH", "HOME", "XLANG", "LANGX", "lang", "SSH_TTY", "PYTHONSTARTUP"] {
-            assert_eq!(policy.check(name, "x"), Err(Unfit::NotAccepted), "{name}");
+            assert_eq!(policy.check(name, b"x"), Err(Unfit::NotAccepted), "{name}");
         }
     }
 
     #[test]
     fn a_list_is_a_policy() {
         let policy = EnvPolicy::parse("EDITOR, MY_*").unwrap();
-        assert_eq!((policy.check("MY_X", ""), policy.check("LANG", "")), (Ok(()), Err(Unfit::NotAccepted)));
-        assert_eq!(EnvPolicy::parse("").unwrap().check("LANG", ""), Err(Unfit::NotAccepted));
+        assert_eq!((policy.check("MY_X", b""), policy.check("LANG", b"")), (Ok(()), Err(Unfit::NotAccepted)));
+        assert_eq!(EnvPolicy::parse("").unwrap().check("LANG", b""), Err(Unfit::NotAccepted));
         for list in ["A,,B", "A B", "A=B", ","] {
             assert_eq!(EnvPolicy::parse(list).err(), Some(BadPattern), "{list}");
         }
@@ -135,18 +135,18 @@ mod tests {
         let policy = EnvPolicy::new(["*", "LD_PRELOAD"]);
         let loader = ["LD_PRELOAD", "LD_LIBRARY_PATH", "LD_", "GLIBC_TUNABLES", "MALLOC_CHECK_", "DYLD_INSERT_LIBRARIES"];
         for name in loader.into_iter().chain(["BASH_ENV", "ENV", "ZDOTDIR", "SHELLOPTS", "BASH_FUNC_ls%%"]) {
-            assert_eq!(policy.check(name, "x"), Err(Unfit::Injects), "{name}");
+            assert_eq!(policy.check(name, b"x"), Err(Unfit::Injects), "{name}");
         }
         for name in ["MY_LD_PRELOAD", "PYTHONPATH", "ENVIRONMENT"] {
-            assert_eq!(policy.check(name, ""), Ok(()), "{name}");
+            assert_eq!(policy.check(name, b""), Ok(()), "{name}");
         }
     }
 
     #[test]
     fn what_no_environment_can_hold_is_refused() {
         let policy = EnvPolicy::new(["*"]);
-        for (name, value) in [("", "x"), ("A=B", "x"), ("A\0", "x"), ("A", "x\0y"), ("A", &*"x".repeat(32 * 1024))] {
-            assert_eq!(policy.check(name, value), Err(Unfit::Malformed), "{name}");
+        for (name, value) in [("", "x"), ("A=B", "x"), ("A\0", "x"), ("A", "x\0y"), ("A", &*"x".repeat(limits::ENV_VALUE))] {
+            assert_eq!(policy.check(name, value.as_bytes()), Err(Unfit::Malformed), "{name}");
         }
     }
 

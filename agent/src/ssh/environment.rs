@@ -1,7 +1,7 @@
 //! The environment a program starts with: nothing of the agent's, the client's variables, then sshd's own.
 
 use super::{Peer, account::Account, session::Launch};
-use std::ffi::OsString;
+use std::{ffi::OsString, os::unix::ffi::OsStringExt};
 
 /// Debian's sshd's default for ordinary accounts.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/games";
@@ -15,7 +15,7 @@ const MAIL: &str = "/var/mail";
 pub(super) fn of(account: &Account, peer: &Peer, launch: &Launch, tty: Option<&str>) -> Vec<(String, OsString)> {
     let (client, server) = (peer.client, peer.server);
     let (from, to) = (client.ip().to_canonical(), server.ip().to_canonical());
-    let mut all: Vec<_> = launch.env.iter().map(|(name, value)| (name.clone(), value.into())).collect();
+    let mut all: Vec<_> = launch.env.iter().map(|(name, value)| (name.clone(), OsString::from_vec(value.clone()))).collect();
     let mut set = |name: &str, value: OsString| all.push((name.to_owned(), value));
     set("USER", account.name.clone().into());
     set("LOGNAME", account.name.clone().into());
@@ -54,7 +54,7 @@ mod tests {
             assumed: None,
         };
         let peer = Peer::new("[::ffff:192.0.2.7]:5555".parse().unwrap());
-        let env = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let env = env.iter().map(|&(name, value)| (name.to_owned(), value.as_bytes().to_owned())).collect();
         let launch = Launch { program: Program::Shell, term: term.map(str::to_owned), env };
         of(&account, &peer, &launch, term.map(|_| "/dev/pts/9")).into_iter().collect()
     }

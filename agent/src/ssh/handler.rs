@@ -31,6 +31,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// RFC 4254 section 5.1.
 const PROHIBITED: u32 = 1;
 const SHORTAGE: u32 = 4;
+/// OpenSSH PROTOCOL section 2.1.
+const END_OF_WRITE: &str = "eow@openssh.com";
 
 /// One client's connection.
 pub(super) struct Connection<A> {
@@ -83,10 +85,10 @@ impl<A: Authorize> Connection<A> {
     fn start(&mut self, id: ChannelId, program: Program, wire: &Wire) -> Result<(), Refused> {
         let open = self.channels.get(id).ok_or(Refused::Closed)?;
         let mut launch = open.session.start(program)?;
-        launch.env.extend(self.forwards.variables());
+        launch.env.extend(self.forwards.variables().map(|(name, value)| (name, value.into_bytes())));
         let parts = open.take_parts().ok_or(Refused::Running)?;
         let (terminal, slave) = parts.terminal.unzip();
-        let process = Arc::new(Process { group: Group::new(), terminal });
+        let process = Arc::new(Process { group: Group::new(), terminal, unheard: CancellationToken::new() });
         open.runs(&process);
         self.tasks.spawn(program::run(Job {
             account: self.account.clone(),
@@ -98,7 +100,7 @@ impl<A: Authorize> Connection<A> {
             process,
             slave,
             stdin: parts.stdin,
-            sink: Sink { channel: parts.channel, flow: parts.flow, connection: wire.handle() },
+            sink: Sink::new(parts.channel, parts.flow, wire),
             closed: open.closed(),
         }));
         Ok(())
@@ -317,7 +319,18 @@ impl<A: Authorize> Handler for Connection<A> {
         answer(wire, id, self.resize(id, size(columns, rows, width, height)))
     }
 
-    async fn env_request(&mut self, id: ChannelId, name: &str, value: &str, wire: &mut Wire) -> Result<(), Error> {
+    /// Of OpenSSH's client whose standard output is closed: a program that goes on writing is told so, by SIGPIPE (PROTOCOL section
+    /// 2.1).
+    async fn other_channel_request(&mut self, id: ChannelId, name: &str, _: &mut Wire) -> Result<(), Error> {
+        if name == END_OF_WRITE
+            && let Some(process) = self.channels.get(id).and_then(|open| open.process())
+        {
+            process.unheard.cancel();
+        }
+        Ok(())
+    }
+
+    async fn env_request(&mut self, id: ChannelId, name: &str, value: &[u8], wire: &mut Wire) -> Result<(), Error> {
         let open = self.channels.get(id).ok_or(Refused::Closed);
         answer(wire, id, open.and_then(|open| open.session.set(&self.server.env, name, value)))
     }
@@ -327,7 +340,9 @@ impl<A: Authorize> Handler for Connection<A> {
         answer(wire, id, started)
     }
 
+    /// What a C program sends with the end of its string is taken without it, as by sshd.
     async fn exec_request(&mut self, id: ChannelId, command: &[u8], wire: &mut Wire) -> Result<(), Error> {
+        let command = command.strip_suffix(b"\0").unwrap_or(command);
         let started = self.start(id, Program::Command(command.to_vec()), wire);
         answer(wire, id, started)
     }

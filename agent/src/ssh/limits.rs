@@ -25,8 +25,10 @@ pub(super) const LEFTOVERS: usize = 16 * 1024;
 pub(super) const SESSIONS: usize = 1024;
 /// Variables one session may set; sshd's number.
 pub(super) const ENV_VARIABLES: usize = 128;
-/// Bytes of one variable, name included; the kernel's own limit of one string is 128 KiB.
-pub(super) const ENV_BYTES: usize = 32 * 1024;
+/// Bytes of one variable, name included: the kernel takes strings of 128 KiB, `=` and the end among them.
+pub(super) const ENV_VALUE: usize = 128 * 1024 - 2;
+/// Bytes of all of a session's values: a quarter of what the kernel takes for a program's arguments and environment.
+pub(super) const ENV_BYTES: usize = 512 * 1024;
 /// Bytes of the terminal's name, which becomes `TERM`.
 pub(super) const TERM_BYTES: usize = 256;
 /// Signals that may arrive before the program runs.

@@ -43,6 +43,8 @@ const NOBODY_MAY: u32 = 254;
 pub(super) struct Process {
     pub(super) group: Group,
     pub(super) terminal: Option<Terminal>,
+    /// Fires when the client takes no more of its standard output.
+    pub(super) unheard: CancellationToken,
 }
 
 /// All that one program needs.
@@ -162,10 +164,16 @@ async fn attend(
         Some(terminal) => beside(type_into(stdin, terminal), show(terminal, wait, sink)).await,
         None => {
             // As sshd, which waits for end of file: what still holds the pipes after the program's end may write to them.
-            let all = async { join!(wait, send(output, Stream::Out, sink), send(errors, Stream::Err, sink)).0 };
-            beside(feed(stdin, input), all).await
+            let all = async { join!(wait, heard(process, output, sink), send(errors, Stream::Err, sink)).0 };
+            beside(feed(stdin, input, sink), all).await
         }
     }
+}
+
+/// Standard output, for as long as the client takes it: then its reading end is closed.
+async fn heard(process: &Process, output: &mut Option<ChildStdout>, sink: &Sink) {
+    process.unheard.run_until_cancelled(send(output, Stream::Out, sink)).await;
+    *output = None;
 }
 
 /// Runs `side` for as long as `main` takes.
@@ -181,10 +189,12 @@ async fn beside<T>(side: impl Future<Output = ()>, main: impl Future<Output = T>
 }
 
 /// The client's data to a pipe, then its end of file. A program that reads no further does not disturb the session:
-/// the rest is discarded.
-async fn feed(mut stdin: Outlet, pipe: Option<impl AsyncWrite + AsFd + Unpin>) {
-    if let Some(pipe) = pipe {
-        let _closed = copy_buf(&mut stdin, &mut Wide::once_busy(pipe)).await;
+/// the rest is discarded, and a client that can is told to send none.
+async fn feed(mut stdin: Outlet, pipe: Option<impl AsyncWrite + AsFd + Unpin>, sink: &Sink) {
+    if let Some(pipe) = pipe
+        && copy_buf(&mut stdin, &mut Wide::once_busy(pipe)).await.is_err()
+    {
+        sink.takes_no_more().await;
     }
 }
 

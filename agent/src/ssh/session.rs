@@ -11,7 +11,7 @@ use super::{
 pub(super) struct Session {
     running: bool,
     terminal: Option<String>,
-    env: Vec<(String, String)>,
+    env: Vec<(String, Vec<u8>)>,
 }
 
 /// What a client asks to have run.
@@ -32,7 +32,7 @@ pub(super) struct Launch {
     /// The terminal's name, where there is a terminal.
     pub(super) term: Option<String>,
     /// Variables from the client, in its order.
-    pub(super) env: Vec<(String, String)>,
+    pub(super) env: Vec<(String, Vec<u8>)>,
 }
 
 /// Why a request on a session channel is refused.
@@ -77,10 +77,11 @@ impl Session {
     }
 
     /// `env`.
-    pub(super) fn set(&mut self, policy: &EnvPolicy, name: &str, value: &str) -> Result<(), Refused> {
+    pub(super) fn set(&mut self, policy: &EnvPolicy, name: &str, value: &[u8]) -> Result<(), Refused> {
         self.preparing()?;
         policy.check(name, value)?;
-        if self.env.len() >= limits::ENV_VARIABLES {
+        let held: usize = self.env.iter().map(|(_, value)| value.len()).sum();
+        if self.env.len() >= limits::ENV_VARIABLES || held + value.len() > limits::ENV_BYTES {
             return Err(Refused::TooManyVariables);
         }
         self.env.push((name.to_owned(), value.to_owned()));
@@ -120,10 +121,10 @@ mod tests {
     #[test]
     fn terminal_variables_and_program_become_one_launch() {
         let (mut session, policy) = session();
-        session.set(&policy, "LANG", "C.UTF-8").unwrap();
+        session.set(&policy, "LANG", b"C.UTF-8").unwrap();
         session.may_have_terminal("xterm").unwrap();
         session.has_terminal("xterm");
-        session.set(&policy, "LC_ALL", "C").unwrap();
+        session.set(&policy, "LC_ALL", b"C").unwrap();
         let launch = session.start(Program::Command(b"make".to_vec())).unwrap();
         let env = vec![("LANG".into(), "C.UTF-8".into()), ("LC_ALL".into(), "C".into())];
         assert_eq!(launch, Launch { program: Program::Command(b"make".to_vec()), term: Some("xterm".into()), env });
@@ -134,7 +135,7 @@ mod tests {
         let (mut session, policy) = session();
         session.start(Program::Shell).unwrap();
         assert_eq!(session.start(Program::Shell), Err(Refused::Running));
-        assert_eq!(session.set(&policy, "LANG", "C"), Err(Refused::Running));
+        assert_eq!(session.set(&policy, "LANG", b"C"), Err(Refused::Running));
         assert_eq!(session.may_have_terminal("xterm"), Err(Refused::Running));
     }
 
@@ -169,8 +170,18 @@ mod tests {
     fn variables_are_counted() {
         let (mut session, policy) = session();
         for n in 0..limits::ENV_VARIABLES {
-            session.set(&policy, &format!("LC_{n}"), "").unwrap();
+            session.set(&policy, &format!("LC_{n}"), b"").unwrap();
         }
-        assert_eq!(session.set(&policy, "LANG", ""), Err(Refused::TooManyVariables));
+        assert_eq!(session.set(&policy, "LANG", b""), Err(Refused::TooManyVariables));
+    }
+
+    #[test]
+    fn all_values_together_have_a_bound() {
+        let (mut session, policy) = session();
+        let large = [b'x'; 64 * 1024];
+        for n in 0..limits::ENV_BYTES / large.len() {
+            session.set(&policy, &format!("LC_{n}"), &large).unwrap();
+        }
+        assert_eq!(session.set(&policy, "LANG", b"x"), Err(Refused::TooManyVariables));
     }
 }

@@ -4,19 +4,23 @@ use super::{flow::Flow, signal};
 use bytes::Bytes;
 use russh::{
     ChannelWriteHalf,
-    server::{Handle, Msg},
+    server::{Handle, Msg, Session},
 };
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
 /// RFC 4254 section 5.2: extended data of this kind is standard error.
 const STDERR: u32 = 1;
+/// How OpenSSH's clients identify themselves.
+const OPENSSH: &[u8] = b"SSH-2.0-OpenSSH";
 
 /// Sends in order; every call waits for the client's window or for room in the connection's queue.
 #[derive(Debug)]
 pub(super) struct Sink {
-    pub(super) channel: ChannelWriteHalf<Msg>,
-    pub(super) flow: Flow,
-    pub(super) connection: Handle,
+    channel: ChannelWriteHalf<Msg>,
+    flow: Flow,
+    connection: Handle,
+    /// The client knows `eow@openssh.com`; others were seen to stumble over it.
+    hears_end_of_write: bool,
 }
 
 /// Where output belongs.
@@ -38,6 +42,20 @@ pub(super) enum Ending {
 pub(super) struct Lost;
 
 impl Sink {
+    /// To the client's end of `channel`.
+    pub(super) fn new(channel: ChannelWriteHalf<Msg>, flow: Flow, wire: &Session) -> Self {
+        let hears_end_of_write = wire.remote_sshid().starts_with(OPENSSH);
+        Self { channel, flow, connection: wire.handle(), hears_end_of_write }
+    }
+
+    /// Says that the program takes no more (OpenSSH PROTOCOL section 2.1).
+    pub(super) async fn takes_no_more(&self) {
+        if self.hears_end_of_write {
+            // Fails only where nobody listens any more.
+            let _ = self.connection.end_of_write(self.channel.id()).await;
+        }
+    }
+
     /// Sends program output.
     pub(super) async fn send(&self, stream: Stream, data: impl Into<Bytes>) -> Result<(), Lost> {
         let data = data.into();

@@ -6,7 +6,7 @@
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 use tokio::{
@@ -15,8 +15,9 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// `S` until the token fires, then an error.
-pub struct Severable<S> {
+/// `S` until the token fires, then an error. Dropped before that it ends in order: what was written last, such as why there is no
+/// connection, is heard.
+pub struct Severable<S: AsyncWrite + Unpin> {
     stream: S,
     cut: CancellationToken,
     cutting: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -24,7 +25,7 @@ pub struct Severable<S> {
     parted: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Severable<S> {
+impl<S: AsyncWrite + Unpin> Severable<S> {
     /// Cut by `cut`.
     pub fn new(stream: S, cut: CancellationToken) -> Self {
         let cutting = Box::pin(cut.clone().cancelled_owned());
@@ -34,8 +35,9 @@ impl<S> Severable<S> {
     /// The same, which counts as ended by the other side too that long after we have ended it: russh waits for that without
     /// a bound, and a client that said goodbye would hold its place for as long as it likes.
     #[must_use]
-    pub fn parting_within(self, bound: Duration) -> Self {
-        Self { parting: Some(bound), ..self }
+    pub fn parting_within(mut self, bound: Duration) -> Self {
+        self.parting = Some(bound);
+        self
     }
 
     fn severed(&self) -> io::Result<()> {
@@ -43,7 +45,16 @@ impl<S> Severable<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Severable<S> {
+impl<S: AsyncWrite + Unpin> Drop for Severable<S> {
+    fn drop(&mut self) {
+        if !self.cut.is_cancelled() {
+            // Nobody waits for it any more.
+            let _ = Pin::new(&mut self.stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Severable<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.cutting.as_mut().poll(cx).is_ready() {
             return Poll::Ready(self.severed());

@@ -14,6 +14,8 @@ pub(super) const CASES: &[Plain] = &[
     ("exec::clients_variables", client_variables),
     ("exec::a_long_command", long_command),
     ("exec::a_command_of_bytes", command_of_bytes),
+    ("exec::variables_of_bytes", variables_of_bytes),
+    ("exec::names_that_are_no_text", names_of_bytes),
     ("exec::killed_by_each_signal", killed),
     ("exec::input_ends", input_ends),
     ("exec::input_nobody_reads", unread_input),
@@ -100,6 +102,21 @@ fn long_command(scene: &Scene<'_>) -> Result<()> {
     for length in [1_000, 30_000, 100_000] {
         scene.exec(&length.to_string(), &format!("printf %s {} | wc -c", "x".repeat(length)))?;
     }
+    Ok(())
+}
+
+fn variables_of_bytes(scene: &Scene<'_>) -> Result<()> {
+    let mut ssh = scene.ssh(&["-n", "-o", "SendEnv=LC_BYTES LC_LARGE"]);
+    ssh.env("LC_BYTES", OsString::from_vec(b"a\xff\xfeb".to_vec())).env("LC_LARGE", "x".repeat(100_000));
+    scene.observe("", ssh.arg("printf %s \"$LC_BYTES\" | od -An -tx1; printf %s \"$LC_LARGE\" | wc -c"))
+}
+
+/// Each is refused by itself, and costs the connection nothing.
+fn names_of_bytes(scene: &Scene<'_>) -> Result<()> {
+    let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    scene.observe("subsystem", scene.ssh(&["-n"]).arg("-s").arg(bytes(b"sf\xff")))?;
+    let terminal = run(scene.ssh(&["-tt"]).env("TERM", bytes(b"x\xffy")).arg("echo on; exit 3"), b"")?;
+    scene.outcome("terminal", &terminal);
     Ok(())
 }
 

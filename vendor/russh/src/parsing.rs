@@ -29,6 +29,11 @@ pub struct OpenChannelMessage {
     pub recipient_maximum_packet_size: u32,
 }
 
+/// A string that need not be UTF-8: what is not is U+FFFD, and no reason to end a connection.
+pub(crate) fn lossy(r: &mut impl Reader) -> Result<String, ssh_encoding::Error> {
+    Ok(String::from_utf8_lossy(&Vec::<u8>::decode(r)?).into_owned())
+}
+
 impl OpenChannelMessage {
     /// Parse an SSH `CHANNEL_OPEN` payload.
     ///
@@ -38,7 +43,7 @@ impl OpenChannelMessage {
     /// parsing and compatibility behavior.
     pub fn parse<R: Reader>(r: &mut R) -> Result<Self, crate::Error> {
         // https://tools.ietf.org/html/rfc4254#section-5.1
-        let typ = map_err!(String::decode(r))?;
+        let typ = map_err!(lossy(r))?;
         let sender = map_err!(u32::decode(r))?;
         let window = map_err!(u32::decode(r))?;
         let maxpacket = map_err!(u32::decode(r))?;
@@ -53,7 +58,7 @@ impl OpenChannelMessage {
                 ChannelType::Session
             }
             "x11" => {
-                let originator_address = map_err!(String::decode(r))?;
+                let originator_address = map_err!(lossy(r))?;
                 let originator_port = map_err!(u32::decode(r))?;
                 ensure_end(r)?;
                 ChannelType::X11 {
@@ -68,7 +73,7 @@ impl OpenChannelMessage {
             }
             "direct-streamlocal@openssh.com" => {
                 let info = StreamLocalChannelInfo::decode(r)?;
-                String::decode(r)?; // originator address/reserved
+                lossy(r)?; // originator address/reserved
                 u32::decode(r)?; // originator port/reserved
                 ensure_end(r)?;
                 ChannelType::DirectStreamLocal(info)
@@ -80,7 +85,7 @@ impl OpenChannelMessage {
             }
             "forwarded-streamlocal@openssh.com" => {
                 let info = StreamLocalChannelInfo::decode(r)?;
-                String::decode(r)?; // reserved
+                lossy(r)?; // reserved
                 ensure_end(r)?;
                 ChannelType::ForwardedStreamLocal(info)
             }
@@ -161,7 +166,7 @@ impl Decode for StreamLocalChannelInfo {
     type Error = ssh_encoding::Error;
 
     fn decode(r: &mut impl Reader) -> Result<Self, Self::Error> {
-        let socket_path = String::decode(r)?.to_owned();
+        let socket_path = lossy(r)?;
         Ok(Self { socket_path })
     }
 }
@@ -170,9 +175,9 @@ impl Decode for TcpChannelInfo {
     type Error = ssh_encoding::Error;
 
     fn decode(r: &mut impl Reader) -> Result<Self, Self::Error> {
-        let host_to_connect = String::decode(r)?;
+        let host_to_connect = lossy(r)?;
         let port_to_connect = u32::decode(r)?;
-        let originator_address = String::decode(r)?;
+        let originator_address = lossy(r)?;
         let originator_port = u32::decode(r)?;
 
         Ok(Self {

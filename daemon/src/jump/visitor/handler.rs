@@ -205,7 +205,12 @@ impl Handler for Visitor {
         session.channel_failure(channel)
     }
 
-    async fn env_request(&mut self, channel: ChannelId, _: &str, _: &str, session: &mut Session) -> Result<(), Error> {
+    /// What is on a channel to a workspace is the agent's to hear.
+    async fn other_channel_request(&mut self, _: ChannelId, _: &str, _: &mut Session) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn env_request(&mut self, channel: ChannelId, _: &str, _: &[u8], session: &mut Session) -> Result<(), Error> {
         session.channel_failure(channel)
     }
 

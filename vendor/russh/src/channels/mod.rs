@@ -92,6 +92,8 @@ pub enum ChannelMsg {
         client_can_do: bool,
     },
     /// (server only)
+    /// `eow@openssh.com` (OpenSSH PROTOCOL section 2.1): the sender takes no more data.
+    EndOfWrite,
     ExitStatus {
         exit_status: u32,
     },

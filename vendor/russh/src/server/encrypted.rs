@@ -923,7 +923,7 @@ impl Encrypted {
         auth_user: &mut String,
     ) -> Result<(), H::Error> {
         // https://tools.ietf.org/html/rfc4252#section-5
-        let user = map_err!(String::decode(r))?;
+        let user = map_err!(crate::parsing::lossy(r))?;
         let service_name = map_err!(String::decode(r))?;
         let method = map_err!(String::decode(r))?;
         debug!("name: {user:?} {service_name:?} {method:?}",);
@@ -1310,17 +1310,12 @@ impl Encrypted {
                     Ok(())
                 }
             }
-            Err(e) => match e {
-                ssh_key::Error::AlgorithmUnknown
-                | ssh_key::Error::AlgorithmUnsupported { .. }
-                | ssh_key::Error::CertificateValidation
-                | ssh_key::Error::Time => {
-                    debug!("public key error: {e}");
-                    reject_auth_request(until, &mut self.write, auth_request).await?;
-                    Ok(())
-                }
-                e => Err(crate::Error::from(e).into()),
-            },
+            // Whatever it is: a key of a kind that is not known here is no reason to end the connection.
+            Err(e) => {
+                debug!("public key error: {e}");
+                reject_auth_request(until, &mut self.write, auth_request).await?;
+                Ok(())
+            }
         }
     }
 }
@@ -1596,7 +1591,7 @@ impl Session {
 
             msg::CHANNEL_REQUEST => {
                 let channel_num = map_err!(ChannelId::decode(r))?;
-                let req_type = map_err!(String::decode(r))?;
+                let req_type = map_err!(crate::parsing::lossy(r))?;
                 let wants_reply = map_err!(u8::decode(r))?;
                 if let Some(ref mut enc) = self.common.encrypted
                     && let Some(channel) = enc.channels.get_mut(&channel_num)
@@ -1610,7 +1605,7 @@ impl Session {
                 }
                 match req_type.as_str() {
                     "pty-req" => {
-                        let term = map_err!(String::decode(r))?;
+                        let term = map_err!(crate::parsing::lossy(r))?;
                         let col_width = map_err!(u32::decode(r))?;
                         let row_height = map_err!(u32::decode(r))?;
                         let pix_width = map_err!(u32::decode(r))?;
@@ -1694,8 +1689,8 @@ impl Session {
                     }
                     "x11-req" => {
                         let single_connection = map_err!(u8::decode(r))? != 0;
-                        let x11_auth_protocol = map_err!(String::decode(r))?;
-                        let x11_auth_cookie = map_err!(String::decode(r))?;
+                        let x11_auth_protocol = map_err!(crate::parsing::lossy(r))?;
+                        let x11_auth_cookie = map_err!(crate::parsing::lossy(r))?;
                         let x11_screen_number = map_err!(u32::decode(r))?;
                         map_err!(ensure_end(r))?;
 
@@ -1723,8 +1718,8 @@ impl Session {
                             .await
                     }
                     "env" => {
-                        let env_variable = map_err!(String::decode(r))?;
-                        let env_value = map_err!(String::decode(r))?;
+                        let env_variable = map_err!(crate::parsing::lossy(r))?;
+                        let env_value = map_err!(Vec::<u8>::decode(r))?;
                         map_err!(ensure_end(r))?;
 
                         if let Some(chan) = self.channels.get(&channel_num) {
@@ -1732,7 +1727,7 @@ impl Session {
                                 .send(ChannelMsg::SetEnv {
                                     want_reply: true,
                                     variable_name: env_variable.clone(),
-                                    variable_value: env_value.clone(),
+                                    variable_value: String::from_utf8_lossy(&env_value).into_owned(),
                                 })
                                 .await;
                         }
@@ -1784,7 +1779,7 @@ impl Session {
                         handler.exec_request(channel_num, &req, self).await
                     }
                     "subsystem" => {
-                        let name = map_err!(String::decode(r))?;
+                        let name = map_err!(crate::parsing::lossy(r))?;
                         map_err!(ensure_end(r))?;
 
                         if let Some(chan) = self.channels.get(&channel_num) {
@@ -1829,7 +1824,7 @@ impl Session {
                             .await
                     }
                     "signal" => {
-                        let signal = Sig::from_name(&map_err!(String::decode(r))?);
+                        let signal = Sig::from_name(&map_err!(crate::parsing::lossy(r))?);
                         map_err!(ensure_end(r))?;
                         if let Some(chan) = self.channels.get(&channel_num) {
                             chan.send(ChannelMsg::Signal {
@@ -1842,18 +1837,19 @@ impl Session {
                         handler.signal(channel_num, signal, self).await
                     }
                     x => {
-                        warn!("unknown channel request {x}");
+                        debug!("unknown channel request {x}");
+                        handler.other_channel_request(channel_num, x, self).await?;
                         self.channel_failure(channel_num)?;
                         Ok(())
                     }
                 }
             }
             msg::GLOBAL_REQUEST => {
-                let req_type = map_err!(String::decode(r))?;
+                let req_type = map_err!(crate::parsing::lossy(r))?;
                 self.common.wants_reply = map_err!(u8::decode(r))? != 0;
                 match req_type.as_str() {
                     "tcpip-forward" => {
-                        let address = map_err!(String::decode(r))?;
+                        let address = map_err!(crate::parsing::lossy(r))?;
                         let port = map_err!(u32::decode(r))?;
                         map_err!(ensure_end(r))?;
                         debug!("handler.tcpip_forward {address:?} {port:?}");
@@ -1879,7 +1875,7 @@ impl Session {
                         Ok(())
                     }
                     "cancel-tcpip-forward" => {
-                        let address = map_err!(String::decode(r))?;
+                        let address = map_err!(crate::parsing::lossy(r))?;
                         let port = map_err!(u32::decode(r))?;
                         map_err!(ensure_end(r))?;
                         debug!("handler.cancel_tcpip_forward {address:?} {port:?}");
@@ -1892,7 +1888,7 @@ impl Session {
                         Ok(())
                     }
                     "streamlocal-forward@openssh.com" => {
-                        let server_socket_path = map_err!(String::decode(r))?;
+                        let server_socket_path = map_err!(crate::parsing::lossy(r))?;
                         map_err!(ensure_end(r))?;
                         debug!("handler.streamlocal_forward {server_socket_path:?}");
                         let result = handler
@@ -1906,7 +1902,7 @@ impl Session {
                         Ok(())
                     }
                     "cancel-streamlocal-forward@openssh.com" => {
-                        let socket_path = map_err!(String::decode(r))?;
+                        let socket_path = map_err!(crate::parsing::lossy(r))?;
                         map_err!(ensure_end(r))?;
                         debug!("handler.cancel_streamlocal_forward {socket_path:?}");
                         let result = handler
@@ -1930,8 +1926,8 @@ impl Session {
                 let channel_num = map_err!(ChannelId::decode(r))?;
                 let reason = ChannelOpenFailure::from_u32(map_err!(u32::decode(r))?)
                     .unwrap_or(ChannelOpenFailure::AdministrativelyProhibited);
-                let description = map_err!(String::decode(r))?;
-                let language_tag = map_err!(String::decode(r))?;
+                let description = map_err!(crate::parsing::lossy(r))?;
+                let language_tag = map_err!(crate::parsing::lossy(r))?;
                 map_err!(ensure_end(r))?;
 
                 trace!("Channel open failure description: {description}");
@@ -2116,31 +2112,13 @@ impl Session {
                     .channel_open_direct_streamlocal(channel, &d.socket_path, reply, self)
                     .await
             }
-            ChannelType::ForwardedStreamLocal(_) => {
-                if let Some(ref mut enc) = self.common.encrypted {
-                    msg.fail(
-                        &mut enc.write,
-                        msg::SSH_OPEN_ADMINISTRATIVELY_PROHIBITED,
-                        b"Unsupported channel type",
-                    )?;
-                }
-                Ok(())
-            }
-            ChannelType::AgentForward => {
-                if let Some(ref mut enc) = self.common.encrypted {
-                    msg.fail(
-                        &mut enc.write,
-                        msg::SSH_OPEN_ADMINISTRATIVELY_PROHIBITED,
-                        b"Unsupported channel type",
-                    )?;
-                }
+            ChannelType::ForwardedStreamLocal(_) | ChannelType::AgentForward => {
+                reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
                 Ok(())
             }
             ChannelType::Unknown { typ } => {
                 debug!("unknown channel type: {typ}");
-                if let Some(ref mut enc) = self.common.encrypted {
-                    msg.unknown_type(&mut enc.write)?;
-                }
+                reply.reject(ChannelOpenFailure::UnknownChannelType).await;
                 Ok(())
             }
         }

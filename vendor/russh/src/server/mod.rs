@@ -642,7 +642,7 @@ pub trait Handler: Sized {
         &mut self,
         channel: ChannelId,
         variable_name: &str,
-        variable_value: &str,
+        variable_value: &[u8],
         session: &mut Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         async { Ok(()) }
@@ -790,6 +790,18 @@ pub trait Handler: Sized {
         session: &mut Session,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send {
         async { Ok(false) }
+    }
+
+    /// A channel request that this crate does not know, such as OpenSSH's
+    /// `eow@openssh.com`. It is answered with a failure where an answer is wanted.
+    #[allow(unused_variables)]
+    fn other_channel_request(
+        &mut self,
+        channel: ChannelId,
+        name: &str,
+        session: &mut Session,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        async { Ok(()) }
     }
 
     /// The client is sending a signal (usually to pass to the
@@ -1165,6 +1177,11 @@ async fn read_ssh_id<R: AsyncRead + Unpin>(
     Ok(session)
 }
 
+/// Whether a client may send such a message at all, at some time.
+fn is_known(message_type: u8) -> bool {
+    matches!(message_type, 1..=7 | 20 | 21 | 30..=49 | 50 | 61 | 80..=82 | 90..=100)
+}
+
 async fn reply<H: Handler + Send>(
     session: &mut Session,
     handler: &mut H,
@@ -1192,6 +1209,12 @@ async fn reply<H: Handler + Send>(
 
         if [msg::IGNORE, msg::UNIMPLEMENTED, msg::DEBUG].contains(message_type) {
             return Ok(());
+        }
+
+        // RFC 4253 section 11.4.
+        if session.common.encrypted.is_some() && !is_known(*message_type) {
+            let seqn = pkt.seqn.0.wrapping_sub(1); // was incremented after read()
+            return Ok(session.unimplemented(seqn)?);
         }
     }
 

@@ -191,6 +191,14 @@ impl Handle {
             .map_err(|_| ())
     }
 
+    /// Says that no more data is taken (OpenSSH PROTOCOL section 2.1, `eow@openssh.com`).
+    pub async fn end_of_write(&self, id: ChannelId) -> Result<(), ()> {
+        self.sender
+            .send(Msg::Channel(id, ChannelMsg::EndOfWrite))
+            .await
+            .map_err(|_| ())
+    }
+
     /// Send the exit status of a program.
     pub async fn exit_status_request(&self, id: ChannelId, exit_status: u32) -> Result<(), ()> {
         self.sender
@@ -505,6 +513,9 @@ impl Session {
             }
             Msg::Channel(id, ChannelMsg::Eof) => {
                 self.eof(id)?;
+            }
+            Msg::Channel(id, ChannelMsg::EndOfWrite) => {
+                self.end_of_write(id)?;
             }
             Msg::Channel(id, ChannelMsg::Close) => {
                 self.close(id)?;
@@ -1257,6 +1268,32 @@ impl Session {
                 msg::GLOBAL_REQUEST.encode(&mut enc.write)?;
                 "keepalive@openssh.com".encode(&mut enc.write)?;
                 want_reply.encode(&mut enc.write)?;
+            })
+        }
+        Ok(())
+    }
+
+    /// Says that no more data is taken (OpenSSH PROTOCOL section 2.1, `eow@openssh.com`).
+    pub fn end_of_write(&mut self, channel: ChannelId) -> Result<(), Error> {
+        if let Some(ref mut enc) = self.common.encrypted
+            && let Some(channel) = enc.channels.get(&channel)
+        {
+            push_packet!(enc.write, {
+                msg::CHANNEL_REQUEST.encode(&mut enc.write)?;
+                channel.recipient_channel.encode(&mut enc.write)?;
+                "eow@openssh.com".encode(&mut enc.write)?;
+                0u8.encode(&mut enc.write)?;
+            })
+        }
+        Ok(())
+    }
+
+    /// Answer a message of a kind that is not known.
+    pub(crate) fn unimplemented(&mut self, seqn: u32) -> Result<(), Error> {
+        if let Some(ref mut enc) = self.common.encrypted {
+            push_packet!(enc.write, {
+                enc.write.push(msg::UNIMPLEMENTED);
+                seqn.encode(&mut enc.write)?;
             })
         }
         Ok(())
