@@ -83,7 +83,7 @@ fn machine_routes<P: Platform>() -> Router<P> {
         .route("/v1/daemon/used", post(grant::<P>(machines::used)))
         .route("/v1/snapshot", get(grant::<P>(machines::manifest)))
         .route("/v1/snapshot/blob/{hash}", get(grant::<P>(machines::shard)))
-        .route("/v1/feed", get(grant::<P>(machines::feed)))
+        .route("/v1/feed", get(grant::<P>(machines::feed)).head(no_method))
 }
 
 /// What can be put and deleted.

@@ -125,7 +125,7 @@ pub enum OperatorCommand {
     },
     /// A page of daemons.
     ListDaemons(PageOf),
-    /// Removes a daemon.
+    /// Removes a daemon with its tokens.
     DeleteDaemon(DaemonId),
     /// Says how a region's daemons are reached by SSH.
     PutRegion {

@@ -17,6 +17,7 @@ mod paging;
 mod publish;
 pub mod rebuild;
 mod regions;
+mod room;
 mod tokens;
 mod usage;
 mod workspaces;

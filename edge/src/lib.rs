@@ -9,6 +9,7 @@ pub mod api;
 pub mod command;
 pub mod etag;
 pub mod facts;
+pub mod forwarded;
 pub mod ledger;
 pub mod limits;
 pub mod names;

@@ -1,5 +1,6 @@
 //! Every bound of the edge, with its reason.
 
+use drawbridge_shared::id::MAX_USER_ID;
 use std::time::Duration;
 
 /// Keys a user may have: enough for many machines, few enough to list in one answer.
@@ -28,12 +29,13 @@ pub const PAGE: usize = 100;
 pub const MAX_PAGE: usize = 500;
 /// A page of workspaces ends when it has named this many members.
 pub const PAGE_MEMBERS: usize = 5000;
-/// Longest cursor: the longest id is a token's.
-pub const MAX_CURSOR: usize = 128;
+/// Longest cursor: a user's id of which every character is escaped, as [`crate::names`] does it.
+pub const MAX_CURSOR: usize = 3 * MAX_USER_ID;
 
 /// Longest value in a row: a Durable Object's SQLite takes 2 MB.
 pub const MAX_ROW: usize = 1_900_000;
-/// Most keys in one agent's document, before its length is looked at.
+/// Most keys of a workspace's members together: they fit its agent's document whatever the users are called, and the Ledger
+/// reads them all whenever the agent asks.
 pub const DOCUMENT_KEYS: usize = 10_000;
 /// A document is signed anew this often: whoever polls never holds an older one.
 pub const DOCUMENT_AGE: Duration = Duration::from_secs(5 * 60);

@@ -13,6 +13,8 @@ use drawbridge_shared::{
 pub const MANIFEST: &str = "manifest";
 /// Where the API describes itself.
 pub const OPENAPI_PATH: &str = "/api/openapi.json";
+/// Where manifests are followed.
+pub const FEED_PATH: &str = "/v1/feed";
 /// Where shards are fetched.
 pub const BLOB_PATH: &str = "/v1/snapshot/blob/";
 /// All tokens.

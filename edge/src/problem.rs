@@ -3,6 +3,7 @@
 use crate::{
     api::Platform,
     limits::{LIMIT_PAUSE, RETRY_AFTER},
+    names::FEED_PATH,
     refusal::Refusal,
 };
 use axum::{
@@ -113,9 +114,13 @@ impl IntoResponse for Failure {
 
 /// Turns every failure into the contract's problem, whoever raised it, and logs those that are ours.
 pub async fn finish<P: Platform>(State(platform): State<P>, request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let response = next.run(request).await;
+    let (method, is_feed) = (request.method().clone(), request.uri().path() == FEED_PATH);
+    let mut response = next.run(request).await;
     let status = response.status();
+    if status == StatusCode::METHOD_NOT_ALLOWED && is_feed {
+        // Its GET becomes a WebSocket, which has no HEAD; axum names both.
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+    }
     if status == StatusCode::METHOD_NOT_ALLOWED && method == Method::OPTIONS {
         return options(response);
     }

@@ -1,11 +1,15 @@
 //! Why the Ledger refuses: one list, from which come status, title and advice of the answer.
 
 use crate::{
-    limits::{DAEMONS, KEYS_PER_USER, MEMBERS_PER_WORKSPACE, REGIONS, TOKENS_PER_SUBJECT},
+    limits::{DAEMONS, DOCUMENT_KEYS, KEYS_PER_USER, MEMBERS_PER_WORKSPACE, REGIONS, TOKENS_PER_SUBJECT},
     rows::RowsFault,
 };
 use axum::http::StatusCode;
-use drawbridge_shared::{id::DaemonId, signed::CannotSign, token::Scope};
+use drawbridge_shared::{
+    id::{DaemonId, WorkspaceId},
+    signed::CannotSign,
+    token::Scope,
+};
 use std::fmt;
 
 /// Why nothing was done. The text is the title of the problem.
@@ -37,6 +41,9 @@ pub enum Refusal {
     /// See [`MEMBERS_PER_WORKSPACE`].
     #[error("No more members can be added")]
     TooManyMembers,
+    /// See [`DOCUMENT_KEYS`].
+    #[error("The members of a workspace would have too many keys")]
+    DocumentFull(WorkspaceId),
     /// See [`TOKENS_PER_SUBJECT`].
     #[error("No more tokens can be minted for this subject")]
     TooManyTokens,
@@ -118,6 +125,7 @@ impl Refusal {
             Self::KeyExists
             | Self::TooManyKeys
             | Self::TooManyMembers
+            | Self::DocumentFull(_)
             | Self::TooManyTokens
             | Self::TooManyDaemons
             | Self::TooManyRegions
@@ -142,6 +150,9 @@ impl Refusal {
             Self::KeyExists => "There is nothing to do: it may log in.".into(),
             Self::TooManyKeys => format!("A user may have {KEYS_PER_USER} keys. Remove one that is no longer used."),
             Self::TooManyMembers => format!("A workspace may have {MEMBERS_PER_WORKSPACE} members."),
+            Self::DocumentFull(id) => format!(
+                "The members of workspace '{id}' may have {DOCUMENT_KEYS} keys together. Remove keys or members that are no longer needed."
+            ),
             Self::TooManyTokens => {
                 format!("A subject may hold {TOKENS_PER_SUBJECT} tokens. Revoke those that are no longer used.")
             }

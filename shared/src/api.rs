@@ -1,6 +1,7 @@
 //! Bodies of the REST API: what callers send, and what existing clients decode.
 
 mod import;
+mod integer;
 mod machine;
 mod operator;
 mod user;
@@ -52,5 +53,21 @@ pub struct Page<T> {
     /// In the order of their names.
     pub items: Vec<T>,
     /// What to send as `?cursor=` for the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_page_has_no_cursor() {
+        let page = |cursor| serde_json::to_string(&Page { items: vec![1], cursor }).unwrap();
+        assert_eq!(page(None), r#"{"items":[1]}"#);
+        assert_eq!(page(Some("a".into())), r#"{"items":[1],"cursor":"a"}"#);
+        for last in [r#"{"items":[]}"#, r#"{"items":[],"cursor":null}"#] {
+            assert_eq!(serde_json::from_str::<Page<u8>>(last).unwrap().cursor, None, "{last}");
+        }
+    }
 }

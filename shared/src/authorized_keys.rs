@@ -14,8 +14,8 @@ use std::time::Duration;
 
 /// SSHSIG namespace of the document.
 pub const NAMESPACE: &str = "authorized-keys@drawbridge";
-/// Longest document: 10,000 keys of 100 bytes.
-pub const MAX_DOCUMENT: usize = 1024 * 1024;
+/// Longest document: 10,000 keys of 241 bytes at most, and 256 daemons of 2.5 KB.
+pub const MAX_DOCUMENT: usize = 4 * 1024 * 1024;
 
 /// One key that may enter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

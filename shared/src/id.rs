@@ -23,13 +23,16 @@ pub enum IdFault {
     /// Not 1 to 64 visible characters.
     #[error("a user id has 1 to 64 visible ASCII characters and no blanks")]
     NotAUser,
+    /// `.` and `..`: whoever reads an address takes them for steps in it, escaped or not.
+    #[error("a user id is neither '.' nor '..': no address could name it")]
+    Step,
 }
 
 /// A workspace: a decimal integer or a DNS label, never starting with `ws-`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkspaceId(Box<str>);
 
-/// A user of the platform: 1 to 64 visible ASCII characters, otherwise opaque.
+/// A user of the platform: 1 to 64 visible ASCII characters, otherwise opaque; neither `.` nor `..`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(Box<str>);
 
@@ -83,6 +86,9 @@ impl FromStr for UserId {
     fn from_str(text: &str) -> Result<Self, IdFault> {
         let fits = (1..=MAX_USER_ID).contains(&text.len());
         let visible = text.bytes().all(|b| b.is_ascii_graphic());
+        if matches!(text, "." | "..") {
+            return Err(IdFault::Step);
+        }
         (fits && visible).then(|| Self(text.into())).ok_or(IdFault::NotAUser)
     }
 }
@@ -95,7 +101,8 @@ impl FromStr for DaemonId {
     }
 }
 
-fn is_label(text: &str) -> bool {
+/// Whether `text` is a DNS label in lower case.
+pub fn is_label(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=MAX_LABEL).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
@@ -188,5 +195,10 @@ mod tests {
         for bad in ["", "a b", "a\u{7f}", "ü", "a\n", &"u".repeat(65)] {
             assert_eq!(bad.parse::<UserId>(), Err(IdFault::NotAUser), "{bad}");
         }
+        for step in [".", ".."] {
+            assert_eq!(step.parse::<UserId>(), Err(IdFault::Step));
+            assert!(serde_json::from_value::<UserId>(step.into()).is_err());
+        }
+        assert!("...".parse::<UserId>().is_ok() && ".a".parse::<UserId>().is_ok());
     }
 }

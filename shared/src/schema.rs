@@ -27,6 +27,7 @@ text! {
         "type": "string",
         "description": "A user of the platform: visible ASCII, otherwise opaque.",
         "pattern": "^[!-~]{1,64}$",
+        "not": { "enum": [".", ".."] },
         "examples": ["alice"],
     },
     WorkspaceId: {

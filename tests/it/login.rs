@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("login::a_member_gets_in_at_once_and_out_again", Shared(members)),
     ("login::a_key_of_two_users_opens_what_either_may_enter", Shared(one_key_two_users)),
     ("login::many_keys_in_the_agent_do_no_harm", Shared(many_keys)),
+    ("login::a_client_without_a_common_algorithm_reads_what_there_is", Shared(nothing_in_common)),
 ];
 
 fn by_name(world: &Stack) -> Result<()> {
@@ -109,4 +110,11 @@ fn many_keys(world: &Stack) -> Result<()> {
     let mut ssh = std::process::Command::new("ssh");
     ssh.arg("-F").arg(&file).args(["-n", "-o", "BatchMode=yes", "-J", "jump", "user@ws-796636", "echo in"]);
     e2e::client::outcome(&mut ssh)?.printed("in\n")
+}
+
+/// The workspace's own list, which is the last that its end of the connection says.
+fn nothing_in_common(world: &Stack) -> Result<()> {
+    let mut ssh = world.user("alice")?.ssh();
+    ssh.args(["-n", "-o", "BatchMode=yes", "-o", "KexAlgorithms=ecdh-sha2-nistp256", "user@ws-796636", "echo in"]);
+    e2e::client::outcome(&mut ssh)?.refused("no matching key exchange method found. Their offer: mlkem768x25519-sha256")
 }

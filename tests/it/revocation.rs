@@ -116,9 +116,9 @@ fn agent_key(world: &Stack) -> Result<()> {
     let said = String::from_utf8_lossy(&refused.stderr);
     ensure!(refused.status.code() == Some(255) && said.contains("workspace reset is offline"), "{refused:?}");
     let later = world.newcomer(&former)?;
-    let served = owen.quiet_ssh().args(["-n", "-o", "StrictHostKeyChecking=no", "user@reset", "echo served"]).output()?;
-    ensure!(served.stdout == b"served\n", "{served:?}");
-    ensure!(world.agent_status(&former).is_err() && world.agent_status(&later).is_ok(), "both are up");
+    let served = owen.quiet_ssh().args(["-n", "-o", "StrictHostKeyChecking=no", "user@reset", "echo $PPID"]).output()?;
+    ensure!(served.stdout == format!("{}\n", later.agent.pid()).as_bytes(), "{served:?}");
+    drop(former);
     Ok(())
 }
 

@@ -13,11 +13,14 @@ use axum::{
 };
 use drawbridge_shared::{
     api::MAX_BODY,
-    key::KeyFault,
+    key::{KeyFault, holds_private_key},
     token::{Token, TokenHash},
 };
 use serde::de::DeserializeOwned;
-use std::str::FromStr;
+use std::{
+    num::{IntErrorKind, ParseIntError},
+    str::FromStr,
+};
 
 /// What a request says.
 pub(super) struct Asked {
@@ -64,10 +67,10 @@ impl Asked {
         Ok(self.param(at).parse()?)
     }
 
-    /// The first value that the query has for `name`; a plus sign stands for a blank there.
+    /// The first value that the query has for `name`; an empty one is none, and a plus sign stands for a blank.
     pub(super) fn query(&self, name: &str) -> Option<String> {
         let pairs = form_urlencoded::parse(self.uri.query().unwrap_or_default().as_bytes());
-        pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        pairs.into_iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.into_owned())
     }
 
     /// A header's text.
@@ -77,19 +80,19 @@ impl Asked {
 
     /// `?cursor=&limit=`
     pub(super) fn page(&self) -> Result<PageOf, Failure> {
-        let cursor = self.query("cursor").filter(|cursor| !cursor.is_empty());
+        let cursor = self.query("cursor");
         let usable = |cursor: &String| cursor.len() <= MAX_CURSOR && cursor.bytes().all(|byte| byte.is_ascii_graphic());
         if !cursor.iter().all(usable) {
             return Err(Failure::bad("The cursor is not one that a list returned"));
         }
-        let limit = self.query("limit").map(|limit| limit.parse().map_err(|_| Failure::bad("The limit is not a number")));
-        Ok(PageOf { cursor, limit: limit.transpose()?.unwrap_or(PAGE).clamp(1, MAX_PAGE) })
+        let limit = self.query("limit").map(|limit| number(&limit)).transpose()?;
+        Ok(PageOf { cursor, limit: limit.unwrap_or(PAGE).clamp(1, MAX_PAGE) })
     }
 
-    /// A JSON body.
+    /// A JSON object.
     pub(super) fn json<T: DeserializeOwned + Shape>(&self) -> Result<T, Failure> {
-        let body = self.json_bytes()?;
-        serde_json::from_slice(body).map_err(|fault| unreadable(body, &fault, T::EXAMPLE))
+        let body = self.json_bytes(T::EXAMPLE)?;
+        serde_json::from_slice(body).map_err(|fault| unreadable(body, Some(&fault), T::EXAMPLE))
     }
 
     /// A JSON body that may be left out.
@@ -106,14 +109,15 @@ impl Asked {
         Err(failure.advice("Send the header 'Content-Type: application/x-ndjson'."))
     }
 
-    fn json_bytes(&self) -> Result<&[u8], Failure> {
+    fn json_bytes(&self, example: &str) -> Result<&[u8], Failure> {
         let essence = content_type(&self.headers);
         let suits = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
-        if suits {
-            return self.bytes();
+        if !suits {
+            let failure = Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be JSON");
+            return Err(failure.advice("Send the header 'Content-Type: application/json'."));
         }
-        let failure = Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be JSON");
-        Err(failure.advice("Send the header 'Content-Type: application/json'."))
+        let body = self.bytes()?;
+        if is_object(body) { Ok(body) } else { Err(unreadable(body, None, example)) }
     }
 
     fn bytes(&self) -> Result<&[u8], Failure> {
@@ -150,11 +154,27 @@ fn unread(status: StatusCode, headers: &HeaderMap) -> Failure {
     Failure::new(status, "The body is too large").advice(format!("A body may have {most} bytes."))
 }
 
-/// serde's own words may quote the body, and the body may be a secret.
-fn unreadable(bytes: &[u8], fault: &serde_json::Error, example: &str) -> Failure {
-    if bytes.windows(11).any(|window| window == b"PRIVATE KEY") {
+/// Whether `json` is an object. serde reads a list of the fields in its place, which nobody means.
+pub(super) fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'{')
+}
+
+/// A number of any size; what is beyond all bounds stands for the largest.
+fn number(text: &str) -> Result<usize, Failure> {
+    text.parse().or_else(|fault: ParseIntError| match fault.kind() {
+        IntErrorKind::PosOverflow => Ok(usize::MAX),
+        _ => Err(Failure::bad("The limit is not a number")),
+    })
+}
+
+/// serde's own words may quote the body, and the body may be a secret. Without a fault of serde's it is no object.
+fn unreadable(bytes: &[u8], fault: Option<&serde_json::Error>, example: &str) -> Failure {
+    if holds_private_key(bytes) {
         return KeyFault::Private.into();
     }
+    let Some(fault) = fault else {
+        return Failure::bad("The body is not a JSON object").advice(format!("Expected: {example}"));
+    };
     let title = if fault.is_data() { "The body has another shape than expected" } else { "The body is not valid JSON" };
     let (line, column) = (fault.line(), fault.column());
     Failure::bad(title).advice(format!("Look at line {line}, column {column}. Expected: {example}"))

@@ -21,10 +21,7 @@ impl Shape for RemoveKey {
 
 pub(super) fn add(asked: &Asked) -> Result<Wish, Failure> {
     let body: AddKey = asked.json()?;
-    let mut key = UserKey::parse(&body.public_key)?;
-    if let Some(title) = &body.title {
-        key = key.with_title(title)?;
-    }
+    let key = UserKey::titled(&body.public_key, body.title.as_deref())?;
     let (fingerprint, line, title) = (key.fingerprint(), key.line().into(), key.title().into());
     ask(UserCommand::AddKey { fingerprint, line, title, expires_at: body.expires_at })
 }
@@ -37,13 +34,20 @@ pub(super) fn list(_: &Asked) -> Result<Wish, Failure> {
 pub(super) fn remove(asked: &Asked) -> Result<Wish, Failure> {
     let text = match asked.query("publicKeyFingerprint") {
         Some(text) => text,
-        None => asked.json::<RemoveKey>()?.public_key_fingerprint,
+        None => asked.json_if_any::<RemoveKey>()?.ok_or_else(unnamed)?.public_key_fingerprint,
     };
     ask(UserCommand::RemoveKey(fingerprint(&text)?))
 }
 
 pub(super) fn remove_named(asked: &Asked) -> Result<Wish, Failure> {
     ask(UserCommand::RemoveKey(fingerprint(asked.param(0))?))
+}
+
+/// Neither body nor query has it.
+fn unnamed() -> Failure {
+    let advice = "Name it in the body as {\"publicKeyFingerprint\": \"SHA256:...\"}, or behind the address as \
+                  ?publicKeyFingerprint=SHA256:...";
+    Failure::bad("The key to remove is not named").advice(advice)
 }
 
 /// A plus sign that nobody escaped arrives as a blank.

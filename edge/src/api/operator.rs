@@ -129,8 +129,9 @@ pub(super) fn list_regions(asked: &Asked) -> Result<Wish, Failure> {
     ask(OperatorCommand::ListRegions(asked.page()?))
 }
 
+/// Whatever its name is: rules for new ones keep no old one.
 pub(super) fn delete_region(asked: &Asked) -> Result<Wish, Failure> {
-    ask(OperatorCommand::DeleteRegion(checks::region(asked.param(0).to_owned())?))
+    ask(OperatorCommand::DeleteRegion(asked.param(0).to_owned()))
 }
 
 pub(super) fn import(asked: &Asked) -> Result<Wish, Failure> {

@@ -160,4 +160,13 @@ mod tests {
         assert!(text.contains("# ProxyCommand ssh -p 2022 -W %h:%p 2001:db8::1\n"), "{text}");
         assert_eq!(text.matches("\nHost").count(), 1);
     }
+
+    #[test]
+    fn an_ipv6_address_stands_in_brackets_where_ssh_wants_them() {
+        let access = access(&["1"], &[("eu", &["2001:db8::1"], 22)]);
+        let text = config(&access);
+        assert!(text.contains("\n  ProxyJump [2001:db8::1]\n"), "{text}");
+        assert!(text.contains("# ProxyCommand ssh -p 22 -W %h:%p 2001:db8::1\n"), "{text}");
+        assert!(known_hosts(&access).unwrap().starts_with("@cert-authority 0.*,2001:db8::1,ws-* "));
+    }
 }

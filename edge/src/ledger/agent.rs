@@ -4,7 +4,7 @@ use super::{change::Change, daemons, host_ca, keys, manifest, workspaces};
 use crate::{
     command::{AgentCommand, Outcome},
     etag,
-    limits::{DOCUMENT_AGE, DOCUMENT_KEYS},
+    limits::DOCUMENT_AGE,
     refusal::Refusal,
     rows::Rows,
     secrets::Secrets,
@@ -98,20 +98,16 @@ fn document<R: Rows>(
     if text.len() > MAX_DOCUMENT { Err(Refusal::Full) } else { Ok(Outcome::Document { text, etag }) }
 }
 
-/// The members' keys, each once for every member who has it.
+/// The members' keys, each once for every member who has it; how many there may be was decided when they came ([`super::room`]).
 fn authorized<R: Rows>(change: &Change<'_, R>, workspace: &WorkspaceId) -> Result<Vec<AuthorizedKey>, Refusal> {
     let mut all = Vec::new();
     for user in workspaces::members(change, workspace)? {
-        let keys = keys::of(change, &user)?.into_iter();
-        let lasting = keys.filter(|(_, fact)| !fact.expired(change.now()));
+        let lasting = keys::lasting(change, &user)?.into_iter();
         all.extend(lasting.map(|(fingerprint, fact)| AuthorizedKey {
             fingerprint,
             user: user.clone(),
             not_after: fact.expires_at,
         }));
-        if all.len() > DOCUMENT_KEYS {
-            return Err(Refusal::Full);
-        }
     }
     Ok(all)
 }
@@ -122,4 +118,44 @@ fn tag(content: &impl Serialize, now: Timestamp) -> String {
     let hash = BlobHash::of(&content).to_string();
     let age = now.as_unix().checked_div(DOCUMENT_AGE.as_secs()).unwrap_or_default();
     format!("\"{}-{age}\"", hash.get(..16).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{DAEMONS, DOCUMENT_KEYS};
+    use drawbridge_shared::{
+        api::{MAX_ADDRESS, MAX_ADDRESSES, MAX_REGION},
+        fingerprint::Fingerprint,
+        id::{MAX_LABEL, MAX_USER_ID, SnapshotSeq},
+        snapshot::directory::DaemonEntry,
+    };
+    use ssh_key::{PrivateKey, private::Ed25519Keypair};
+
+    /// As long as all of it can be: JSON writes a quote as two characters.
+    #[test]
+    fn as_many_keys_as_there_may_be_fit_a_document() {
+        let key: PrivateKey = Ed25519Keypair::from_seed(&[1; 32]).into();
+        let identity = key.public_key().to_openssh().unwrap();
+        let now = Timestamp::from_unix(1_800_000_000);
+        let user = "\"".repeat(MAX_USER_ID).parse().unwrap();
+        let authorized = AuthorizedKey { fingerprint: Fingerprint([0xff; 32]), user, not_after: Some(now) };
+        let daemon = DaemonEntry {
+            id: "d".repeat(MAX_LABEL).parse().unwrap(),
+            region: "r".repeat(MAX_REGION),
+            identity: identity.clone(),
+            addresses: vec!["a".repeat(MAX_ADDRESS); MAX_ADDRESSES],
+        };
+        let document = AuthorizedKeys {
+            version: AuthorizedKeys::VERSION,
+            workspace: "w".repeat(MAX_LABEL).parse().unwrap(),
+            seq: SnapshotSeq(u64::MAX),
+            issued_at: now,
+            not_after: now,
+            keys: vec![authorized; DOCUMENT_KEYS],
+            daemons: vec![daemon; DAEMONS],
+            signers: vec![identity; 2],
+        };
+        assert!(document.sign(&[key.clone(), key]).unwrap().len() <= MAX_DOCUMENT);
+    }
 }

@@ -28,6 +28,7 @@ pub(super) struct Change<'a, R> {
     touched: Touched,
     published: Option<String>,
     revoked: Vec<TokenHash>,
+    counted: Vec<(WorkspaceId, usize)>,
 }
 
 /// What must be published.
@@ -45,7 +46,14 @@ pub(super) struct Touched {
 
 impl<'a, R: Rows> Change<'a, R> {
     pub(super) fn new(rows: &'a R, now: Timestamp) -> Self {
-        Self { draft: Draft::new(rows), now, touched: Touched::default(), published: None, revoked: Vec::new() }
+        Self {
+            draft: Draft::new(rows),
+            now,
+            touched: Touched::default(),
+            published: None,
+            revoked: Vec::new(),
+            counted: Vec::new(),
+        }
     }
 
     pub(super) const fn now(&self) -> Timestamp {
@@ -132,6 +140,23 @@ impl<'a, R: Rows> Change<'a, R> {
 
     pub(super) fn touch_workspace(&mut self, id: &WorkspaceId) {
         self.touched.workspaces.entry(workspace_shard::shard_of(id)).or_default().insert(id.clone());
+    }
+
+    /// How many keys the members of a workspace have, if it was counted.
+    pub(super) fn counted(&self, id: &WorkspaceId) -> Option<usize> {
+        self.counted.iter().find(|(counted, _)| counted == id).map(|(_, keys)| *keys)
+    }
+
+    /// They are so many.
+    pub(super) fn remember_count(&mut self, id: WorkspaceId, keys: usize) {
+        self.counted.push((id, keys));
+    }
+
+    /// They become more.
+    pub(super) fn count_more(&mut self, id: &WorkspaceId, keys: usize) {
+        if let Some((_, held)) = self.counted.iter_mut().find(|(counted, _)| counted == id) {
+            *held = held.saturating_add(keys);
+        }
     }
 
     pub(super) const fn touch_daemons(&mut self) {

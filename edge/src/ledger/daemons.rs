@@ -2,7 +2,7 @@
 
 use super::{
     change::{Change, decode},
-    paging,
+    paging, tokens,
 };
 use crate::{
     command::{Outcome, PageOf, Put},
@@ -12,7 +12,7 @@ use crate::{
     refusal::{Refusal, Thing},
     rows::{Rows, RowsFault},
 };
-use drawbridge_shared::{id::DaemonId, snapshot::directory::DaemonEntry};
+use drawbridge_shared::{id::DaemonId, snapshot::directory::DaemonEntry, token::Scope};
 
 pub(super) fn put<R: Rows>(
     change: &mut Change<'_, R>,
@@ -46,10 +46,12 @@ pub(super) fn list<R: Rows>(change: &Change<'_, R>, page: &PageOf) -> Result<Out
     Ok(Outcome::Daemons(paging::page(change, names::DAEMONS, page, item, |_| false)?))
 }
 
+/// Its tokens go with it.
 pub(super) fn delete<R: Rows>(change: &mut Change<'_, R>, id: &DaemonId) -> Result<Outcome, Refusal> {
     let name = names::daemon(id);
     change.get(&name)?.ok_or(Refusal::NotFound(Thing::Daemon))?;
     change.delete(name);
+    tokens::revoke_all(change, Scope::Daemon, id.as_str())?;
     change.touch_daemons();
     Ok(Outcome::Done)
 }

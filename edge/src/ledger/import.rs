@@ -13,7 +13,6 @@ pub(super) fn run<R: Rows>(change: &mut Change<'_, R>, items: Vec<ImportItem>) -
     let mut results = Vec::new();
     for item in items {
         match one(change, item) {
-            Err(Refusal::KeyExists) => results.push(Ok(false)),
             Err(refusal @ Refusal::Storage(_)) => return Err(refusal),
             result => results.push(result),
         }
@@ -26,7 +25,7 @@ fn one<R: Rows>(change: &mut Change<'_, R>, item: ImportItem) -> Result<bool, Re
     match item {
         ImportItem::Key { user, fingerprint, line, title, expires_at } => {
             let fact = KeyFact { line, title, created_at: change.now(), expires_at };
-            keys::add(change, &user, fingerprint, &fact).map(|()| true)
+            keys::ensure(change, &user, fingerprint, fact)
         }
         ImportItem::Workspace { id, region } => workspaces::ensure(change, &id, region),
         ImportItem::Member(workspace, user) => workspaces::admit(change, &workspace, &user),

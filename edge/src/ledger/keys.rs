@@ -2,7 +2,7 @@
 
 use super::{
     change::{Change, decode},
-    membership, regions,
+    membership, regions, room,
 };
 use crate::{
     command::{Access, File, Outcome, UserCommand},
@@ -34,27 +34,69 @@ pub(super) fn execute<R: Rows>(
     }
 }
 
-/// One that has expired makes room for the same key again.
-pub(super) fn add<R: Rows>(
+/// Sees to it that `user` has this key with this title and this end; whether anything had to change.
+pub(super) fn ensure<R: Rows>(
     change: &mut Change<'_, R>,
     user: &UserId,
     fingerprint: Fingerprint,
-    fact: &KeyFact,
-) -> Result<(), Refusal> {
+    fact: KeyFact,
+) -> Result<bool, Refusal> {
+    let held: Option<KeyFact> = change.fact(&names::key(user, &fingerprint))?;
+    match held {
+        Some(held) if !held.expired(change.now()) => update(change, user, fingerprint, (held, fact)),
+        _ => add(change, user, fingerprint, &fact).map(|()| true),
+    }
+}
+
+/// It stays as old as it was, and has the end that it had where nothing is said of one: no silence lengthens a key's life.
+fn update<R: Rows>(
+    change: &mut Change<'_, R>,
+    user: &UserId,
+    fingerprint: Fingerprint,
+    (held, wanted): (KeyFact, KeyFact),
+) -> Result<bool, Refusal> {
+    if wanted.expired(change.now()) {
+        return Err(Refusal::PastExpiry);
+    }
+    let fact = KeyFact { created_at: held.created_at, expires_at: wanted.expires_at.or(held.expires_at), ..wanted };
+    if (&held.title, held.expires_at) == (&fact.title, fact.expires_at) {
+        return Ok(false);
+    }
+    change.put_fact(names::key(user, &fingerprint), &fact)?;
+    change.touch_key(&fingerprint, user, fact.expires_at);
+    Ok(true)
+}
+
+/// Those that have expired make room: for the same key again, and for others where there are too many.
+fn add<R: Rows>(change: &mut Change<'_, R>, user: &UserId, fingerprint: Fingerprint, fact: &KeyFact) -> Result<(), Refusal> {
     let name = names::key(user, &fingerprint);
     let held: Option<KeyFact> = change.fact(&name)?;
     if fact.expired(change.now()) {
         return Err(Refusal::PastExpiry);
     }
-    match held {
+    let leaves = match held {
         Some(held) if !held.expired(change.now()) => return Err(Refusal::KeyExists),
-        None if change.count(&names::keys_of(user), KEYS_PER_USER)? >= KEYS_PER_USER => return Err(Refusal::TooManyKeys),
-        _ => {}
+        Some(_) => None,
+        None => make_room(change, user)?,
+    };
+    room::take_for_key(change, user)?;
+    if let Some(leaves) = leaves {
+        drop_key(change, user, &leaves);
     }
     change.put_fact(name, fact)?;
     change.unmark(names::last_use(user, &fingerprint));
     change.touch_key(&fingerprint, user, fact.expires_at);
     Ok(())
+}
+
+/// Which key has to leave so that another can come, if any has to: one that has expired. One is enough, and touches one shard.
+fn make_room<R: Rows>(change: &Change<'_, R>, user: &UserId) -> Result<Option<Fingerprint>, Refusal> {
+    if change.count(&names::keys_of(user), KEYS_PER_USER)? < KEYS_PER_USER {
+        return Ok(None);
+    }
+    let all = of(change, user)?;
+    let expired = all.iter().find(|(_, fact)| fact.expired(change.now()));
+    expired.map(|(fingerprint, _)| Some(*fingerprint)).ok_or(Refusal::TooManyKeys)
 }
 
 fn list<R: Rows>(change: &Change<'_, R>, user: &UserId) -> Result<Outcome, Refusal> {
@@ -67,12 +109,15 @@ fn list<R: Rows>(change: &Change<'_, R>, user: &UserId) -> Result<Outcome, Refus
 }
 
 fn remove<R: Rows>(change: &mut Change<'_, R>, user: &UserId, fingerprint: &Fingerprint) -> Result<Outcome, Refusal> {
-    let name = names::key(user, fingerprint);
-    change.get(&name)?.ok_or(Refusal::NotFound(Thing::Key))?;
-    change.delete(name);
+    change.get(&names::key(user, fingerprint))?.ok_or(Refusal::NotFound(Thing::Key))?;
+    drop_key(change, user, fingerprint);
+    Ok(Outcome::Done)
+}
+
+fn drop_key<R: Rows>(change: &mut Change<'_, R>, user: &UserId, fingerprint: &Fingerprint) {
+    change.delete(names::key(user, fingerprint));
     change.unmark(names::last_use(user, fingerprint));
     change.drop_key(fingerprint, user);
-    Ok(Outcome::Done)
 }
 
 fn access<R: Rows>(change: &Change<'_, R>, secrets: &Secrets, user: &UserId, file: File) -> Result<Outcome, Refusal> {
@@ -81,10 +126,17 @@ fn access<R: Rows>(change: &Change<'_, R>, secrets: &Secrets, user: &UserId, fil
 }
 
 /// All keys of `user`, by fingerprint.
-pub(super) fn of<R: Rows>(change: &Change<'_, R>, user: &UserId) -> Result<Vec<(Fingerprint, KeyFact)>, RowsFault> {
+fn of<R: Rows>(change: &Change<'_, R>, user: &UserId) -> Result<Vec<(Fingerprint, KeyFact)>, RowsFault> {
     let rows = change.scan(&names::keys_of(user), "", KEYS_PER_USER)?;
     let rows = rows.into_iter().filter_map(|(name, value)| Some((names::fingerprint_of(&name)?, decode(&name, &value))));
     rows.map(|(fingerprint, fact)| Ok((fingerprint, fact?))).collect()
+}
+
+/// Those of them that have not expired.
+pub(super) fn lasting<R: Rows>(change: &Change<'_, R>, user: &UserId) -> Result<Vec<(Fingerprint, KeyFact)>, RowsFault> {
+    let mut keys = of(change, user)?;
+    keys.retain(|(_, fact)| !fact.expired(change.now()));
+    Ok(keys)
 }
 
 /// When a key was last used.

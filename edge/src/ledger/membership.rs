@@ -31,6 +31,12 @@ pub(super) fn list<R: Rows>(change: &Change<'_, R>, user: &UserId, page: &PageOf
     paging::page(change, &names::workspaces_of(user), page, item, |_| false)
 }
 
+/// All of them, by their names alone.
+pub(super) fn ids<R: Rows>(change: &Change<'_, R>, user: &UserId) -> Result<Vec<WorkspaceId>, RowsFault> {
+    let rows = change.scan(&names::workspaces_of(user), "", usize::MAX)?;
+    Ok(rows.iter().filter_map(|(name, _)| names::tail(name).parse().ok()).collect())
+}
+
 /// All of them that are named in files, with their regions.
 pub(super) fn all<R: Rows>(change: &Change<'_, R>, user: &UserId) -> Result<Vec<(WorkspaceId, String)>, RowsFault> {
     let rows = change.scan(&names::workspaces_of(user), "", NAMED_WORKSPACES)?;

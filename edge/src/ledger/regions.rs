@@ -65,17 +65,34 @@ pub(super) fn jump<R: Rows>(change: &Change<'_, R>, region: &str) -> Result<Stri
     Ok(fact.map_or_else(|| region.to_owned(), |fact| jump_host(&fact.item(region.to_owned()))))
 }
 
-/// `host` or `host:port`, as OpenSSH's ProxyJump takes it.
+/// `host` or `host:port`, as OpenSSH's ProxyJump takes it: an IPv6 address always stands in brackets there.
 pub fn jump_host(region: &RegionItem) -> String {
     let host = region.hosts.first().unwrap_or(&region.region);
-    match (region.port, host.contains(':')) {
-        (SSH_PORT, _) => host.clone(),
-        (port, true) => format!("[{host}]:{port}"),
-        (port, false) => format!("{host}:{port}"),
-    }
+    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    if region.port == SSH_PORT { host } else { format!("{host}:{}", region.port) }
 }
 
 fn item(name: &str, value: &[u8]) -> Result<RegionItem, RowsFault> {
     let fact: RegionFact = decode(name, value)?;
     Ok(fact.item(names::tail(name).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drawbridge_shared::time::Timestamp;
+
+    #[test]
+    fn a_jump_host_is_written_as_ssh_reads_it() {
+        for (host, port, written) in [
+            ("eu.example.com", 22, "eu.example.com"),
+            ("eu.example.com", 2222, "eu.example.com:2222"),
+            ("192.0.2.1", 22, "192.0.2.1"),
+            ("2001:db8::1", 22, "[2001:db8::1]"),
+            ("2001:db8::1", 2222, "[2001:db8::1]:2222"),
+        ] {
+            let region = RegionFact { hosts: vec![host.into()], port, created_at: Timestamp::from_unix(0) };
+            assert_eq!(jump_host(&region.item("eu".into())), written);
+        }
+    }
 }

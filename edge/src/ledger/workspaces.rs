@@ -2,7 +2,7 @@
 
 use super::{
     change::{Change, decode},
-    membership, paging, tokens,
+    membership, paging, room, tokens,
 };
 use crate::{
     command::{Outcome, PageOf, Put},
@@ -83,6 +83,7 @@ pub(super) fn admit<R: Rows>(change: &mut Change<'_, R>, id: &WorkspaceId, user:
     if change.count(&names::members_of(id), MEMBERS_PER_WORKSPACE)? >= MEMBERS_PER_WORKSPACE {
         return Err(Refusal::TooManyMembers);
     }
+    room::take_for_member(change, id, user)?;
     change.put_fact(name, &MemberFact { created_at: change.now() })?;
     membership::enter(change, user, id);
     change.touch_workspace(id);

@@ -1,5 +1,7 @@
 //! Values as they really look.
 
+use crate::limits::MAX_CURSOR;
+use drawbridge_shared::api::MAX_REGION;
 use serde_json::{Value, json};
 
 pub(super) const FINGERPRINT: &str = "SHA256:kyACqo6dCQiHxwkTuio8sXvt+GX5xd8eHYNywN0h7Oo";
@@ -13,6 +15,8 @@ pub(super) const IMPORT: &str = concat!(
     "{\"type\":\"key\",\"user\":\"alice\",\"publicKey\":\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJuUKs/bV1ZouClZX5d1hGLfovnl1NeE5L0q/IzcVZtC laptop\"}\n",
 );
 
+/// DNS labels.
+const REGION: &str = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$";
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJuUKs/bV1ZouClZX5d1hGLfovnl1NeE5L0q/IzcVZtC";
 const THEN: &str = "2026-11-23T09:30:00Z";
 const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
@@ -22,11 +26,16 @@ pub(super) fn parameter(name: &str) -> (Value, Value) {
     let text = |pattern: &str, example: &str| (json!({ "type": "string", "pattern": pattern }), json!(example));
     match name {
         "limit" => (json!({ "type": "integer", "minimum": 1, "default": 100, "description": "At most 500." }), json!(100)),
-        "cursor" => (json!({ "type": "string", "maxLength": 128, "description": "From the page before." }), json!("796636")),
+        "cursor" => {
+            (json!({ "type": "string", "maxLength": MAX_CURSOR, "description": "From the page before." }), json!("796636"))
+        }
         "fingerprint" | "publicKeyFingerprint" => text("^(SHA256:)?[A-Za-z0-9+/]{43}=?$", FINGERPRINT),
         "hash" => text("^[0-9a-f]{64}$", HASH),
-        "user" => text("^[!-~]{1,64}$", "alice"),
-        "region" => text("^[a-z0-9.-]{1,63}$", "eu"),
+        "user" => {
+            let schema = json!({ "type": "string", "pattern": "^[!-~]{1,64}$", "not": { "enum": [".", ".."] } });
+            (schema, json!("alice"))
+        }
+        "region" => (json!({ "type": "string", "pattern": REGION, "maxLength": MAX_REGION }), json!("eu")),
         _ => text("^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$", "796636"),
     }
 }

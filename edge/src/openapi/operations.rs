@@ -127,7 +127,7 @@ impl Book<'_> {
     }
 
     fn page<T: JsonSchema>(&mut self, words: &'static str, item: Value) -> Reply {
-        self.json::<Page<T>>(200, words, json!({ "items": [item], "cursor": null }))
+        self.json::<Page<T>>(200, words, json!({ "items": [item] }))
     }
 
     /// A list in pages.
@@ -304,7 +304,7 @@ impl Book<'_> {
             examples::daemon(),
         );
         self.last(|put| put.may(409, "Another daemon has this identity"));
-        self.delete(DAEMON, "deleteDaemon", "Remove a daemon", "There is no such daemon");
+        self.delete(DAEMON, "deleteDaemon", "Remove a daemon and its tokens", "There is no such daemon");
         self.list::<RegionItem>("/api/operator/regions", "listRegions", "How regions are reached by SSH", examples::region());
         self.put::<PutRegion, RegionItem>(
             REGION,

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     api::{Unreachable, bearer, router},
+    forwarded,
     limits::LEDGER_PATIENCE,
     names::BLOB_PATH,
     problem::{self, Failure},
@@ -18,14 +19,11 @@ use ::worker::{
 };
 use axum::{
     body::Body,
-    http::{self, HeaderName, header, request::Parts},
+    http::{self, request::Parts},
 };
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use tower_service::Service;
-
-/// The headers that a router looks at.
-const KEPT: [HeaderName; 4] = [header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_NONE_MATCH, header::UPGRADE];
 
 /// Answers one request.
 pub(super) async fn answer(request: Request, env: Env) -> Result<Response> {
@@ -52,10 +50,10 @@ async fn refuse(env: Env, failure: Failure) -> Result<Response> {
 
 async fn route(env: Env, parts: Parts, body: Vec<u8>) -> Result<Response> {
     let token = bearer(&parts.headers).ok();
-    if let Err(failure) = limiter::allow(&env, &parts.headers, token).await {
+    if let Err(failure) = limiter::allow(&env, &parts.headers, token).await.and_then(|()| forwarded::check_upgrade(&parts)) {
         return refuse(env, failure).await;
     }
-    if token.is_none() || !can_forward(&parts.method) {
+    if token.is_none() || !forwarded::is_taken(&parts.method) {
         return serve(Edge::before(env), parts, body).await;
     }
     if parts.uri.path().starts_with(BLOB_PATH) {
@@ -64,15 +62,20 @@ async fn route(env: Env, parts: Parts, body: Vec<u8>) -> Result<Response> {
             return Ok(near);
         }
     }
-    match ask(&env, &parts, &body).await {
+    let request = match forward(&parts, &body) {
+        Ok(request) => request,
+        Err(fault) => return cannot_forward(env, fault).await,
+    };
+    match fetch(&env, request).await {
         Ok(answer) => Ok(answer),
         Err(fault) => serve(Edge::without(env, fault), parts, body).await,
     }
 }
 
-/// The runtime's requests make a GET of every method that they do not know; no address takes one of those.
-fn can_forward(method: &http::Method) -> bool {
-    Method::from(method.as_str().to_owned()).as_ref() == method.as_str()
+/// A Ledger that was not asked is not out of reach: nothing older than it knows may be told in its place.
+async fn cannot_forward(env: Env, fault: ::worker::Error) -> Result<Response> {
+    let failure = Failure::internal(&fault.to_string());
+    respond(problem::answer(&Edge::without(env, unreachable(fault)), failure)).await
 }
 
 async fn serve(edge: Edge, parts: Parts, body: Vec<u8>) -> Result<Response> {
@@ -80,12 +83,7 @@ async fn serve(edge: Edge, parts: Parts, body: Vec<u8>) -> Result<Response> {
     respond(router(edge).call(request).await?).await
 }
 
-/// By the Ledger.
-async fn ask(env: &Env, parts: &Parts, body: &[u8]) -> std::result::Result<Response, Unreachable> {
-    fetch(env, forward(parts, body).map_err(unreachable)?).await
-}
-
-/// Within its time.
+/// By the Ledger, within its time.
 async fn fetch(env: &Env, request: Request) -> std::result::Result<Response, Unreachable> {
     let (binding, name) = LEDGER;
     let ledger = env.durable_object(binding).and_then(|namespace| namespace.get_by_name(name)).map_err(unreachable)?;
@@ -96,16 +94,15 @@ async fn fetch(env: &Env, request: Request) -> std::result::Result<Response, Unr
     }
 }
 
+/// The request as the Ledger is to see it.
 fn forward(parts: &Parts, body: &[u8]) -> Result<Request> {
     let headers = Headers::new();
-    for name in KEPT {
-        if let Some(value) = parts.headers.get(&name).and_then(|value| value.to_str().ok()) {
-            headers.set(name.as_str(), value)?;
-        }
+    for (name, value) in forwarded::headers(parts) {
+        headers.set(name.as_str(), value)?;
     }
     let mut init = RequestInit::new();
     init.with_method(parts.method.as_str().to_owned().into()).with_headers(headers);
-    if !body.is_empty() {
+    if let Some(body) = forwarded::body(&parts.method, body) {
         init.with_body(Some(JsValue::from(Uint8Array::from(body))));
     }
     Request::new_with_init(&parts.uri.to_string(), &init)

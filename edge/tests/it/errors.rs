@@ -1,6 +1,6 @@
 //! Every error has the contract's shape, whoever raised it. `World::send` checks the shape; here are the ways to get one.
 
-use crate::world::World;
+use crate::world::{World, line};
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
@@ -40,10 +40,28 @@ async fn bodies() {
     ] {
         assert_eq!(post(&world, &token, json, body).await, 400, "{body}");
     }
+    assert_eq!(post(&world, &token, json, format!(r#"["{}", "a list of the fields"]"#, line(1))).await, 400);
     assert_eq!(post(&world, &token, json, vec![b'{', b'"', 0xff, b'"', b'}']).await, 400);
     assert_eq!(post(&world, &token, json, "[".repeat(10_000)).await, 400);
     assert_eq!(post(&world, &token, json, vec![b' '; 16 * 1024 + 1]).await, 413);
     assert_eq!(post(&world, &token, json, vec![b' '; 16 * 1024]).await, 400);
+}
+
+#[tokio::test]
+async fn a_list_of_the_fields_is_no_object_anywhere() {
+    let world = World::new();
+    world.workspace("1", "eu", &[]).await;
+    let daemon = world.token("daemon", "eu-1").await;
+    for (method, path, token, body) in [
+        ("POST", "/api/operator/tokens", &world.operator, json!(["user", "alice"])),
+        ("PUT", "/api/operator/workspaces/2", &world.operator, json!(["eu"])),
+        ("PUT", "/api/operator/regions/eu", &world.operator, json!([["eu.example.com"], 22])),
+        ("POST", "/api/operator/workspaces/1/agent-token", &world.operator, json!([60])),
+        ("POST", "/v1/daemon/used", &daemon, json!([[]])),
+    ] {
+        let answer = world.call(method, path, token, Some(body)).await;
+        assert_eq!((answer.status.as_u16(), answer.problem().title.as_str()), (400, "The body is not a JSON object"), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -59,12 +77,16 @@ async fn addresses_and_methods() {
         ("POST", "/healthz", "GET,HEAD"),
         ("BREW", "/v1/snapshot", "GET,HEAD"),
         ("PATCH", "/api/operator/workspaces/796636", "GET,HEAD,PUT,DELETE"),
+        ("HEAD", "/v1/feed", "GET"),
+        ("POST", "/v1/feed", "GET"),
     ] {
         let answer = world.call(method, path, &world.operator, None).await;
         assert_eq!((answer.status, answer.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, allow), "{method} {path}");
     }
     let answer = world.call("OPTIONS", "/api/ssh/keys", &world.operator, None).await;
     assert_eq!((answer.status.as_u16(), answer.header("allow"), answer.body.len()), (204, "GET,HEAD,POST,DELETE", 0));
+    let answer = world.call("OPTIONS", "/v1/feed", &world.operator, None).await;
+    assert_eq!((answer.status.as_u16(), answer.header("allow")), (204, "GET"));
     assert_eq!(world.call("OPTIONS", "/nowhere", &world.operator, None).await.status, 404);
     let path = "/api/operator/workspaces/796636/members/%ff";
     assert_eq!(world.operate("PUT", path.trim_start_matches("/api/operator"), None).await.status, 400);

@@ -19,6 +19,12 @@ async fn only_those_who_may_follow_are_let_in() {
     assert_eq!(upgrade(&world, &user).await.status, 403);
     assert_eq!(upgrade(&world, "").await.status, 401);
     assert_eq!(world.get("/v1/feed", &daemon).await.status, 426);
+    for method in ["HEAD", "POST", "DELETE"] {
+        let request = Request::builder().method(method).uri("/v1/feed").header(header::UPGRADE, "websocket");
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {daemon}"));
+        let answer = world.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "GET"), "{method}");
+    }
     world.cut_off_the_ledger();
     assert_eq!(upgrade(&world, &daemon).await.status, 503);
 }

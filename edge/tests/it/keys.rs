@@ -109,9 +109,16 @@ async fn a_fingerprint_may_stand_in_body_query_or_path() {
 async fn a_delete_without_any_fingerprint_says_what_is_missing() {
     let world = World::new();
     let token = world.token("user", "alice").await;
-    assert_eq!(world.call("DELETE", "/api/ssh/keys", &token, None).await.status, 415);
+    for path in ["/api/ssh/keys", "/api/ssh/keys?publicKeyFingerprint="] {
+        let unnamed = world.call("DELETE", path, &token, None).await;
+        assert_eq!(
+            (unnamed.status.as_u16(), unnamed.problem().title.as_str()),
+            (400, "The key to remove is not named"),
+            "{path}"
+        );
+    }
     assert_eq!(world.call("DELETE", "/api/ssh/keys", &token, Some(json!({}))).await.status, 400);
-    for path in ["/api/ssh/keys?publicKeyFingerprint=", "/api/ssh/keys/nonsense", "/api/ssh/keys?publicKeyFingerprint=SHA256:x"] {
+    for path in ["/api/ssh/keys/nonsense", "/api/ssh/keys?publicKeyFingerprint=SHA256:x"] {
         let answer = world.call("DELETE", path, &token, None).await;
         assert_eq!((answer.status.as_u16(), answer.problem().title.as_str()), (400, "This is not a fingerprint"), "{path}");
     }
@@ -168,4 +175,62 @@ async fn the_hundred_and_first_key_is_refused_in_words() {
     assert!(answer.problem().detail.unwrap().contains("100 keys"));
     assert_eq!(world.add_key(&token, 3).await.problem().title, "This key is already registered");
     assert_eq!(world.get("/api/ssh/keys", &token).await.json::<Vec<KeyItem>>().len(), 100);
+}
+
+#[tokio::test]
+async fn a_query_that_is_empty_leaves_it_to_the_body() {
+    let world = World::new();
+    let token = world.token("user", "alice").await;
+    world.add_key(&token, 1).await;
+    let body = json!({ "publicKeyFingerprint": fingerprint(1) });
+    let path = "/api/ssh/keys?publicKeyFingerprint=";
+    assert_eq!(world.call("DELETE", path, &token, Some(body)).await.status, 204);
+}
+
+#[tokio::test]
+async fn only_what_is_kept_of_a_line_is_checked() {
+    let world = World::new();
+    let token = world.token("user", "alice").await;
+    for (seed, comment) in [(1, "x".repeat(256)), (2, "a\tb".into())] {
+        let line = format!("{} {comment}", key(seed).public_key().to_openssh().unwrap());
+        let refused = world.call("POST", "/api/ssh/keys", &token, Some(json!({ "publicKey": line }))).await;
+        let title = "A key's comment has at most 255 bytes and no tabs";
+        assert_eq!((refused.status.as_u16(), refused.problem().title.as_str()), (400, title));
+        let taken = world.call("POST", "/api/ssh/keys", &token, Some(json!({ "publicKey": line, "title": "ok" }))).await;
+        assert_eq!((taken.status.as_u16(), taken.json::<KeyItem>().title.as_str()), (201, "ok"));
+    }
+}
+
+#[tokio::test]
+async fn a_private_key_in_a_title_is_not_echoed() {
+    let world = World::new();
+    let token = world.token("user", "alice").await;
+    let title = "-----BEGIN OPENSSH PRIVATE KEY----- b3BlbnNzaA== -----END OPENSSH PRIVATE KEY-----";
+    let answer = world.call("POST", "/api/ssh/keys", &token, Some(json!({ "publicKey": line(1), "title": title }))).await;
+    assert_eq!((answer.status.as_u16(), answer.problem().title.as_str()), (400, "This is a private key"));
+    assert!(!answer.text().contains("b3BlbnNzaA"));
+    let harmless = json!({ "publicKey": line(1), "title": "my PRIVATE KEY pair" });
+    assert_eq!(world.call("POST", "/api/ssh/keys", &token, Some(harmless)).await.status, 201);
+}
+
+#[tokio::test]
+async fn keys_that_have_expired_make_room() {
+    let world = World::new();
+    let token = world.token("user", "alice").await;
+    for seed in 0..100 {
+        let end = if seed < 2 { json!("2027-01-15T09:00:00Z") } else { json!(null) };
+        let body = json!({ "publicKey": line(seed), "expiresAt": end });
+        assert_eq!(world.call("POST", "/api/ssh/keys", &token, Some(body)).await.status, 201);
+    }
+    assert_eq!(world.add_key(&token, 100).await.status, 409);
+    world.pass_time(Duration::from_secs(3600));
+    assert_eq!(world.get("/api/ssh/keys", &token).await.json::<Vec<KeyItem>>().len(), 100, "they are shown until then");
+    for seed in [100, 101] {
+        assert_eq!(world.add_key(&token, seed).await.status, 201);
+    }
+    assert_eq!(world.add_key(&token, 102).await.status, 409);
+    let left: Vec<KeyItem> = world.get("/api/ssh/keys", &token).await.json();
+    assert!(left.len() == 100 && left.iter().all(|item| item.expires_at.is_none()));
+    let rows: u32 = world.manifest().await.shards.iter().map(|shard| shard.length).sum();
+    assert_eq!(rows, 100 * 56, "what left is not published either");
 }

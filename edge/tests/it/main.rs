@@ -18,6 +18,7 @@ mod openapi;
 mod operator;
 mod outage;
 mod rolling;
+mod room;
 mod snapshot;
 mod staleness;
 mod user;

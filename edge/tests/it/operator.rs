@@ -120,7 +120,7 @@ async fn ids_are_checked() {
         let answer = world.operate("PUT", &format!("/workspaces/{id}"), Some(json!({ "region": "eu" }))).await;
         assert_eq!(answer.status, 400, "{id}");
     }
-    for region in ["", "E U", "\n"] {
+    for region in ["", "E U", "\n", "-x", ".", "..", "a..b"] {
         let answer = world.operate("PUT", "/workspaces/796636", Some(json!({ "region": region }))).await;
         assert_eq!(answer.status, 400, "{region:?}");
     }
@@ -153,6 +153,20 @@ async fn daemons_are_put_listed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_deleted_daemon_takes_its_tokens_along() {
+    let world = World::new();
+    for (id, seed) in [("eu-1", 1), ("eu-2", 2)] {
+        let body = json!({ "identity": line(seed), "region": "eu", "addresses": ["127.0.0.1:443"] });
+        assert_eq!(world.operate("PUT", &format!("/daemons/{id}"), Some(body)).await.status, 201);
+    }
+    let (gone, kept) = (world.token("daemon", "eu-1").await, world.token("daemon", "eu-2").await);
+    assert_eq!(world.get("/v1/snapshot", &gone).await.status, 200);
+    assert_eq!(world.operate("DELETE", "/daemons/eu-1", None).await.status, 204);
+    assert_eq!(world.get("/v1/snapshot", &gone).await.status, 401);
+    assert_eq!(world.get("/v1/snapshot", &kept).await.status, 200);
+}
+
+#[tokio::test]
 async fn lists_come_in_pages() {
     let world = World::new();
     for number in 0..7 {
@@ -169,8 +183,13 @@ async fn lists_come_in_pages() {
         }
     }
     assert_eq!((pages, seen), (3, (0..7).map(|number| format!("w{number}")).collect()));
-    for bad in ["?limit=x", "?limit=-1", "?cursor=a%20b", &format!("?cursor={}", "c".repeat(129))] {
+    for bad in ["?limit=x", "?limit=-1", "?cursor=a%20b", &format!("?cursor={}", "c".repeat(193))] {
         assert_eq!(world.operate("GET", &format!("/workspaces{bad}"), None).await.status, 400, "{bad}");
     }
-    assert_eq!(world.operate("GET", "/workspaces?limit=0", None).await.json::<Page<WorkspaceItem>>().items.len(), 1);
+    for (limit, most) in [("0", 1), ("4294967296", 7), ("99999999999999999999999", 7), ("", 7)] {
+        let page: Page<WorkspaceItem> = world.operate("GET", &format!("/workspaces?limit={limit}"), None).await.json();
+        assert_eq!(page.items.len(), most, "{limit}");
+    }
+    let last = world.operate("GET", "/workspaces", None).await;
+    assert!(last.json::<Value>().get("cursor").is_none(), "{}", last.text());
 }

@@ -62,17 +62,19 @@ async fn daemons_report_when_keys_were_used() {
         json!({ "used": [{ "user": user, "publicKeyFingerprint": fingerprint, "usedAt": at }] })
     };
     let report = async |body| world.call("POST", "/v1/daemon/used", &daemon, Some(body)).await.status.as_u16();
-    assert_eq!(keys(&world, &token).await[0].last_used_at, None);
-    let seq = world.manifest().await.seq;
+    world.pass_time(HOUR);
     assert_eq!(report(used("alice", 1, "2027-01-15T07:59:00Z")).await, 204);
-    assert_eq!(report(used("bob", 1, "2027-01-15T07:59:00Z")).await, 204, "what is unknown is passed over");
-    assert_eq!(report(used("alice", 2, "2027-01-15T07:59:00Z")).await, 204);
+    assert_eq!(keys(&world, &token).await[0].last_used_at, None, "that minute was over before the key was registered");
+    let seq = world.manifest().await.seq;
+    assert_eq!(report(used("alice", 1, "2027-01-15T08:59:00Z")).await, 204);
+    assert_eq!(report(used("bob", 1, "2027-01-15T08:59:00Z")).await, 204, "what is unknown is passed over");
+    assert_eq!(report(used("alice", 2, "2027-01-15T08:59:00Z")).await, 204);
     let last = async || keys(&world, &token).await[0].last_used_at.unwrap().to_string();
-    assert_eq!(last().await, "2027-01-15T07:59:00Z");
-    report(used("alice", 1, "2027-01-15T07:50:00Z")).await;
-    assert_eq!(last().await, "2027-01-15T07:59:00Z", "an older use is no news");
+    assert_eq!(last().await, "2027-01-15T08:59:00Z");
+    report(used("alice", 1, "2027-01-15T08:50:00Z")).await;
+    assert_eq!(last().await, "2027-01-15T08:59:00Z", "an older use is no news");
     report(used("alice", 1, "2031-01-01T00:00:00Z")).await;
-    assert_eq!(last().await, "2027-01-15T08:00:00Z", "no use lies in the future");
+    assert_eq!(last().await, "2027-01-15T09:00:00Z", "no use lies in the future");
     assert_eq!(world.manifest().await.seq, seq, "uses publish nothing");
     let many = json!({ "used": vec![used("alice", 1, "2027-01-15T07:59:00Z")["used"][0].clone(); 81] });
     assert_eq!(report(many).await, 400);
@@ -132,4 +134,17 @@ async fn files_for_ssh_are_plain_text() {
     let without = World::without_host_ca();
     let token = without.token("user", "alice").await;
     assert_eq!(without.get("/api/ssh/known_hosts", &token).await.status, 404);
+}
+
+#[tokio::test]
+async fn no_key_was_used_before_it_was_registered() {
+    let world = World::new();
+    let (token, daemon) = (world.token("user", "alice").await, world.token("daemon", "eu-1").await);
+    world.pass_time(Duration::from_secs(20));
+    world.add_key(&token, 1).await;
+    let fingerprint = Fingerprint::of(key(1).public_key());
+    let body = json!({ "used": [{ "user": "alice", "publicKeyFingerprint": fingerprint, "usedAt": "2027-01-15T08:00:00Z" }] });
+    assert_eq!(world.call("POST", "/v1/daemon/used", &daemon, Some(body)).await.status, 204);
+    let item = keys(&world, &token).await.remove(0);
+    assert_eq!(item.last_used_at, Some(item.created_at), "daemons tell the minute of a use");
 }

@@ -25,8 +25,9 @@ pub struct ImportLine {
     /// Of a key, if it is to end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// Of a workspace and of a member: which one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Of a workspace and of a member: which one, by its name or as an integer.
+    #[serde(default, deserialize_with = "super::integer::workspace", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "super::integer::workspace_schema"))]
     pub workspace: Option<WorkspaceId>,
     /// Of a workspace: where it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]

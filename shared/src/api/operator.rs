@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 pub struct MintToken {
     /// What its bearer may do.
     pub scope: Scope,
-    /// A user id, workspace id or daemon id, by scope; for an operator, a name to tell tokens apart.
+    /// A user id, workspace id or daemon id, by scope; for an operator, a name to tell tokens apart. An integer is its digits.
+    #[serde(deserialize_with = "super::integer::text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "super::integer::text_schema"))]
     pub subject: String,
     /// Until when; absent: until revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -88,8 +88,71 @@ fn other_things_get_their_own_words() {
     assert_eq!(fault(&format!("no-pty {KEY}")), KeyFault::Options);
     assert_eq!(fault(&KEY[..60]), KeyFault::Malformed);
     assert_eq!(fault(&KEY.replace("ssh-ed25519", "ssh-rsa")), KeyFault::Malformed);
-    assert_eq!(fault(&format!("{KEY} {}", "x".repeat(256))), KeyFault::Title);
+    assert_eq!(fault(&format!("{KEY} {}", "x".repeat(256))), KeyFault::Comment);
+    assert_eq!(fault(&format!("{KEY} a\tb")), KeyFault::Comment);
     assert_eq!(fault(&format!("{KEY} {}", "x".repeat(MAX_LINE))), KeyFault::TooLong);
+}
+
+#[test]
+fn options_end_at_the_first_blank_outside_quotes() {
+    for options in
+        [r#"command="a b""#, r#"command="say \"a b\" twice",no-pty"#, r#"environment="A=b c",restrict"#, "no-pty,from=\"*\""]
+    {
+        assert_eq!(fault(&format!("{options} {KEY}")), KeyFault::Options, "{options}");
+    }
+    for other in ["foo-type AAAA my ssh-rsa key", "\"never closed ssh-rsa AAAA", "a", "a ", "ü\t", "\\\""] {
+        assert_eq!(fault(other), KeyFault::Unsupported, "{other}");
+    }
+}
+
+#[test]
+fn a_comment_that_a_title_replaces_does_not_matter() {
+    for comment in ["x".repeat(256), "a\tb".into()] {
+        let line = format!("{KEY} {comment}");
+        assert_eq!(UserKey::titled(&line, Some("ok")).map(|key| key.title().to_owned()), Ok("ok".into()));
+        assert_eq!(UserKey::titled(&line, None), Err(KeyFault::Comment));
+        assert_eq!(UserKey::titled(&line, Some(&"x".repeat(256))), Err(KeyFault::Title));
+    }
+    assert_eq!(UserKey::titled(&format!("{KEY} a\nb"), Some("ok")), Err(KeyFault::NotOneLine));
+}
+
+#[test]
+fn a_private_key_is_known_by_its_armour_wherever_it_stands() {
+    for armor in [
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN RSA PRIVATE KEY",
+        "-----END EC PRIVATE KEY-----",
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----",
+        "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----",
+    ] {
+        assert_eq!(fault(armor), KeyFault::Private, "{armor}");
+        assert_eq!(fault(&format!("{KEY} {armor}")), KeyFault::Private, "{armor}");
+        for title in [armor.to_owned(), format!("{armor}\nc2VjcmV0")] {
+            assert_eq!(UserKey::titled(KEY, Some(&title)), Err(KeyFault::Private), "{title}");
+        }
+    }
+    for harmless in ["my PRIVATE KEY pair", "-----BEGIN PUBLIC KEY----- PRIVATE KEY", "BEGIN"] {
+        assert!(UserKey::parse(&format!("{KEY} {harmless}")).is_ok(), "{harmless}");
+        assert!(UserKey::titled(KEY, Some(harmless)).is_ok(), "{harmless}");
+    }
+}
+
+#[test]
+fn points_on_ecdsas_curves_are_uncompressed() {
+    for (curve, size) in [("nistp256", 32), ("nistp384", 48), ("nistp521", 66)] {
+        let ecdsa = |tag: u8, coordinates: usize| {
+            let point = [vec![tag], vec![7; coordinates * size]].concat();
+            line(&format!("ecdsa-sha2-{curve}"), &[curve.as_bytes(), &point])
+        };
+        assert!(UserKey::parse(&ecdsa(4, 2)).is_ok());
+        assert_eq!(fault(&ecdsa(2, 1)), KeyFault::CompressedPoint);
+        assert_eq!(fault(&ecdsa(3, 1)), KeyFault::CompressedPoint);
+        assert_eq!(fault(&ecdsa(4, 1)), KeyFault::Malformed);
+    }
+    let compressed = [vec![2], vec![7; 32]].concat();
+    let security_key = line("sk-ecdsa-sha2-nistp256@openssh.com", &[b"nistp256", &compressed, b"ssh:"]);
+    assert_eq!(fault(&security_key), KeyFault::CompressedPoint);
 }
 
 #[test]
@@ -102,6 +165,10 @@ fn weak_keys_are_refused() {
     assert_eq!(fault(&rsa(&[1, 0, 1], &modulus(1025, 0xc5))), KeyFault::RsaSize);
     assert_eq!(fault(&rsa(&[1], &modulus(256, 0xc5))), KeyFault::RsaExponent);
     assert_eq!(fault(&rsa(&[4], &modulus(256, 0xc5))), KeyFault::RsaExponent);
+    assert!(UserKey::parse(&rsa(&[1, 0xff, 0xff, 0xff, 0xff], &modulus(256, 0xc5))).is_ok());
+    assert_eq!(fault(&rsa(&[2, 0, 0, 0, 1], &modulus(256, 0xc5))), KeyFault::RsaExponent, "2^33 + 1");
+    let even = [modulus(255, 0xc5), vec![0xc4]].concat();
+    assert_eq!(fault(&rsa(&[1, 0, 1], &even)), KeyFault::RsaModulus);
     assert_eq!(fault(&rsa(&[1, 0, 1], &[vec![0], modulus(256, 0xc5)].concat())), KeyFault::Malformed);
     assert_eq!(fault(&line("ssh-ed25519", &[&[0; 32]])), KeyFault::WeakPoint);
     let off_curve: [u8; 32] = std::array::from_fn(|i| if i == 0 { 2 } else { 0 });

@@ -3,7 +3,7 @@
 use crate::{limits::MAX_TOKEN_GRACE, problem::Failure};
 use drawbridge_shared::{
     api::{MAX_ADDRESS, MAX_ADDRESSES, MAX_HOSTS, MAX_REGION},
-    id::{DaemonId, UserId, WorkspaceId},
+    id::{DaemonId, UserId, WorkspaceId, is_label},
     key::UserKey,
     token::Scope,
 };
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The canonical line of an Ed25519 key, without its comment.
 pub(in crate::api) fn ed25519(line: &str) -> Result<String, Failure> {
-    let key = UserKey::parse(line)?;
+    let key = UserKey::titled(line, Some(""))?;
     let advice = "Send the line 'ssh-ed25519 AAAA...' that the program prints.";
     let suits = key.line().starts_with("ssh-ed25519 ");
     suits.then(|| key.line().to_owned()).ok_or_else(|| Failure::bad("This key must be of type ssh-ed25519").advice(advice))
@@ -32,9 +32,10 @@ pub(super) fn subject(scope: Scope, text: String) -> Result<String, Failure> {
 
 /// A region: one or more DNS labels.
 pub(super) fn region(text: String) -> Result<String, Failure> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    let suits = (1..=MAX_REGION).contains(&text.len()) && text.bytes().all(plain);
-    let advice = format!("A region has 1 to {MAX_REGION} characters of a-z, 0-9, '-' and '.'.");
+    let suits = text.len() <= MAX_REGION && text.split('.').all(is_label);
+    let advice = format!(
+        "A region has 1 to {MAX_REGION} characters: labels of a-z, 0-9 and '-' with dots between; none starts or ends with '-'."
+    );
     suits.then_some(text).ok_or_else(|| Failure::bad("This is not a region").advice(advice))
 }
 
@@ -121,8 +122,10 @@ mod tests {
 
     #[test]
     fn regions_are_names() {
-        assert!(region("eu.ssh.example.com".into()).is_ok());
-        for bad in ["", "EU", "e u", "eu\n", &"e".repeat(64)] {
+        for good in ["eu.ssh.example.com", "eu-1", "1", &"e".repeat(63)] {
+            assert!(region(good.into()).is_ok(), "{good}");
+        }
+        for bad in ["", "EU", "e u", "eu\n", "-x", "x-", ".", "..", "a..b", "a.", ".a", "a.-b", &"e".repeat(64)] {
             assert!(region(bad.into()).is_err(), "{bad}");
         }
     }

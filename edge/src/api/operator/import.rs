@@ -5,7 +5,7 @@
 
 use super::checks;
 use crate::{
-    api::{Platform, answer::json, wish::outcome},
+    api::{Platform, answer::json, asked::is_object, wish::outcome},
     command::{ImportItem, OperatorCommand, Outcome},
     limits::{IMPORT_CHUNK, MAX_IMPORT_LINES},
     problem::Failure,
@@ -71,6 +71,9 @@ pub(in crate::api) fn read(body: &[u8]) -> Result<Batch, Failure> {
 /// serde's own words may quote the line, and the line may hold a secret.
 fn item(line: &[u8]) -> Result<ImportItem, Failure> {
     let shape = || Failure::bad("The line has another shape than expected").advice(format!("Expected, for example: {EXAMPLES}"));
+    if !is_object(line) {
+        return Err(shape());
+    }
     let line: ImportLine = serde_json::from_slice(line).map_err(|_| shape())?;
     match line {
         ImportLine {
@@ -82,10 +85,7 @@ fn item(line: &[u8]) -> Result<ImportItem, Failure> {
             workspace: None,
             region: None,
         } => {
-            let mut key = UserKey::parse(&key)?;
-            if let Some(title) = &title {
-                key = key.with_title(title)?;
-            }
+            let key = UserKey::titled(&key, title.as_deref())?;
             let (fingerprint, line, title) = (key.fingerprint(), key.line().into(), key.title().into());
             Ok(ImportItem::Key { user, fingerprint, line, title, expires_at })
         }
