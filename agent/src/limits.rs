@@ -46,6 +46,8 @@ pub(crate) const MAX_BUFFERED: usize = 64 << 20;
 pub(crate) const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Inner connections at a time, over all tunnels.
 pub(crate) const MAX_CONNECTIONS: usize = 512;
+/// Of one user: the others get in however many that user has.
+pub(crate) const MAX_CONNECTIONS_OF_USER: usize = MAX_CONNECTIONS - 64;
 /// Connections at a time that are only told why they are not served.
 pub(crate) const MAX_FAREWELLS: usize = 64;
 /// How long such a client may take to hear it.

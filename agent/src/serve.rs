@@ -9,14 +9,19 @@ mod tests;
 use crate::{
     farewell::farewell,
     keys::Keys,
-    limits::{GOODBYE_TIMEOUT, MAX_BUFFERED, MAX_CONNECTIONS, MAX_FAREWELLS, MAX_OPENINGS, OPEN_TIMEOUT, PLACE_TIMEOUT, RETIRED},
+    limits::{
+        GOODBYE_TIMEOUT, MAX_BUFFERED, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_USER, MAX_FAREWELLS, MAX_OPENINGS, OPEN_TIMEOUT,
+        PLACE_TIMEOUT, RETIRED,
+    },
     ssh::{Peer, Server},
     upstream::Upstream,
 };
 use carry::Held;
 use drawbridge_shared::{
+    id::UserId,
     native::{
         control,
+        crowd::Crowd,
         identity::PublicIdentity,
         resume::{self, Budget, Leg},
         talk::Talk,
@@ -47,6 +52,7 @@ pub(crate) struct Service {
     keys: Keys,
     openings: Arc<Semaphore>,
     connections: Arc<Semaphore>,
+    crowd: Crowd<UserId>,
     farewells: Arc<Semaphore>,
     strands: Strands<Held>,
     budget: Budget,
@@ -71,9 +77,10 @@ impl Service {
     pub(crate) fn new(inner: Inner, keys: Keys, tasks: TaskTracker, end: CancellationToken) -> Self {
         let places = [MAX_OPENINGS, MAX_CONNECTIONS, MAX_FAREWELLS];
         let [openings, connections, farewells] = places.map(|places| Arc::new(Semaphore::new(places)));
+        let crowd = Crowd::of(MAX_CONNECTIONS_OF_USER);
         let (strands, budget) = (Strands::default(), Budget::new(MAX_BUFFERED));
         let (sessions, leaving) = (TaskTracker::new(), CancellationToken::new());
-        Self { inner, keys, openings, connections, farewells, strands, budget, tasks, end, sessions, leaving }
+        Self { inner, keys, openings, connections, crowd, farewells, strands, budget, tasks, end, sessions, leaving }
     }
 
     /// Tells every daemon, now and with every tunnel to come, that nothing new is taken: another process takes it.
@@ -192,7 +199,9 @@ impl Service {
 
     /// One too many is told so; where even that is too much, it is reset.
     async fn attend(&self, open: &Open, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        if let Some(_place) = self.place().await {
+        let seated = self.crowd.seat(vec![open.user.clone()]);
+        let place = if seated.is_some() { self.place().await } else { None };
+        if place.is_some() {
             match &self.inner {
                 Inner::Own(ssh) => ssh.serve(stream, Peer::new(open.client), self.end.child_token()).await,
                 Inner::Upstream(upstream) => upstream.serve(stream, &self.end).await,

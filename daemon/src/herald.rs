@@ -22,7 +22,8 @@ pub(crate) async fn run(snapshots: Snapshots, registry: Registry<Link>, end: Can
             changed = views.changed() => if changed.is_err() { return },
         }
         let view = views.borrow_and_update().clone();
-        tell(&registry, &view, concerned(told, view.clone()).await);
+        let concerned = concerned(told, view.clone()).await;
+        tell(&registry, &view, &snapshots.current(), concerned);
         told = view;
     }
 }
@@ -33,9 +34,10 @@ async fn concerned(told: Arc<KeySet>, view: Arc<KeySet>) -> Concerned {
     compared.await.unwrap_or(Concerned::All)
 }
 
-fn tell(registry: &Registry<Link>, view: &KeySet, concerned: Concerned) {
+/// `current` is what agents are judged by: some have come since `view`.
+fn tell(registry: &Registry<Link>, view: &KeySet, current: &KeySet, concerned: Concerned) {
     let news = |id: &WorkspaceId, link: Link| {
-        if link.stays(view.agent_key(id)) {
+        if link.stays(current.agent_key(id)) {
             link.say(Frame::KeysChanged { seq: view.seq() });
         }
     };

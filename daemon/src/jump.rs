@@ -1,7 +1,6 @@
 //! The users' door: accepts TCP, ends the outer SSH, and lets each channel out as a bridge to a workspace.
 
 mod carry;
-mod crowd;
 mod desk;
 mod greeting;
 mod outer;
@@ -12,7 +11,10 @@ use crate::{
     admission::Admission,
     authorize::Gate,
     denial::Denial,
-    limits::{ACCEPT_PAUSE, CALLERS_UNDERWAY, INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, MAX_CONNECTIONS, MAX_OFFERS, MAX_SIGNATURES},
+    limits::{
+        ACCEPT_PAUSE, CALLERS_UNDERWAY, INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_USER, MAX_OFFERS,
+        MAX_SIGNATURES,
+    },
     link::Link,
     passage::Passage,
     registry::Registry,
@@ -20,12 +22,12 @@ use crate::{
     used::Used,
     witness::{Early, Who, Witness},
 };
-use crowd::{Crowd, Seated};
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::WorkspaceId,
     native::{
         clock,
+        crowd::{Crowd, Seated},
         identity::{Identity, PublicIdentity},
         signals::Tokens,
         slot::Slot,
@@ -33,6 +35,7 @@ use drawbridge_shared::{
         stay::until_revoked,
     },
     revocation::{Revocation, Stay},
+    snapshot::key_shard::UserHash,
 };
 use outer::Caller;
 use rand::RngExt;
@@ -64,7 +67,7 @@ pub(crate) struct Hall {
     /// Sees what happens here.
     pub witness: Witness,
     /// Whose connections there are.
-    crowd: Crowd,
+    crowd: Crowd<UserHash>,
     /// Who this daemon is.
     pub identity: PublicIdentity,
     /// Domains of this region.
@@ -92,7 +95,7 @@ impl Hall {
     }
 
     /// A place for one more connection of the users who hold `key`; `None` where they have too many.
-    fn seat(&self, key: &Fingerprint) -> Option<Seated> {
+    fn seat(&self, key: &Fingerprint) -> Option<Seated<UserHash>> {
         self.crowd.seat(self.snapshots.current().users(key, clock::now()).collect())
     }
 
@@ -127,7 +130,7 @@ impl Hall {
     ) -> Self {
         let Tokens { stop, end } = tokens.clone();
         let (used, tasks, born) = (Used::default(), TaskTracker::new(), time::Instant::now());
-        let crowd = Crowd::default();
+        let crowd = Crowd::of(MAX_CONNECTIONS_OF_USER);
         Self { snapshots, registry, used, witness, crowd, identity, domains, grace, patience, passage, stop, born, tasks, end }
     }
 }

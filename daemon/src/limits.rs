@@ -103,6 +103,8 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) const RETRY_EACH: Duration = Duration::from_millis(4);
 /// At most so long.
 pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// Tunnels that are tried for one stream, where each has broken a moment before.
+pub(crate) const OPEN_TRIES: usize = 3;
 /// An agent whose tunnel has just gone mostly comes back: it notices, and dials within a second. For so long after that somebody who
 /// asks for its workspace waits.
 pub(crate) const COMES_BACK: Duration = Duration::from_secs(5);

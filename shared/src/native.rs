@@ -4,6 +4,7 @@ pub mod allocator;
 pub mod backlog;
 pub mod clock;
 pub mod control;
+pub mod crowd;
 pub mod doors;
 pub mod edge_client;
 pub mod gather;

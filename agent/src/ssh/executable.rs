@@ -1,6 +1,7 @@
 //! The agent's own program, held open, so that a newer one on the disk is not what a running agent starts.
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use super::account::Account;
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use std::{
     io,
     os::fd::{AsRawFd, OwnedFd},
@@ -32,6 +33,19 @@ impl Executable {
         Ok(Self(Arc::new(openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)))
     }
 
+    /// Whether `account` may execute it, by its mode.
+    pub(super) fn is_for(&self, account: &Account) -> bool {
+        let Ok(seen) = fstat(&*self.0) else { return false };
+        let groups = account.assumed.as_ref().map_or(&[][..], |assumed| &assumed.groups);
+        let bit = match account.uid {
+            0 => 0o111,
+            uid if uid == seen.st_uid => 0o100,
+            _ if account.gid == seen.st_gid || groups.contains(&seen.st_gid) => 0o010,
+            _ => 0o001,
+        };
+        account.assumed.is_none() || seen.st_mode & bit != 0
+    }
+
     /// By which name it is executed in a child of this process, while this is kept.
     pub(super) fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
@@ -49,7 +63,12 @@ impl Eq for Executable {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, process::Command};
+    use crate::ssh::account::Assumed;
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt, PermissionsExt},
+        process::Command,
+    };
     use tempfile::TempDir;
 
     fn says(executable: &Executable) -> Vec<u8> {
@@ -68,6 +87,28 @@ mod tests {
         assert_eq!(says(&executable), b"held\n");
         fs::remove_file(&file).unwrap();
         assert_eq!(says(&executable), b"held\n");
+    }
+
+    #[test]
+    fn a_binary_may_be_for_some_accounts_only() {
+        let dir = TempDir::new().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let account = |uid, groups: &[u32]| Account {
+            uid,
+            gid: 4321,
+            assumed: Some(Assumed { groups: groups.to_vec() }),
+            ..Account::current()
+        };
+        let own = fs::metadata(&file).unwrap();
+        for (mode, expected) in [(0o700, [true, true, false, false]), (0o750, [true, true, true, false]), (0o755, [true; 4])] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            let executable = Executable::at(&file).unwrap();
+            let accounts = [account(0, &[]), account(own.uid(), &[]), account(4321, &[own.gid()]), account(4321, &[])];
+            assert_eq!(accounts.map(|account| executable.is_for(&account)), expected, "{mode:o}");
+        }
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(Executable::at(&file).unwrap().is_for(&Account { assumed: None, ..account(4321, &[]) }), "it runs as that");
     }
 
     #[test]

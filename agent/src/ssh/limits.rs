@@ -3,8 +3,8 @@
 use drawbridge_shared::native::backlog::inflow::Bounds;
 use std::time::Duration;
 
-/// From the first byte to a verified signature; sshd's LoginGraceTime is 120 s, but here a proxy has already logged in.
-pub(super) const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
+/// From the first byte to a verified signature, as sshd's LoginGraceTime: the person who was asked at the jump host is asked once more.
+pub(super) const LOGIN_DEADLINE: Duration = Duration::from_secs(120);
 /// One look-up of a key, a refresh of the document included; well under the 15 s that VS Code gives a whole login.
 pub(super) const AUTHORIZE_DEADLINE: Duration = Duration::from_secs(10);
 /// One question to the name service; an LDAP server that does not answer must not hold a login for longer.
@@ -27,7 +27,7 @@ pub(super) const SESSIONS: usize = 1024;
 pub(super) const ENV_VARIABLES: usize = 128;
 /// Bytes of one variable, name included: the kernel takes strings of 128 KiB, `=` and the end among them.
 pub(super) const ENV_VALUE: usize = 128 * 1024 - 2;
-/// Bytes of all of a session's values: a quarter of what the kernel takes for a program's arguments and environment.
+/// Bytes of all of a session's variables, names included: a quarter of what the kernel takes for a program's arguments and environment.
 pub(super) const ENV_BYTES: usize = 512 * 1024;
 /// Bytes of the terminal's name, which becomes `TERM`.
 pub(super) const TERM_BYTES: usize = 256;

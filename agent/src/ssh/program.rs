@@ -106,13 +106,20 @@ fn start(job: &mut Job) -> io::Result<Child> {
     spawn::spawn(&job.account, call(job), environment, job.slave.take())
 }
 
-/// The program, after a script where there is one.
+/// The program, after a script where there is one that can be run.
 fn call(job: &Job) -> Call {
     let (program, account) = (&job.launch.program, &job.account);
     let call = Call::of(account, program);
-    match (job.startup.script(account, program), &job.agent) {
-        (Some(script), Some(agent)) => script.before(call, agent),
-        _ => call,
+    let Some(script) = job.startup.script(account, program) else { return call };
+    match job.agent.as_ref().filter(|agent| agent.is_for(account)) {
+        Some(agent) => script.before(call, agent),
+        None => {
+            tracing::warn!(
+                account = account.name,
+                "a start-up script is not run: the agent's file is not executable for its account"
+            );
+            call
+        }
     }
 }
 
@@ -261,7 +268,7 @@ async fn screen(terminal: &Terminal, ended: &CancellationToken, sink: &Sink) {
 
 /// The program was there at the login, or is the agent's own, and does not start: sshd's child says so and ends with 1.
 async fn refuse(job: &Job, fault: &io::Error) -> Ending {
-    let program = Call::of(&job.account, &job.launch.program).file;
+    let program = call(job).file;
     tracing::warn!(program = %program.display(), %fault, "a program does not start");
     let told = format!("{}: {}\n", program.display(), spawn::reason(fault));
     let _lost: Result<(), Lost> = job.sink.send(Stream::Err, told).await;

@@ -7,7 +7,7 @@ use crate::{
     authorize::Gate,
     bridge::{self, Sink, Source, Tally},
     denial::Denial,
-    limits::{OPEN_TIMEOUT, PARTING, PASSAGE_PAUSE},
+    limits::{OPEN_TIMEOUT, OPEN_TRIES, PARTING, PASSAGE_PAUSE},
     passage,
     witness::{Crossing, Ending, Who},
 };
@@ -153,13 +153,18 @@ async fn start(hall: &Hall, workspace: &WorkspaceId) -> Result<Start, Denial> {
     }
 }
 
+/// One that breaks meanwhile is none: the next one may be on its way.
 async fn own(hall: &Hall, workspace: &WorkspaceId) -> Result<Start, Denial> {
-    let seen = *hall.registry.watch().borrow();
-    let link = presence::expect(hall, workspace).await?;
-    match time::timeout(OPEN_TIMEOUT, link.open()).await {
-        Ok(Ok(halves)) => Ok(Start { instance: link.instance(), halves: passage::own(halves), seen }),
-        _ => Err(Denial::Unresponsive(workspace.clone())),
+    for _ in 0..OPEN_TRIES {
+        let seen = *hall.registry.watch().borrow();
+        let link = presence::expect(hall, workspace).await?;
+        match time::timeout(OPEN_TIMEOUT, link.open()).await {
+            Ok(Ok(halves)) => return Ok(Start { instance: link.instance(), halves: passage::own(halves), seen }),
+            Ok(Err(_)) => time::sleep(PASSAGE_PAUSE).await,
+            Err(_) => break,
+        }
     }
+    Err(Denial::Unresponsive(workspace.clone()))
 }
 
 /// Over the successor's tunnels, as soon as the agent has come there.

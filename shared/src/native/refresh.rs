@@ -16,9 +16,8 @@ use tokio::{
 pub const GAP: Duration = Duration::from_millis(250);
 /// Nobody waits for a wish longer than this.
 pub const PATIENCE: Duration = Duration::from_secs(3);
-/// A call that takes longer than this is not worth waiting for: the edge hangs, or the way there does, and what is held decides.
-const SLOW: Duration = Duration::from_secs(1);
-/// Then nobody waits longer than this, in which an edge that is well again answers.
+/// Where a call takes so long or longer, the edge hangs or the way there does, and what is held decides: nobody waits longer than
+/// this, in which an edge that is well again answers.
 const SLOW_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Between those who wish and the one who calls.
@@ -41,7 +40,7 @@ struct Pace {
 
 impl Pace {
     fn is_slow(self) -> bool {
-        self.slow || self.since.is_some_and(|since| since.elapsed() > SLOW)
+        self.slow || self.since.is_some_and(|since| since.elapsed() >= PATIENCE)
     }
 }
 
@@ -83,7 +82,7 @@ impl Refresh {
     /// That round ended.
     pub fn end(&self, round: u64) {
         let mut pace = self.pace();
-        *pace = Pace { since: None, slow: pace.since.is_some_and(|since| since.elapsed() > SLOW) };
+        *pace = Pace { since: None, slow: pace.since.is_some_and(|since| since.elapsed() >= PATIENCE) };
         drop(pace);
         self.ended.send_replace(round);
     }

@@ -29,7 +29,8 @@ pub(super) struct Claim {
 
 /// A path that a client may name.
 pub(super) fn path(text: &str) -> Result<PathBuf, Denied> {
-    if text.len() > limits::SOCKET_PATH || text.contains('\0') {
+    // One that was no text would be another's.
+    if text.len() > limits::SOCKET_PATH || text.contains(['\0', char::REPLACEMENT_CHARACTER]) {
         return Err(Denied::LongPath);
     }
     text.starts_with('/').then(|| text.into()).ok_or_else(|| Denied::relative(text))
@@ -119,6 +120,7 @@ mod tests {
         assert!(path(&format!("/{}", "x".repeat(106))).is_ok());
         assert_eq!(path(&format!("/{}", "x".repeat(107))), Err(Denied::LongPath));
         assert_eq!(path("/a\0b"), Err(Denied::LongPath));
+        assert_eq!(path("/a\u{fffd}b"), Err(Denied::LongPath));
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::{Case, Door};
 use anyhow::{Result, bail, ensure};
-use e2e::raw::{Heard, Message, Raw, message, number};
+use e2e::raw::{Heard, Manners, Message, Raw, message, number};
 
 pub(super) const CASES: &[Case] = &[
     ("10,000 channels at once", channels),
@@ -10,6 +10,8 @@ pub(super) const CASES: &[Case] = &[
     ("1,000 variables and 100 terminals", variables),
     ("1,000 listeners", listeners),
     ("10,000 messages that are ignored", ignored),
+    ("10,000 messages of nobody's", nobodys),
+    ("the same while keys are exchanged", nobodys_midway),
     ("more than a stalled program takes", stalled),
     ("a greeting that is never read", unread),
 ];
@@ -79,6 +81,28 @@ fn ignored(door: &Door) -> Result<()> {
     let asides = [number::IGNORE, number::UNIMPLEMENTED, number::DEBUG];
     raw.send_all((0..10_000).map(|n| Message::new(asides[n % 3]).string(&text)))?;
     raw.expect_answers()
+}
+
+/// RFC 4253 section 11.4: each is answered, with its place in the sequence.
+fn nobodys(door: &Door) -> Result<()> {
+    let mut raw = door.entered()?;
+    let kinds = [8, 29, 51, 62, 79, 83, 101, 200, 255];
+    let answers = pour(&mut raw, 10_000, |n| Message::new(kinds[n as usize % kinds.len()]).string("?"))?;
+    ensure!(answers[usize::from(number::UNIMPLEMENTED)] == 10_000);
+    raw.expect_answers()
+}
+
+/// Answers have to wait then, and a client that never ends the exchange would have them pile up.
+fn nobodys_midway(door: &Door) -> Result<()> {
+    let mut raw = door.entered()?;
+    raw.send(Manners::strict().kexinit())?;
+    raw.expect(number::KEXINIT)?;
+    for _ in 0..1000 {
+        if raw.send(Message::new(200).string("?")).is_err() {
+            return Ok(());
+        }
+    }
+    raw.expect_end().map(drop)
 }
 
 /// What OpenSSH sends ahead of its window at most is nothing, and a program that reads nothing gives none: a client that

@@ -157,6 +157,8 @@ fn inside(door: &Door) -> Vec<Message> {
 fn before_login(door: &Door) -> Result<()> {
     let mut raw = door.asked()?;
     raw.send_all(inside(door).into_iter().filter(|message| message.clone().bytes().first() != Some(&61)))?;
+    // Of the message that is nobody's; nothing else is answered.
+    raw.expect(number::UNIMPLEMENTED)?;
     still_outside(&mut raw)?;
     enters(&mut raw, door)
 }
@@ -164,6 +166,7 @@ fn before_login(door: &Door) -> Result<()> {
 fn before_service(door: &Door) -> Result<()> {
     let mut raw = door.met()?;
     raw.send_all(inside(door))?;
+    raw.expect(number::UNIMPLEMENTED)?;
     raw.begin_login()?;
     enters(&mut raw, door)
 }

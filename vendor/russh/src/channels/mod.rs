@@ -94,6 +94,7 @@ pub enum ChannelMsg {
     /// (server only)
     /// `eow@openssh.com` (OpenSSH PROTOCOL section 2.1): the sender takes no more data.
     EndOfWrite,
+    /// (server only)
     ExitStatus {
         exit_status: u32,
     },

@@ -1213,6 +1213,10 @@ async fn reply<H: Handler + Send>(
 
         // RFC 4253 section 11.4.
         if session.common.encrypted.is_some() && !is_known(*message_type) {
+            // Answers wait for the end of a key exchange, and a peer may never end it.
+            if session.kex.active() {
+                return Err(crate::Error::Inconsistent.into());
+            }
             let seqn = pkt.seqn.0.wrapping_sub(1); // was incremented after read()
             return Ok(session.unimplemented(seqn)?);
         }
