@@ -42,7 +42,9 @@ async fn round(piece: &Bytes) -> Tally {
     let says = || Says(piece.clone(), ROUND / piece.len());
     let (mut left, mut right, mut at_left, mut at_right) = (says(), says(), Hears::default(), Hears::default());
     let mut tally = Tally::default();
-    bridge::bridge((&mut left, &mut at_left), (&mut right, &mut at_right), &mut tally).await.expect("no end breaks");
+    bridge::bridge((&mut left, &mut at_left), (&mut right, &mut at_right), &mut tally, std::future::pending())
+        .await
+        .expect("no end breaks");
     tally
 }
 

@@ -35,11 +35,13 @@ enum Ended {
 }
 
 /// Carries bytes from left to right and back. An end in one direction is passed on as an end, and the other direction
-/// goes on; a source that breaks ends both, and its fault is returned. `tally` counts throughout.
+/// goes on; a source that breaks ends both, and its fault is returned. Once the right source has ended, `over` says that the right
+/// sink takes no more either. `tally` counts throughout.
 pub async fn bridge(
     (left_source, left_sink): (&mut (impl Source + Send), &mut (impl Sink + Send)),
     (right_source, right_sink): (&mut (impl Source + Send), &mut (impl Sink + Send)),
     tally: &mut Tally,
+    over: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let Tally { up, down } = tally;
     let up = carry(left_source, right_sink, up);
@@ -52,7 +54,10 @@ pub async fn bridge(
     match first {
         (Ended::Broken(fault), _) => Err(fault),
         (Ended::Quietly, Direction::Up) => down.await.into(),
-        (Ended::Quietly, Direction::Down) => up.await.into(),
+        (Ended::Quietly, Direction::Down) => tokio::select! {
+            ended = up => ended.into(),
+            () = over => Ok(()),
+        },
     }
 }
 
@@ -144,10 +149,19 @@ mod tests {
     }
 
     async fn run(left: Vec<Piece>, right: Vec<Piece>, deaf: bool) -> (io::Result<()>, Heard, Heard, Tally) {
+        run_until(left, right, deaf, std::future::pending()).await
+    }
+
+    async fn run_until(
+        left: Vec<Piece>,
+        right: Vec<Piece>,
+        deaf: bool,
+        over: impl Future<Output = ()>,
+    ) -> (io::Result<()>, Heard, Heard, Tally) {
         let (mut left, mut right) = (saying(left), saying(right));
         let (mut at_left, mut at_right) = (Heard::default(), Heard { deaf, ..Heard::default() });
         let mut tally = Tally::default();
-        let ended = bridge((&mut left, &mut at_left), (&mut right, &mut at_right), &mut tally).await;
+        let ended = bridge((&mut left, &mut at_left), (&mut right, &mut at_right), &mut tally, over).await;
         (ended, at_left, at_right, tally)
     }
 
@@ -166,6 +180,15 @@ mod tests {
         let (ended, left, _, _) = run(vec![data("more")], vec![data("goodbye"), Ok(None)], true).await;
         ended.unwrap();
         assert_eq!((&left.bytes[..], left.finished), (&b"goodbye"[..], true));
+    }
+
+    #[tokio::test]
+    async fn one_that_neither_says_nor_takes_any_more_is_done() {
+        let (ended, left, right, tally) =
+            run_until(vec![data("ask")], vec![data("answer"), Ok(None)], false, std::future::ready(())).await;
+        ended.unwrap();
+        assert_eq!((&left.bytes[..], left.finished, right.finished), (&b"answer"[..], true, false));
+        assert_eq!(tally.down, 6);
     }
 
     #[tokio::test]

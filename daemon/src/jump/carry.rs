@@ -84,8 +84,13 @@ pub(super) async fn run(hall: Arc<Hall>, request: Request, channel: Channel, cut
         Ok(Reached { user, workspace, halves, journey, way }) => {
             hall.used.note(&user, request.key, clock::now());
             let crossing = hall.witness.opened(request.who(), &user, &workspace);
-            let served = serve(&hall, &request, (user, workspace), (channel, halves), crossing, cut);
-            tokio::join!(served, journey.travel(way));
+            let over = CancellationToken::new();
+            let served = serve(&hall, &request, (user, workspace), (channel, halves), crossing, (cut, &over));
+            let travelled = async {
+                journey.travel(way).await;
+                over.cancel();
+            };
+            tokio::join!(served, travelled);
         }
         Err(denial) => {
             hall.witness.refused(request.who(), &denial);
@@ -101,7 +106,7 @@ async fn serve(
     (user, workspace): (UserId, WorkspaceId),
     (channel, halves): (Channel, (StrandReader, StrandWriter)),
     mut crossing: Crossing,
-    cut: CancellationToken,
+    (cut, over): (CancellationToken, &CancellationToken),
 ) {
     let Channel { inbound, outbound, reply, closed, leftovers } = channel;
     reply.accept().await;
@@ -115,7 +120,8 @@ async fn serve(
         }
         time::sleep(PARTING).await;
     };
-    let crossed = cross((inbound, outbound), halves, &mut crossing.tally, denied, (&leftovers, &closed));
+    let ends = (denied, over.cancelled());
+    let crossed = cross((inbound, outbound), halves, &mut crossing.tally, ends, (&leftovers, &closed));
     let ending = tokio::select! {
         ending = crossed => ending,
         () = cut.cancelled() => if hall.end.is_cancelled() { Ending::Denied(Denial::Stopping) } else { Ending::Left },
@@ -195,12 +201,12 @@ async fn cross(
     (inbound, outbound): (Outlet, ChannelWriteHalf<Msg>),
     (reader, writer): (StrandReader, StrandWriter),
     tally: &mut Tally,
-    denied: impl Future<Output = ()>,
+    (denied, over): (impl Future<Output = ()>, impl Future<Output = ()>),
     (leftovers, closed): (&Leftovers, &CancellationToken),
 ) -> Ending {
     let (mut from_client, mut to_client) = (FromClient { outlet: inbound, is_gone: false }, ToClient(&outbound));
     let (mut from_agent, mut to_agent) = (FromAgent(reader), ToAgent(writer));
-    let crossed = bridge::bridge((&mut from_client, &mut to_client), (&mut from_agent, &mut to_agent), tally);
+    let crossed = bridge::bridge((&mut from_client, &mut to_client), (&mut from_agent, &mut to_agent), tally, over);
     let crossed = tokio::select! {
         crossed = crossed => Some(crossed),
         () = denied => None,

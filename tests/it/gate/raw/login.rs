@@ -132,6 +132,7 @@ fn refused_or_ended(raw: &mut Raw) -> Result<()> {
 fn own_success(door: &Door) -> Result<()> {
     let mut raw = door.asked()?;
     raw.send_all([Message::new(number::USERAUTH_SUCCESS), message::open("session", 1), message::direct(2, &door.workspace, 22)])?;
+    raw.expect(number::UNIMPLEMENTED)?;
     still_outside(&mut raw)?;
     enters(&mut raw, door)
 }
@@ -239,6 +240,7 @@ fn second_login(door: &Door) -> Result<()> {
         Message::new(number::SERVICE_REQUEST).string("ssh-userauth"),
         Message::new(number::USERAUTH_SUCCESS),
     ])?;
+    raw.expect(number::UNIMPLEMENTED)?;
     raw.expect_answers()
 }
 
