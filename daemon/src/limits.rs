@@ -28,8 +28,8 @@ pub(crate) const PENALTY_GONE: Duration = Duration::from_secs(1);
 pub(crate) const DIGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Outer connections of one daemon; each takes about 55 kB idle, and a channel 15 more.
 pub(crate) const MAX_CONNECTIONS: usize = 10_000;
-/// Those of one user: ten times what a busy team's CI has at once, and a tenth of all.
-pub(crate) const MAX_CONNECTIONS_OF_USER: usize = MAX_CONNECTIONS / 10;
+/// Those of one user, such as a platform's own CI: the others have as many left.
+pub(crate) const MAX_CONNECTIONS_OF_USER: usize = MAX_CONNECTIONS / 2;
 /// Channels of one outer connection at a time: an IDE behind ControlMaster opens dozens.
 pub(crate) const MAX_CHANNELS: usize = 128;
 /// Answers of the jump host itself (greetings, refused commands) over one connection: russh 0.65 keeps some kilobytes
