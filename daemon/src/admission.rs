@@ -7,11 +7,11 @@ mod startups;
 pub use startups::Startups;
 
 use crate::witness::Early;
+use drawbridge_shared::native::crowd::{Crowd, Seated};
 use ipnet::IpNet;
 use penalties::Penalties;
 use source::Source;
 use std::{
-    collections::{HashMap, hash_map::Entry},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -37,14 +37,14 @@ pub(crate) struct Admission(Arc<Book>);
 #[derive(Debug)]
 struct Book {
     policy: Policy,
+    /// Those of sources that are counted.
+    by_source: Crowd<Source>,
     waiting: Mutex<Waiting>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     all: usize,
-    /// Those of sources that are counted; no more entries than `all`.
-    by_source: HashMap<Source, usize>,
     penalties: Penalties,
 }
 
@@ -52,13 +52,13 @@ struct Waiting {
 #[derive(Debug)]
 pub(crate) struct Place {
     book: Arc<Book>,
-    source: Option<Source>,
+    counted: Option<(Source, Seated<Source>)>,
 }
 
 impl Admission {
     /// By `policy`.
     pub(crate) fn new(policy: Policy) -> Self {
-        Self(Arc::new(Book { policy, waiting: Mutex::default() }))
+        Self(Arc::new(Book { by_source: Crowd::of(policy.per_source), policy, waiting: Mutex::default() }))
     }
 
     /// One more, of whatever source; `chance` is evenly of 0 up to 1.
@@ -68,7 +68,7 @@ impl Admission {
             return Err(Early::Crowded);
         }
         waiting.all += 1;
-        Ok(Place { book: self.0.clone(), source: None })
+        Ok(Place { book: self.0.clone(), counted: None })
     }
 
     /// Whether a balancer calls from there.
@@ -87,57 +87,35 @@ impl Policy {
 impl Place {
     /// It belongs to whoever is at `address`; to be asked once, since a header may have to be read first.
     pub(crate) fn belongs_to(&mut self, address: IpAddr, now: Instant) -> Result<(), Early> {
-        let Book { policy, .. } = &*self.book;
-        if Policy::holds(&policy.exempt, address) {
+        if Policy::holds(&self.book.policy.exempt, address) {
             return Ok(());
         }
         let source = Source::from(address);
-        self.book.lock().enter(source, policy.per_source, now)?;
-        self.source = Some(source);
+        if self.book.lock().penalties.shut_out(source, now).is_some() {
+            return Err(Early::Penalised);
+        }
+        let seated = self.book.by_source.seat(vec![source]).ok_or(Early::Busy)?;
+        self.counted = Some((source, seated));
         Ok(())
     }
 
     /// Its source has to answer for `weight`; one that is exempt has not.
     pub(crate) fn penalise(&self, weight: Duration, now: Instant) {
-        if let Some(source) = self.source {
-            self.book.lock().penalties.add(source, weight, now);
+        if let Some((source, _)) = &self.counted {
+            self.book.lock().penalties.add(*source, weight, now);
         }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.book.lock().leave(self.source);
+        self.book.lock().all -= 1;
     }
 }
 
 impl Book {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Waiting {
-    fn enter(&mut self, source: Source, bound: usize, now: Instant) -> Result<(), Early> {
-        if self.penalties.shut_out(source, now).is_some() {
-            return Err(Early::Penalised);
-        }
-        let here = self.by_source.entry(source).or_default();
-        if *here >= bound {
-            return Err(Early::Busy);
-        }
-        *here += 1;
-        Ok(())
-    }
-
-    fn leave(&mut self, source: Option<Source>) {
-        self.all -= 1;
-        if let Some(Entry::Occupied(mut here)) = source.map(|source| self.by_source.entry(source)) {
-            *here.get_mut() -= 1;
-            if *here.get() == 0 {
-                here.remove();
-            }
-        }
     }
 }
 
@@ -167,7 +145,7 @@ mod tests {
         held.push(enter(&admission, "198.51.100.1", now).unwrap());
         drop(held);
         let waiting = admission.0.lock();
-        assert!(waiting.all == 0 && waiting.by_source.is_empty(), "{waiting:?}");
+        assert!(waiting.all == 0 && admission.0.by_source.is_empty(), "{admission:?}");
     }
 
     #[test]

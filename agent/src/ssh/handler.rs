@@ -1,6 +1,7 @@
 //! russh's calls translated: nothing is decided here, and nothing waits but for the authorizer.
 
 mod forwarding;
+mod programs;
 
 use super::{
     Authorize, Peer, Server,
@@ -8,12 +9,7 @@ use super::{
     auth::{self, Denial, Login},
     channels::Channels,
     forward::{Denied, Forwards},
-    group::Group,
-    program::{self, Job, Process},
-    pty::Terminal,
     session::{Program, Refused},
-    signal,
-    sink::Sink,
 };
 use forwarding::allowed;
 use russh::{
@@ -68,56 +64,6 @@ impl<A: Authorize> Connection<A> {
                 self.denied = Some(denial.into());
             }
         }
-    }
-
-    fn terminal(&mut self, id: ChannelId, term: &str, size: Winsize, modes: &[(Pty, u32)]) -> Result<(), Refused> {
-        let open = self.channels.get(id).ok_or(Refused::Closed)?;
-        open.session.may_have_terminal(term)?;
-        let made = Terminal::open(&self.account, size, modes).map_err(|fault| {
-            tracing::warn!(%fault, "no pseudo-terminal");
-            Refused::NoTerminal
-        })?;
-        open.give_terminal(made)?;
-        open.session.has_terminal(term);
-        Ok(())
-    }
-
-    fn start(&mut self, id: ChannelId, program: Program, wire: &Wire) -> Result<(), Refused> {
-        let open = self.channels.get(id).ok_or(Refused::Closed)?;
-        let mut launch = open.session.start(program)?;
-        launch.env.extend(self.forwards.variables().map(|(name, value)| (name, value.into_bytes())));
-        let parts = open.take_parts().ok_or(Refused::Running)?;
-        let (terminal, slave) = parts.terminal.unzip();
-        let process = Arc::new(Process { group: Group::new(), terminal, unheard: CancellationToken::new() });
-        open.runs(&process);
-        self.tasks.spawn(program::run(Job {
-            account: self.account.clone(),
-            notices: self.server.notices.clone(),
-            startup: self.server.startup.clone(),
-            agent: self.server.agent.clone(),
-            peer: self.peer,
-            launch,
-            process,
-            slave,
-            stdin: parts.stdin,
-            sink: Sink::new(parts.channel, parts.flow, wire),
-            closed: open.closed(),
-        }));
-        Ok(())
-    }
-
-    fn resize(&mut self, id: ChannelId, size: Winsize) -> Result<(), Refused> {
-        let open = self.channels.get(id).ok_or(Refused::Closed)?;
-        open.session.may_resize()?;
-        open.with_terminal(|terminal| terminal.resize(size)).ok_or(Refused::NoTerminal)?.map_err(|_| Refused::NoTerminal)
-    }
-
-    fn deliver(&mut self, id: ChannelId, sig: &Sig) -> Result<(), Refused> {
-        let open = self.channels.get(id).ok_or(Refused::Closed)?;
-        open.session.may_signal()?;
-        let signal = signal::from_client(sig).ok_or(Refused::NoSuchSignal)?;
-        let delivered = open.process().is_some_and(|process| process.group.signal(signal));
-        delivered.then_some(()).ok_or(Refused::NotRunning)
     }
 }
 
@@ -322,10 +268,8 @@ impl<A: Authorize> Handler for Connection<A> {
     /// Of OpenSSH's client whose standard output is closed: a program that goes on writing is told so, by SIGPIPE (PROTOCOL section
     /// 2.1).
     async fn other_channel_request(&mut self, id: ChannelId, name: &str, _: &mut Wire) -> Result<(), Error> {
-        if name == END_OF_WRITE
-            && let Some(process) = self.channels.get(id).and_then(|open| open.process())
-        {
-            process.unheard.cancel();
+        if name == END_OF_WRITE {
+            self.takes_no_more(id);
         }
         Ok(())
     }

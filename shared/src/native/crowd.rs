@@ -42,6 +42,11 @@ impl<K: Clone + Eq + Hash> Crowd<K> {
         Some(Seated { crowd: self.clone(), owners })
     }
 
+    /// Whether nobody has any.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<K, usize>> {
         self.0.seated.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,6 +82,6 @@ mod tests {
         drop(shared);
         assert!(crowd.seat(vec!["bob"]).is_some() && crowd.seat(vec!["alice"]).is_none());
         drop(all);
-        assert!(crowd.lock().is_empty());
+        assert!(crowd.is_empty());
     }
 }
