@@ -7,6 +7,7 @@ use super::{
     pty::Terminal,
     session::{Refused, Session},
 };
+use bytes::Bytes;
 use drawbridge_shared::native::{
     backlog::{
         Inlet, Outlet, backlog,
@@ -160,7 +161,7 @@ impl Channels {
     }
 
     /// Data arrived for a program's standard input, or for a socket.
-    pub(super) fn received(&mut self, id: ChannelId, data: &[u8]) -> Result<(), Overrun> {
+    pub(super) fn received(&mut self, id: ChannelId, data: Bytes) -> Result<(), Overrun> {
         let now = Instant::now();
         self.inflow.received(&id, data.len(), now)?;
         if let Some((inlet, flow)) = self.ends(id) {

@@ -11,6 +11,7 @@ use super::{
     forward::{Denied, Forwards},
     session::{Program, Refused},
 };
+use bytes::Bytes;
 use forwarding::allowed;
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Disconnect, Error, Pty, Sig,
@@ -206,15 +207,15 @@ impl<A: Authorize> Handler for Connection<A> {
         }
     }
 
-    async fn data(&mut self, id: ChannelId, data: &[u8], wire: &mut Wire) -> Result<(), Error> {
+    async fn data(&mut self, id: ChannelId, data: Bytes, wire: &mut Wire) -> Result<(), Error> {
         match self.channels.received(id, data) {
             Ok(()) => Ok(()),
             Err(overrun) => wire.disconnect(Disconnect::ProtocolError, &overrun.to_string(), ""),
         }
     }
 
-    async fn extended_data(&mut self, id: ChannelId, _code: u32, data: &[u8], wire: &mut Wire) -> Result<(), Error> {
-        match self.channels.ignored(id, data) {
+    async fn extended_data(&mut self, id: ChannelId, _code: u32, data: Bytes, wire: &mut Wire) -> Result<(), Error> {
+        match self.channels.ignored(id, &data) {
             Ok(()) => Ok(()),
             Err(overrun) => wire.disconnect(Disconnect::ProtocolError, &overrun.to_string(), ""),
         }

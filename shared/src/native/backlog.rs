@@ -17,7 +17,8 @@ use std::{
 };
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
-/// Smallest allocation of a chunk: small pieces are gathered in it, so that a trickle costs no allocation a piece.
+/// Smaller pieces are gathered in chunks of this size, so that a trickle costs no allocation a piece and holds no more
+/// memory than is counted; larger ones are kept as they come, uncopied.
 const CHUNK: usize = 4096;
 
 /// How many bytes all back-logs of one connection hold.
@@ -58,7 +59,7 @@ impl Meter {
 
 impl Inlet {
     /// Takes `data` in, whatever is held already; bounding that is the caller's (see [`inflow`]).
-    pub fn push(&self, data: &[u8]) {
+    pub fn push(&self, data: Bytes) {
         let mut state = self.0.lock();
         if state.discarding || state.end.is_some() {
             return;
@@ -129,7 +130,7 @@ impl Drop for Outlet {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.discarding = true;
-        let held = state.chunks.drain(..).map(|chunk| chunk.len()).sum::<usize>();
+        let held = state.drain().map(|chunk| chunk.len()).sum::<usize>();
         self.shared.discount(held + self.current.len());
     }
 }
@@ -144,7 +145,9 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    chunks: VecDeque<BytesMut>,
+    chunks: VecDeque<Bytes>,
+    /// Small pieces behind the last chunk.
+    gathered: BytesMut,
     end: Option<End>,
     discarding: bool,
     waker: Option<Waker>,
@@ -179,8 +182,8 @@ impl Shared {
 
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         let mut state = self.lock();
-        match (state.chunks.pop_front(), state.end) {
-            (Some(chunk), _) => Poll::Ready(Ok(chunk.freeze())),
+        match (state.pop(), state.end) {
+            (Some(chunk), _) => Poll::Ready(Ok(chunk)),
             (None, Some(End::Finished)) => Poll::Ready(Ok(Bytes::new())),
             (None, Some(End::Broken)) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
             (None, None) => {
@@ -192,15 +195,40 @@ impl Shared {
 }
 
 impl State {
-    fn append(&mut self, data: &[u8]) {
-        match self.chunks.back_mut() {
-            Some(last) if last.capacity() - last.len() >= data.len() => last.extend_from_slice(data),
-            _ => {
-                let mut chunk = BytesMut::with_capacity(data.len().max(CHUNK));
-                chunk.extend_from_slice(data);
-                self.chunks.push_back(chunk);
-            }
+    fn append(&mut self, data: Bytes) {
+        if data.len() >= CHUNK {
+            self.close();
+            self.chunks.push_back(data);
+        } else {
+            self.gather(&data);
         }
+    }
+
+    fn gather(&mut self, piece: &[u8]) {
+        if self.gathered.capacity() - self.gathered.len() < piece.len() {
+            self.close();
+            self.gathered = BytesMut::with_capacity(CHUNK);
+        }
+        self.gathered.extend_from_slice(piece);
+    }
+
+    /// What is gathered becomes the last chunk.
+    fn close(&mut self) {
+        if !self.gathered.is_empty() {
+            self.chunks.push_back(std::mem::take(&mut self.gathered).freeze());
+        }
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        if self.chunks.is_empty() {
+            self.close();
+        }
+        self.chunks.pop_front()
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = Bytes> {
+        self.close();
+        self.chunks.drain(..)
     }
 
     fn wake(&mut self) {
@@ -221,7 +249,7 @@ mod tests {
         let (inlet, mut outlet) = backlog(&meter);
         let sent: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
         for piece in sent.chunks(777) {
-            inlet.push(piece);
+            inlet.push(Bytes::copy_from_slice(piece));
         }
         assert_eq!(meter.held(), sent.len());
         inlet.finish();
@@ -235,16 +263,28 @@ mod tests {
     async fn small_pieces_share_a_chunk() {
         let (inlet, mut outlet) = backlog(&Meter::default());
         for _ in 0..CHUNK / 2 {
-            inlet.push(b"ab");
+            inlet.push(Bytes::from_static(b"ab"));
         }
         assert_eq!(outlet.fill_buf().await.unwrap().len(), CHUNK);
+    }
+
+    #[tokio::test]
+    async fn pieces_of_any_size_stay_in_order_and_large_ones_are_not_copied() {
+        let (inlet, mut outlet) = backlog(&Meter::default());
+        let large = Bytes::from(vec![2; CHUNK]);
+        for piece in [Bytes::from_static(&[1]), large.clone(), Bytes::from_static(&[3])] {
+            inlet.push(piece);
+        }
+        assert_eq!(outlet.chunk().await.unwrap().as_deref(), Some(&[1][..]));
+        assert_eq!(outlet.chunk().await.unwrap().unwrap().as_ptr(), large.as_ptr());
+        assert_eq!(outlet.chunk().await.unwrap().as_deref(), Some(&[3][..]));
     }
 
     #[tokio::test]
     async fn bytes_in_the_consumers_hands_stay_counted() {
         let meter = Meter::default();
         let (inlet, mut outlet) = backlog(&meter);
-        inlet.push(b"abcdef");
+        inlet.push(Bytes::from_static(b"abcdef"));
         assert_eq!(outlet.fill_buf().await.unwrap(), b"abcdef");
         assert_eq!(meter.held(), 6);
         outlet.consume(4);
@@ -256,7 +296,7 @@ mod tests {
     async fn a_waiting_consumer_is_woken() {
         let (inlet, mut outlet) = backlog(&Meter::default());
         let mut buf = [0; 3];
-        let (read, ()) = tokio::join!(outlet.read_exact(&mut buf), async { inlet.push(b"now") });
+        let (read, ()) = tokio::join!(outlet.read_exact(&mut buf), async { inlet.push(Bytes::from_static(b"now")) });
         read.unwrap();
         assert_eq!(&buf, b"now");
     }
@@ -264,7 +304,7 @@ mod tests {
     #[tokio::test]
     async fn a_lost_inlet_is_an_error_after_what_was_held() {
         let (inlet, mut outlet) = backlog(&Meter::default());
-        inlet.push(b"rest");
+        inlet.push(Bytes::from_static(b"rest"));
         drop(inlet);
         let mut received = Vec::new();
         let fault = outlet.read_to_end(&mut received).await.unwrap_err();
@@ -275,13 +315,13 @@ mod tests {
     async fn a_lost_outlet_frees_and_discards() {
         let meter = Meter::default();
         let (inlet, mut outlet) = backlog(&meter);
-        inlet.push(&[1; 10_000]);
+        inlet.push(vec![1; 10_000].into());
         outlet.fill_buf().await.unwrap();
         outlet.consume(10);
         assert!(!inlet.is_abandoned());
         drop(outlet);
         assert!(inlet.is_abandoned());
-        inlet.push(&[2; 10_000]);
+        inlet.push(vec![2; 10_000].into());
         assert_eq!(meter.held(), 0);
     }
 }

@@ -1,5 +1,6 @@
 use std::convert::TryFrom;
 
+use bytes::Bytes;
 use delegate::delegate;
 use ssh_encoding::Encode;
 
@@ -165,6 +166,17 @@ impl Decompress {
         _: &'a mut Vec<u8>,
     ) -> Result<&'a [u8], crate::Error> {
         Ok(input)
+    }
+}
+
+impl Decompress {
+    /// A packet's payload; uncopied where nothing is compressed.
+    pub(crate) fn decompress_bytes(&mut self, input: Bytes) -> Result<Bytes, crate::Error> {
+        if let Decompress::None = *self {
+            return Ok(input);
+        }
+        let mut output = Vec::new();
+        Ok(Bytes::copy_from_slice(self.decompress(&input, &mut output)?))
     }
 }
 

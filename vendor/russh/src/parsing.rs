@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use ssh_encoding::{Decode, Encode, Reader};
 
 use crate::msg;
@@ -19,6 +20,14 @@ pub(crate) fn ensure_end(reader: &impl Reader) -> Result<(), crate::Error> {
         }
         .into())
     }
+}
+
+/// The string that `reader`, which reads `packet`, comes to: the bytes of the packet itself, uncopied.
+pub(crate) fn bytes_in(packet: &Bytes, reader: &mut &[u8]) -> Result<Bytes, crate::Error> {
+    let length = u32::decode(reader)? as usize;
+    let (data, rest) = reader.split_at_checked(length).ok_or(ssh_encoding::Error::Length)?;
+    *reader = rest;
+    Ok(packet.slice_ref(data))
 }
 
 #[derive(Debug)]

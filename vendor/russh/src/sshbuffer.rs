@@ -341,6 +341,11 @@ impl SSHBuffer {
         }
     }
 
+    /// The payload of the packet that was read, uncopied: what is left is empty.
+    pub(crate) fn take_payload(&mut self) -> Bytes {
+        Bytes::from(std::mem::take(&mut self.buffer)).slice(PacketWriter::PACKET_PREFIX_LEN..)
+    }
+
     pub fn send_ssh_id(&mut self, id: &SshId) {
         id.write(&mut self.buffer);
     }
@@ -384,10 +389,11 @@ impl PacketBytesWriter {
 }
 
 /// Incoming SSH packet after decryption and optional decompression.
-/// Uses Vec<u8> (not CryptoVec/mlocked) because incoming network data is not secret.
+/// Uses Bytes (not CryptoVec/mlocked) because incoming network data is not secret, so that
+/// a channel's data is handed on uncopied.
 #[derive(Debug)]
 pub(crate) struct IncomingSshPacket {
-    pub buffer: Vec<u8>,
+    pub buffer: Bytes,
     pub seqn: Wrapping<u32>,
 }
 

@@ -135,11 +135,11 @@ mod compress {
         async fn data(
             &mut self,
             channel: ChannelId,
-            data: &[u8],
+            data: bytes::Bytes,
             session: &mut Session,
         ) -> Result<(), Self::Error> {
-            debug!("server data = {:?}", std::str::from_utf8(data));
-            session.data(channel, data.to_vec())?;
+            debug!("server data = {:?}", std::str::from_utf8(&data));
+            session.data(channel, data)?;
             Ok(())
         }
     }
@@ -1413,7 +1413,7 @@ pub(crate) mod raw_no_crypto {
             &mut self,
             _channel: ChannelId,
             _variable_name: &str,
-            _variable_value: &str,
+            _variable_value: &[u8],
             _session: &mut server::Session,
         ) -> Result<(), Self::Error> {
             self.record("env_request");
@@ -1709,10 +1709,10 @@ mod rekey_under_load {
         async fn data(
             &mut self,
             channel: ChannelId,
-            data: &[u8],
+            data: bytes::Bytes,
             session: &mut Session,
         ) -> Result<(), Self::Error> {
-            session.data(channel, data.to_vec())?;
+            session.data(channel, data)?;
             Ok(())
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{Answer, Visitor};
 use crate::{denial::Denial, witness::Who};
+use bytes::Bytes;
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     native::ssh::{is_of, is_sha1},
@@ -152,16 +153,16 @@ impl Handler for Visitor {
         Ok(())
     }
 
-    async fn data(&mut self, channel: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Error> {
-        self.count(channel, data)?;
+    async fn data(&mut self, channel: ChannelId, data: Bytes, _: &mut Session) -> Result<(), Error> {
+        self.count(channel, &data)?;
         if let Some((inlet, _)) = self.inlets.get(&channel) {
             inlet.push(data);
         }
         Ok(())
     }
 
-    async fn extended_data(&mut self, channel: ChannelId, _: u32, data: &[u8], _: &mut Session) -> Result<(), Error> {
-        self.count(channel, data)
+    async fn extended_data(&mut self, channel: ChannelId, _: u32, data: Bytes, _: &mut Session) -> Result<(), Error> {
+        self.count(channel, &data)
     }
 
     async fn channel_eof(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Error> {

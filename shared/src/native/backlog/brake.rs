@@ -143,7 +143,7 @@ mod tests {
         let (near, far) = duplex(1000);
         let meter = Meter::default();
         let log = backlog(&meter);
-        log.0.push(&[0; 100]);
+        log.0.push(vec![0; 100].into());
         let brake = Brake::new(meter, 50);
         (Braked::new(near, brake.clone()), far, brake, log)
     }

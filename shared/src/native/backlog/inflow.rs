@@ -185,7 +185,7 @@ mod tests {
                 self.target = self.inflow.refilled(&channel, self.target);
             }
             self.inflow.received(&channel, length as usize, self.now).unwrap();
-            inlet.push(&vec![7; length as usize]);
+            inlet.push(vec![7; length as usize].into());
             assert_eq!(self.inflow.windows[&channel].left, *window);
         }
 

@@ -331,15 +331,18 @@ pub(crate) async fn read<R: AsyncRead + Unpin>(
         }
     }
 
-    buffer.buffer.resize(buffer.len + 4, 0);
-    trace!("read_exact {:?}", buffer.len + 4);
+    let end = buffer.len + PACKET_LENGTH_LEN;
+    trace!("reading up to {end:?}");
+    let rest = end.saturating_sub(buffer.buffer.len());
+    buffer.buffer.reserve_exact(rest);
+    let mut stream = stream.take(rest as u64);
+    while buffer.buffer.len() < end {
+        if stream.read_buf(&mut buffer.buffer).await? == 0 {
+            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+        }
+    }
 
-    let l = cipher.packet_length_to_read_for_block_length();
-
-    #[allow(clippy::indexing_slicing)] // length checked
-    stream.read_exact(&mut buffer.buffer[l..]).await?;
-
-    trace!("read_exact done");
+    trace!("read done");
     let seqn = buffer.seqn.0;
     let plaintext = cipher.open(seqn, &mut buffer.buffer)?;
 

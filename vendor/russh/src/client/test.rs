@@ -61,11 +61,11 @@ mod tests {
         async fn data(
             &mut self,
             channel: ChannelId,
-            data: &[u8],
+            data: bytes::Bytes,
             session: &mut Session,
         ) -> Result<(), Self::Error> {
-            debug!("server received data: {:?}", std::str::from_utf8(data));
-            session.data(channel, data.to_vec())?;
+            debug!("server received data: {:?}", std::str::from_utf8(&data));
+            session.data(channel, data)?;
             Ok(())
         }
 

@@ -503,7 +503,7 @@ pub trait Handler: Sized {
     fn data(
         &mut self,
         channel: ChannelId,
-        data: &[u8],
+        data: Bytes,
         session: &mut Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         async { Ok(()) }
@@ -518,7 +518,7 @@ pub trait Handler: Sized {
         &mut self,
         channel: ChannelId,
         code: u32,
-        data: &[u8],
+        data: Bytes,
         session: &mut Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         async { Ok(()) }
@@ -1300,7 +1300,7 @@ async fn reply<H: Handler + Send>(
 
                         let mut pending = std::mem::take(&mut session.pending_reads);
                         for p in pending.drain(..) {
-                            session.process_packet(handler, &p).await?;
+                            session.process_payload(handler, &p).await?;
                         }
                         session.pending_reads = pending;
                         session.pending_len = 0;
