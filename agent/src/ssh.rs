@@ -205,6 +205,7 @@ impl<A: Authorize> Server<A> {
             grant: Some(grant),
             login: None,
             denied: None,
+            sessions_over: false,
         };
         let stream = Gather::up_to(limits::READ_BUFFER, stream);
         select! {

@@ -12,6 +12,7 @@ use super::{
     session::{Program, Refused},
 };
 use bytes::Bytes;
+use drawbridge_shared::native::ssh::BROKEN_PROMISE;
 use forwarding::allowed;
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Disconnect, Error, Pty, Sig,
@@ -47,6 +48,8 @@ pub(super) struct Connection<A> {
     pub(super) grant: Option<oneshot::Sender<Login>>,
     pub(super) login: Option<Login>,
     pub(super) denied: Option<Denial>,
+    /// The client has said that it opens no more.
+    pub(super) sessions_over: bool,
 }
 
 impl<A: Authorize> Connection<A> {
@@ -133,7 +136,15 @@ impl<A: Authorize> Handler for Connection<A> {
         Ok(None)
     }
 
-    async fn channel_open_session(&mut self, channel: Channel<Msg>, reply: ChannelOpenHandle, _: &mut Wire) -> Result<(), Error> {
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        wire: &mut Wire,
+    ) -> Result<(), Error> {
+        if self.sessions_over {
+            return wire.disconnect(Disconnect::ProtocolError, BROKEN_PROMISE, "");
+        }
         if self.denied.is_some() {
             refuse(reply, PROHIBITED, "not logged in").await;
         } else if !self.channels.has_room() {
@@ -330,6 +341,11 @@ impl<A: Authorize> Handler for Connection<A> {
 
     async fn cancel_streamlocal_forward(&mut self, path: &str, _: &mut Wire) -> Result<bool, Error> {
         Ok(self.forwards.leave_socket(path).await)
+    }
+
+    async fn no_more_sessions(&mut self, _: &mut Wire) -> Result<bool, Error> {
+        self.sessions_over = true;
+        Ok(true)
     }
 }
 

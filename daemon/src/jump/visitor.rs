@@ -47,6 +47,8 @@ pub(super) struct Visitor {
     inlets: HashMap<ChannelId, (Inlet, DropGuard)>,
     leftovers: Leftovers,
     desk: Desk,
+    /// The client has said that it opens no more.
+    sessions_over: bool,
 }
 
 impl Visitor {
@@ -72,6 +74,7 @@ impl Visitor {
             inlets: HashMap::new(),
             leftovers: Leftovers::new(MAX_LEFTOVERS),
             desk: Desk::default(),
+            sessions_over: false,
         };
         (visitor, standing)
     }

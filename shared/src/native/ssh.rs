@@ -84,6 +84,9 @@ pub fn config(host_key: PrivateKey) -> Config {
     }
 }
 
+/// What a client is told that asked for `no-more-sessions@openssh.com` and opens one; sshd ends the connection too.
+pub const BROKEN_PROMISE: &str = "a session was opened after the client had said that it would open no more";
+
 /// Whether an RSA signature would use SHA-1 (RFC 8332 section 1): russh does not hold clients to [`KEYS`].
 pub const fn is_sha1(algorithm: &Algorithm) -> bool {
     matches!(algorithm, Algorithm::Rsa { hash: None })

@@ -275,6 +275,11 @@ cases.connection__no_more_sessions = async ({ client, note }) => {
   const channel = await asked(client, "exec", "cat");
   await asked(client, "openssh_noMoreSessions");
   note("the first goes on", await heard(channel, "said"));
+  client.on("error", () => {});
+  const over = new Promise((closed) => client.once("close", closed));
+  client.exec("true", () => {});
+  await over;
+  note("one more", "ends the connection");
 };
 
 const { case: name, dir, server } = await json(process.stdin);

@@ -5,10 +5,10 @@ use crate::{denial::Denial, witness::Who};
 use bytes::Bytes;
 use drawbridge_shared::{
     fingerprint::Fingerprint,
-    native::ssh::{is_of, is_sha1},
+    native::ssh::{BROKEN_PROMISE, is_of, is_sha1},
 };
 use russh::{
-    Channel, ChannelId, Error, Pty, Sig,
+    Channel, ChannelId, Disconnect, Error, Pty, Sig,
     client::GexParams,
     kex::dh::groups::DhGroup,
     keys::Certificate,
@@ -91,8 +91,11 @@ impl Handler for Visitor {
         &mut self,
         channel: Channel<Msg>,
         reply: ChannelOpenHandle,
-        _: &mut Session,
+        session: &mut Session,
     ) -> Result<(), Error> {
+        if self.sessions_over {
+            return session.disconnect(Disconnect::ProtocolError, BROKEN_PROMISE, "");
+        }
         if !self.has_room() || !self.desk.has_room() {
             return self.refuse(reply, Denial::Channels).await;
         }
@@ -266,5 +269,10 @@ impl Handler for Visitor {
 
     async fn cancel_streamlocal_forward(&mut self, _: &str, _: &mut Session) -> Result<bool, Error> {
         Ok(false)
+    }
+
+    async fn no_more_sessions(&mut self, _: &mut Session) -> Result<bool, Error> {
+        self.sessions_over = true;
+        Ok(true)
     }
 }

@@ -1925,6 +1925,16 @@ impl Session {
                         }
                         Ok(())
                     }
+                    "no-more-sessions@openssh.com" => {
+                        map_err!(ensure_end(r))?;
+                        let result = handler.no_more_sessions(self).await?;
+                        if result {
+                            self.request_success();
+                        } else {
+                            self.request_failure();
+                        }
+                        Ok(())
+                    }
                     _ => {
                         self.request_failure();
                         Ok(())

@@ -859,6 +859,16 @@ pub trait Handler: Sized {
         async { Ok(false) }
     }
 
+    /// The client says that it opens no more sessions (OpenSSH PROTOCOL section 2.2,
+    /// `no-more-sessions@openssh.com`); whether that is answered with success.
+    #[allow(unused_variables)]
+    fn no_more_sessions(
+        &mut self,
+        session: &mut Session,
+    ) -> impl Future<Output = Result<bool, Self::Error>> + Send {
+        async { Ok(false) }
+    }
+
     /// Override when enabling the `diffie-hellman-group-exchange-*` key exchange methods.
     ///
     /// Should return a Diffie-Hellman group with a safe prime whose length is
