@@ -103,6 +103,9 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) const RETRY_EACH: Duration = Duration::from_millis(4);
 /// At most so long.
 pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// An agent says its first word on a stream within this time, or is not there any more: longer than a tunnel takes to notice that, and
+/// than a busy machine needs.
+pub(crate) const FIRST_WORD: Duration = Duration::from_secs(20);
 /// Tunnels that are tried for one stream, where each has broken a moment before.
 pub(crate) const OPEN_TRIES: usize = 3;
 /// An agent whose tunnel has just gone mostly comes back: it notices, and dials within a second. For so long after that somebody who

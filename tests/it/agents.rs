@@ -21,12 +21,17 @@ use drawbridge_shared::{
         proof::Binding,
     },
 };
-use e2e::{Session, Stack};
+use e2e::{Session, Stack, client::Outcome};
 use serde_json::Value;
 use std::{
     net::SocketAddr,
+    process::Stdio,
+    thread,
     time::{Duration, Instant},
 };
+
+/// A login has come to the workspace's tunnel by then.
+const ASKED: Duration = Duration::from_millis(500);
 
 pub(crate) const TESTS: &[Test] = &[
     ("agents::a_forged_one_is_refused", Shared(forged)),
@@ -34,6 +39,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("agents::one_without_proof_is_refused", Shared(unsigned)),
     ("agents::a_daemon_with_another_identity_is_not_believed", Shared(impostor)),
     ("agents::killed_and_restarted_works_again_within_five_seconds", Alone(restarted)),
+    ("agents::one_that_died_unnoticed_is_told_of_in_words", Alone(died)),
+    ("agents::who_logs_in_before_that_is_noticed_gets_the_next_one", Alone(replaced)),
     ("agents::idle_ones_are_there_for_who_logs_in_right_after_a_daemons_crash", Alone(deserted)),
 ];
 
@@ -110,6 +117,23 @@ fn restarted(world: &mut Stack) -> Result<()> {
     world.user("alice")?.run("user@ws-796636", "echo again")?.printed("again\n")?;
     ensure!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
     Ok(())
+}
+
+/// Its tunnel seems to be there until something is asked of it.
+fn died(world: &mut Stack) -> Result<()> {
+    world.workspace("796636")?.agent.kill();
+    let refused = world.user("alice")?.run("user@ws-796636", "echo never");
+    world.restart_agent("796636")?;
+    refused?.refused("workspace 796636 is offline since 20")
+}
+
+fn replaced(world: &mut Stack) -> Result<()> {
+    world.workspace("796636")?.agent.kill();
+    let mut ssh = world.user("alice")?.quiet_ssh();
+    let asks = ssh.args(["-n", "user@ws-796636", "echo again"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    thread::sleep(ASKED);
+    world.restart_agent("796636")?;
+    Outcome::from(asks.wait_with_output()?).printed("again\n")
 }
 
 /// Nothing tells an idle agent of a crash but the daemon's successor.

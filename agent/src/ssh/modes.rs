@@ -6,6 +6,12 @@ use rustix::termios::{ControlModes, InputModes, LocalModes, OutputModes, Special
 /// "No character" on the wire; the terminal's own spelling of it is NUL.
 const DISABLED: u32 = 255;
 
+/// Bauds that have a name (termios(3)).
+const SPEEDS: [u32; 31] = [
+    0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800,
+    500_000, 576_000, 921_600, 1_000_000, 1_152_000, 1_500_000, 2_000_000, 2_500_000, 3_000_000, 3_500_000, 4_000_000,
+];
+
 /// Sets every mode that Linux knows; the others are passed over.
 pub(super) fn apply(termios: &mut Termios, modes: &[(Pty, u32)]) {
     for &(mode, value) in modes {
@@ -13,9 +19,18 @@ pub(super) fn apply(termios: &mut Termios, modes: &[(Pty, u32)]) {
     }
 }
 
+/// The C library that sshd asks keeps one speed for both ways, as that of output; an input speed of 0 means just that.
 fn set_speed(termios: &mut Termios, mode: Pty, baud: u32) -> bool {
-    // The C library that sshd asks keeps one speed for both ways. One that the kernel lacks is left alone.
-    matches!(mode, Pty::TTY_OP_ISPEED | Pty::TTY_OP_OSPEED) && termios.set_speed(baud).is_ok()
+    match (mode, baud) {
+        (Pty::TTY_OP_ISPEED, 0) => true,
+        (Pty::TTY_OP_ISPEED | Pty::TTY_OP_OSPEED, _) => termios.set_output_speed(named(baud)).is_ok(),
+        _ => false,
+    }
+}
+
+/// Programs know speeds by the names that termios has for them, and take any other for 0. sshd's is 9600 then.
+fn named(baud: u32) -> u32 {
+    if SPEEDS.contains(&baud) { baud } else { 9600 }
 }
 
 fn set_character(termios: &mut Termios, mode: Pty, value: u32) -> bool {
@@ -34,7 +49,6 @@ fn set_character(termios: &mut Termios, mode: Pty, value: u32) -> bool {
         Pty::VWERASE => SpecialCodeIndex::VWERASE,
         Pty::VLNEXT => SpecialCodeIndex::VLNEXT,
         Pty::VDISCARD => SpecialCodeIndex::VDISCARD,
-        Pty::VSWTCH => SpecialCodeIndex::VSWTC,
         _ => return false,
     };
     termios.special_codes[index] = if value == DISABLED { 0 } else { value as u8 };
@@ -121,12 +135,25 @@ fn control_flag(mode: Pty) -> Option<ControlModes> {
 mod tests {
     use super::*;
     use crate::ssh::pty;
-    use rustix::termios::{Winsize, tcgetattr};
+    use rustix::termios::{OptionalActions, Winsize, tcgetattr, tcsetattr};
 
     fn fresh() -> Termios {
+        of_terminal(&[])
+    }
+
+    /// What a program finds.
+    fn of_terminal(modes: &[(Pty, u32)]) -> Termios {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let (_master, slave) = pty::open_pair(size).unwrap();
+        let mut termios = tcgetattr(&slave).unwrap();
+        apply(&mut termios, modes);
+        tcsetattr(&slave, OptionalActions::Now, &termios).unwrap();
         tcgetattr(&slave).unwrap()
+    }
+
+    fn speeds(modes: &[(Pty, u32)]) -> (u32, u32) {
+        let termios = of_terminal(modes);
+        (termios.input_speed(), termios.output_speed())
     }
 
     #[test]
@@ -151,11 +178,16 @@ mod tests {
 
     #[test]
     fn speeds_are_bauds_and_the_last_one_stands() {
-        let mut termios = fresh();
-        apply(&mut termios, &[(Pty::TTY_OP_ISPEED, 9600), (Pty::TTY_OP_OSPEED, 115_200)]);
-        assert_eq!((termios.input_speed(), termios.output_speed()), (115_200, 115_200));
-        apply(&mut termios, &[(Pty::TTY_OP_ISPEED, 9600)]);
-        assert_eq!((termios.input_speed(), termios.output_speed()), (9600, 9600));
+        assert_eq!(speeds(&[(Pty::TTY_OP_ISPEED, 9600), (Pty::TTY_OP_OSPEED, 115_200)]), (115_200, 115_200));
+        assert_eq!(speeds(&[(Pty::TTY_OP_OSPEED, 115_200), (Pty::TTY_OP_ISPEED, 19_200)]), (19_200, 19_200));
+    }
+
+    #[test]
+    fn a_speed_without_a_name_is_the_usual_one() {
+        for odd in [14_400, 28_800, 12_345, u32::MAX] {
+            assert_eq!(speeds(&[(Pty::TTY_OP_ISPEED, odd), (Pty::TTY_OP_OSPEED, odd)]), (9600, 9600), "{odd}");
+        }
+        assert_eq!(speeds(&[(Pty::TTY_OP_OSPEED, 19_200), (Pty::TTY_OP_ISPEED, 0)]), (19_200, 19_200));
     }
 
     #[test]

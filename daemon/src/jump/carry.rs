@@ -7,7 +7,7 @@ use crate::{
     authorize::Gate,
     bridge::{self, Sink, Source, Tally},
     denial::Denial,
-    limits::{OPEN_TIMEOUT, OPEN_TRIES, PARTING, PASSAGE_PAUSE},
+    limits::{FIRST_WORD, OPEN_TIMEOUT, OPEN_TRIES, PARTING, PASSAGE_PAUSE},
     passage,
     witness::{Crossing, Ending, Who},
 };
@@ -22,9 +22,9 @@ use drawbridge_shared::{
         ssh::leftovers::Leftovers,
     },
     target,
-    tunnel::open::Open,
+    tunnel::{instance::Instance, open::Open},
 };
-use journey::{Journey, Start, Way};
+use journey::Start;
 use russh::{
     ChannelOpenFailure, ChannelWriteHalf,
     server::{ChannelOpenHandle, Msg},
@@ -33,7 +33,9 @@ use std::{
     future::{self, Future},
     io,
     net::SocketAddr,
+    pin::Pin,
     sync::Arc,
+    time::Duration,
 };
 use tokio::time;
 use tokio_util::sync::CancellationToken;
@@ -61,18 +63,31 @@ pub(super) struct Channel {
     pub(super) leftovers: Leftovers,
 }
 
-/// A channel's two halves towards the agent, and what moves them.
+/// A channel's two halves towards an agent that has spoken, and what moves them.
 struct Reached {
     user: UserId,
     workspace: WorkspaceId,
-    halves: (StrandReader, StrandWriter),
-    journey: Journey,
-    way: Way,
+    halves: (FromAgent, ToAgent),
+    travel: Travel,
 }
+
+/// Moves a strand for as long as it lives.
+type Travel = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Request {
     fn who(&self) -> Who<'_> {
         Who { trace: &self.trace_id, peer: self.peer, key: Some(self.key) }
+    }
+
+    fn open(&self, user: &UserId, patience: Duration) -> Open {
+        Open {
+            user: user.clone(),
+            fingerprint: self.key,
+            client: self.peer,
+            trace_id: self.trace_id.clone(),
+            ticket: journey::ticket(),
+            patience,
+        }
     }
 }
 
@@ -81,13 +96,13 @@ pub(super) async fn run(hall: Arc<Hall>, request: Request, channel: Channel, cut
     // Boxed: what it takes is not to stay as long as the channel does.
     let Some(reached) = cut.run_until_cancelled(Box::pin(reach(&hall, &request))).await else { return };
     match reached {
-        Ok(Reached { user, workspace, halves, journey, way }) => {
+        Ok(Reached { user, workspace, halves, travel }) => {
             hall.used.note(&user, request.key, clock::now());
             let crossing = hall.witness.opened(request.who(), &user, &workspace);
             let over = CancellationToken::new();
             let served = serve(&hall, &request, (user, workspace), (channel, halves), crossing, (cut, &over));
             let travelled = async {
-                journey.travel(way).await;
+                travel.await;
                 over.cancel();
             };
             tokio::join!(served, travelled);
@@ -104,7 +119,7 @@ async fn serve(
     hall: &Hall,
     request: &Request,
     (user, workspace): (UserId, WorkspaceId),
-    (channel, halves): (Channel, (StrandReader, StrandWriter)),
+    (channel, halves): (Channel, (FromAgent, ToAgent)),
     mut crossing: Crossing,
     (cut, over): (CancellationToken, &CancellationToken),
 ) {
@@ -129,23 +144,49 @@ async fn serve(
     crossing.closed(&revoked.map_or(ending, |revocation| Ending::Denied(Denial::Revoked(revocation))));
 }
 
-/// A strand to the workspace's agent, with its header on the way.
+/// A strand to the workspace's agent, which has spoken: an SSH server does so first, so that waiting for it costs the client nothing,
+/// and an agent that has died unnoticed is no connection that hangs. Where that comes out, the next one may be on its way.
 async fn reach(hall: &Arc<Hall>, request: &Request) -> Result<Reached, Denial> {
     let workspace = target::parse(&request.host, request.port, &hall.domains).map_err(Denial::Target)?;
     let user = enter(hall, request, &workspace).await?;
-    let start = start(hall, &workspace).await?;
-    let open = Open {
-        user: user.clone(),
-        fingerprint: request.key,
-        client: request.peer,
-        trace_id: request.trace_id.clone(),
-        ticket: journey::ticket(),
-        patience: hall.patience,
-    };
-    let begun = time::timeout(OPEN_TIMEOUT, journey::begin(hall.clone(), workspace.clone(), start, open, &request.budget));
-    match begun.await {
-        Ok(Ok((halves, (journey, way)))) => Ok(Reached { user, workspace, halves, journey, way }),
-        _ => Err(Denial::Unresponsive(workspace)),
+    for _ in 0..OPEN_TRIES {
+        let start = start(hall, &workspace).await?;
+        let process = (start.instance, start.seen);
+        let open = request.open(&user, hall.patience);
+        let begun = time::timeout(OPEN_TIMEOUT, journey::begin(hall.clone(), workspace.clone(), start, open, &request.budget));
+        let Ok(Ok(((mut reader, writer), (journey, way)))) = begun.await else { continue };
+        let mut travel: Travel = Box::pin(journey.travel(way));
+        if let Some(first) = heard(hall, &workspace, process, (&mut reader, &mut travel)).await {
+            let halves = (FromAgent { first: Some(first), reader }, ToAgent(writer));
+            return Ok(Reached { user, workspace, halves, travel });
+        }
+    }
+    Err(Denial::Unresponsive(workspace))
+}
+
+/// The agent's first bytes; `None` where they will not come.
+async fn heard(
+    hall: &Hall,
+    workspace: &WorkspaceId,
+    process: (Instance, u64),
+    (reader, travel): (&mut StrandReader, &mut Travel),
+) -> Option<Bytes> {
+    tokio::select! {
+        biased;
+        first = reader.chunk() => first.ok().flatten(),
+        () = travel => None,
+        () = outlived(hall, workspace, process) => None,
+        () = time::sleep(FIRST_WORD) => None,
+    }
+}
+
+/// Waits until another process has taken the place of `instance`, whose tunnel still seems to be there.
+async fn outlived(hall: &Hall, workspace: &WorkspaceId, (instance, seen): (Instance, u64)) {
+    let mut newest = hall.registry.watch();
+    while !hall.registry.outlived(workspace, instance, seen) {
+        if newest.changed().await.is_err() {
+            future::pending().await
+        }
     }
 }
 
@@ -199,13 +240,12 @@ async fn enter(hall: &Hall, request: &Request, workspace: &WorkspaceId) -> Resul
 /// Bytes both ways until both ends are done, or the user may no longer be here; then the channel is closed.
 async fn cross(
     (inbound, outbound): (Outlet, ChannelWriteHalf<Msg>),
-    (reader, writer): (StrandReader, StrandWriter),
+    (mut from_agent, mut to_agent): (FromAgent, ToAgent),
     tally: &mut Tally,
     (denied, over): (impl Future<Output = ()>, impl Future<Output = ()>),
     (leftovers, closed): (&Leftovers, &CancellationToken),
 ) -> Ending {
     let (mut from_client, mut to_client) = (FromClient { outlet: inbound, is_gone: false }, ToClient(&outbound));
-    let (mut from_agent, mut to_agent) = (FromAgent(reader), ToAgent(writer));
     let crossed = bridge::bridge((&mut from_client, &mut to_client), (&mut from_agent, &mut to_agent), tally, over);
     let crossed = tokio::select! {
         crossed = crossed => Some(crossed),
@@ -229,7 +269,12 @@ struct FromClient {
 
 struct ToClient<'a>(&'a ChannelWriteHalf<Msg>);
 struct ToAgent(StrandWriter);
-struct FromAgent(StrandReader);
+
+struct FromAgent {
+    /// What it began with.
+    first: Option<Bytes>,
+    reader: StrandReader,
+}
 
 impl Source for FromClient {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
@@ -241,7 +286,10 @@ impl Source for FromClient {
 
 impl Source for FromAgent {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        self.0.chunk().await
+        match self.first.take() {
+            Some(first) => Ok(Some(first)),
+            None => self.reader.chunk().await,
+        }
     }
 }
 

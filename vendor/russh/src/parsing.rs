@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use ssh_encoding::{Decode, Encode, Reader};
 
-use crate::msg;
+use crate::{Pty, msg};
 
 use crate::map_err;
 
@@ -38,9 +38,22 @@ pub struct OpenChannelMessage {
     pub recipient_maximum_packet_size: u32,
 }
 
-/// A string that need not be UTF-8: what is not is U+FFFD, and no reason to end a connection.
+/// A string that need not be UTF-8: what is not is U+FFFD, and no reason to end a connection. Nor is one NUL at its end,
+/// which C programs send and OpenSSH takes (`sshbuf_get_cstring`).
 pub(crate) fn lossy(r: &mut impl Reader) -> Result<String, ssh_encoding::Error> {
-    Ok(String::from_utf8_lossy(&Vec::<u8>::decode(r)?).into_owned())
+    let bytes = Vec::<u8>::decode(r)?;
+    Ok(String::from_utf8_lossy(bytes.strip_suffix(b"\0").unwrap_or(&bytes)).into_owned())
+}
+
+/// The terminal modes of a `pty-req` (RFC 4254 section 8): 160 and above end them, as 0 does. Unknown ones are passed over.
+pub(crate) fn terminal_modes(mut bytes: &[u8]) -> Result<Vec<(Pty, u32)>, crate::Error> {
+    let mut modes = Vec::new();
+    while let Some((&code @ 1..160, rest)) = bytes.split_first() {
+        let (value, rest) = rest.split_first_chunk().ok_or(crate::Error::Inconsistent)?;
+        modes.extend(Pty::from_u8(code).map(|mode| (mode, u32::from_be_bytes(*value))));
+        bytes = rest;
+    }
+    Ok(modes)
 }
 
 impl OpenChannelMessage {

@@ -28,7 +28,7 @@ use tokio::time::{self, Instant};
 use tracing::{debug, info, warn};
 
 /// A leg of this side's.
-pub(super) type Way = Leg<Incoming, Outgoing>;
+type Way = Leg<Incoming, Outgoing>;
 
 /// A stream that a strand may begin on.
 pub(super) struct Start {
@@ -66,6 +66,8 @@ pub(super) struct Journey {
 /// Why a strand does not go on.
 #[derive(Debug, thiserror::Error)]
 enum Stranded {
+    #[error("its tunnel broke before the agent had said anything")]
+    Unheard,
     #[error("its tunnel broke, and the agent did not come back within {} s", .0.as_secs())]
     Late(Duration),
     #[error("its tunnel broke, and the agent that served it was replaced by another")]
@@ -88,19 +90,15 @@ pub(super) fn ticket() -> Ticket {
 pub(super) async fn begin(
     hall: Arc<Hall>,
     workspace: WorkspaceId,
-    Start { instance, halves, seen }: Start,
+    Start { instance, halves: (from, mut to), seen }: Start,
     open: Open,
     budget: &Budget,
 ) -> io::Result<((StrandReader, StrandWriter), (Journey, Way))> {
-    let way = open_over(halves, &open).await?;
+    to.send(open.encode().into()).await?;
+    let way = Leg::new(from, to);
     let (reader, writer, driver) = resume::strand(budget);
     let key = hall.snapshots.current().agent_key(&workspace);
     Ok(((reader, writer), (Journey { hall, workspace, instance, key, open, driver, seen, legs: 0 }, way)))
-}
-
-async fn open_over((reader, mut writer): (Incoming, Outgoing), open: &Open) -> io::Result<Way> {
-    writer.send(open.encode().into()).await?;
-    Ok(Leg::new(reader, writer))
 }
 
 impl Journey {
@@ -111,10 +109,12 @@ impl Journey {
             stranded = self.go(way) => stranded,
             () = async { end.cancelled().await; time::sleep(LAST_WORDS).await } => Ok(()),
         };
-        if let Err(stranded) = stranded {
-            warn!(trace = %self.open.trace_id, reason = %stranded, "a connection is given up");
-            self.driver.fail(&stranded.to_string());
+        let Err(stranded) = stranded else { return };
+        match stranded {
+            Stranded::Unheard => debug!(trace = %self.open.trace_id, reason = %stranded, "a connection begins again"),
+            _ => warn!(trace = %self.open.trace_id, reason = %stranded, "a connection is given up"),
         }
+        self.driver.fail(&stranded.to_string());
     }
 
     async fn go(&mut self, mut way: Way) -> Result<(), Stranded> {
@@ -123,6 +123,8 @@ impl Journey {
             match self.driver.ride(&mut way).await {
                 Outcome::Over => return Ok(()),
                 Outcome::Violated(violation) => return Err(violation.into()),
+                // Nothing came of it yet: whoever opened it begins again, with whichever agent is there.
+                Outcome::Broke(_) if self.driver.is_unheard() => return Err(Stranded::Unheard),
                 Outcome::Broke(fault) => info!(trace = %self.open.trace_id, %fault, "a connection lost its tunnel"),
             }
             // What it brought is final before the next one begins.
@@ -194,8 +196,6 @@ impl Journey {
                 Ok(attached.map(|()| Some(Leg::new(reader, writer))).map_err(Stranded::from))
             }
             Answer::Gone { .. } if self.driver.is_complete() => Ok(Ok(None)),
-            // The Open itself was lost with its tunnel, and the agent is none the wiser.
-            Answer::Gone { .. } if self.driver.is_unheard() => Ok(self.reopen(source).await?.map(Some)),
             Answer::Gone { words } => Ok(Err(Stranded::Gone(words))),
         }
     }
@@ -213,10 +213,5 @@ impl Journey {
             Source::Own(link) => link.open().await.map(own),
             Source::Successor => Ok(self.hall.passage.open(&self.workspace, Some(self.instance)).await?.1),
         }
-    }
-
-    async fn reopen(&self, source: &Source) -> io::Result<Result<Way, Stranded>> {
-        let way = open_over(self.stream(source).await?, &self.open).await?;
-        Ok(self.driver.attach(0).map(|()| way).map_err(Stranded::from))
     }
 }

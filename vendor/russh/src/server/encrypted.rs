@@ -1620,55 +1620,11 @@ impl Session {
                         let row_height = map_err!(u32::decode(r))?;
                         let pix_width = map_err!(u32::decode(r))?;
                         let pix_height = map_err!(u32::decode(r))?;
-                        let mut modes = [(Pty::TTY_OP_END, 0); 130];
-                        let mut i = 0;
-                        {
-                            let mode_string = map_err!(Bytes::decode(r))?;
-                            let mut mode_bytes = mode_string.as_ref();
-                            while !mode_bytes.is_empty() {
-                                #[allow(clippy::indexing_slicing)] // length checked
-                                let code = mode_bytes[0];
-                                if code == 0 {
-                                    if mode_bytes.len() != 1 {
-                                        return Err(Error::Inconsistent.into());
-                                    }
-                                    break;
-                                }
-                                if mode_bytes.len() < 5 {
-                                    return Err(Error::Inconsistent.into());
-                                }
-                                #[allow(clippy::indexing_slicing)] // length checked
-                                let num = BigEndian::read_u32(&mode_bytes[1..5]);
-                                debug!("code = {code:?}");
-                                if i >= modes.len() {
-                                    error!("pty-req: too many pty codes");
-                                    return Err(Error::Inconsistent.into());
-                                }
-                                if let Some(code) = Pty::from_u8(code) {
-                                    #[allow(clippy::indexing_slicing)]
-                                    // i < modes.len() checked above
-                                    {
-                                        modes[i] = (code, num);
-                                    }
-                                } else {
-                                    info!("pty-req: unknown pty code {code:?}");
-                                }
-                                i += 1;
-
-                                #[allow(clippy::indexing_slicing, reason = "length checked")]
-                                {
-                                    mode_bytes = &mode_bytes[5..];
-                                }
-                            }
-                        }
+                        let modes = map_err!(Bytes::decode(r))?;
+                        let modes = map_err!(crate::parsing::terminal_modes(&modes))?;
                         map_err!(ensure_end(r))?;
 
                         if let Some(chan) = self.channels.get(&channel_num) {
-                            // Only the first `i` entries were decoded from the
-                            // request; the rest of `modes` is padding and must
-                            // not be passed on as if the client had sent it.
-                            #[allow(clippy::indexing_slicing)] // `i <= modes.len()` checked above
-                            let terminal_modes = modes[..i].to_vec();
                             let _ = chan
                                 .send(ChannelMsg::RequestPty {
                                     want_reply: true,
@@ -1677,13 +1633,12 @@ impl Session {
                                     row_height,
                                     pix_width,
                                     pix_height,
-                                    terminal_modes,
+                                    terminal_modes: modes.clone(),
                                 })
                                 .await;
                         }
 
                         debug!("handler.pty_request {channel_num:?}");
-                        #[allow(clippy::indexing_slicing)] // `modes` length checked
                         handler
                             .pty_request(
                                 channel_num,
@@ -1692,7 +1647,7 @@ impl Session {
                                 row_height,
                                 pix_width,
                                 pix_height,
-                                &modes[0..i],
+                                &modes,
                                 self,
                             )
                             .await
