@@ -166,15 +166,17 @@ impl StrandReader {
 }
 
 impl StrandWriter {
-    /// Takes `bytes`, uncopied, once there is room.
-    pub async fn send(&mut self, bytes: Bytes) -> io::Result<()> {
-        let mut bytes = Some(bytes);
-        poll_fn(|cx| {
-            self.0.with(|state| {
-                state.poll_write(cx, &self.0.budget, |strand, _| bytes.take().into_iter().for_each(|bytes| strand.push(bytes)))
-            })
-        })
-        .await
+    /// Takes `bytes`, uncopied, as there is room. Not cancel safe: part of them may be taken.
+    pub async fn send(&mut self, mut bytes: Bytes) -> io::Result<()> {
+        while !bytes.is_empty() {
+            poll_fn(|cx| self.poll_push(cx, &mut bytes)).await?;
+        }
+        Ok(())
+    }
+
+    fn poll_push(&self, cx: &Context<'_>, bytes: &mut Bytes) -> Poll<io::Result<()>> {
+        let push = |strand: &mut Strand, room| strand.push(bytes.split_to(bytes.len().min(room)));
+        self.0.with(|state| state.poll_write(cx, &self.0.budget, push))
     }
 
     /// Says that no more will come.

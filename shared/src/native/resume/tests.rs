@@ -1,6 +1,7 @@
 //! Halves and drivers over duplex pipes that are cut.
 
 use super::{driver::QUIET, *};
+use crate::tunnel::resume::WINDOW;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 
@@ -118,6 +119,37 @@ async fn a_writer_dropped_unfinished_breaks_and_a_reader_dropped_stops() {
         assert_eq!(far.writer.send(Bytes::from_static(b"x")).await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     };
     tokio::join!(carry(&near.driver, &far.driver, || u32::MAX), far_end);
+}
+
+/// The other side takes a byte beyond its window for a breach of the protocol.
+#[tokio::test]
+async fn a_writer_whose_reader_is_slow_stays_within_the_window() {
+    const PIECE: usize = 32 << 10;
+    let budget = Budget::new(64 << 20);
+    let (mut near, mut far) = (end(&budget), end(&budget));
+    let sent: Vec<u8> = (0..2 * WINDOW).map(|n| (n * 31 % 251) as u8).collect();
+    let up = async {
+        // Its last piece before the window is full does not fit.
+        for piece in sent[..PIECE / 2].chunks(PIECE).chain(sent[PIECE / 2..].chunks(PIECE)) {
+            near.writer.send(Bytes::copy_from_slice(piece)).await.unwrap();
+        }
+    };
+    let down = async {
+        while far.driver.received() < (WINDOW - PIECE) as u64 {
+            tokio::task::yield_now().await;
+        }
+        let mut got = Vec::new();
+        while got.len() < sent.len() {
+            got.extend_from_slice(&far.reader.chunk().await.unwrap().unwrap());
+        }
+        got
+    };
+    let (mut here, mut there) = legs();
+    tokio::select! {
+        outcome = near.driver.ride(&mut here) => panic!("near: {outcome:?}"),
+        outcome = far.driver.ride(&mut there) => panic!("far: {outcome:?}"),
+        ((), got) = async { tokio::join!(up, down) } => assert!(got == sent),
+    }
 }
 
 #[tokio::test]
