@@ -6,6 +6,8 @@ use e2e::{Session, Stack, client::outcome};
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
     process::Stdio,
     thread,
 };
@@ -13,6 +15,7 @@ use std::{
 pub(crate) const TESTS: &[Test] = &[
     ("forwarding::standard_input_reaches_a_port_and_its_answer_comes_back", Shared(stdio)),
     ("forwarding::a_port_in_the_workspace_leads_to_the_user", Shared(remote)),
+    ("forwarding::many_at_once_both_ways_are_whole", Shared(crowd)),
     ("forwarding::what_cannot_be_reached_is_told", Shared(refused)),
 ];
 
@@ -57,7 +60,7 @@ fn remote(world: &Stack) -> Result<()> {
     let mut child = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("ssh does not start")?;
     child.stdout.as_mut().context("no stdout")?.read_exact(&mut [0; 6])?;
     // The demo's workspaces live on this machine.
-    let mut visitor = std::os::unix::net::UnixStream::connect(&socket)?;
+    let mut visitor = UnixStream::connect(&socket)?;
     visitor.write_all(b"from inside")?;
     visitor.shutdown(Shutdown::Write)?;
     let mut back = String::new();
@@ -66,6 +69,47 @@ fn remote(world: &Stack) -> Result<()> {
     drop(child.stdin.take());
     ensure!(child.wait()?.success());
     e2e::within(std::time::Duration::from_secs(20), "the socket's end", || Ok(!socket.exists()))
+}
+
+/// Both ways at once and more than any window: what fills up in one direction must not end the other.
+fn crowd(world: &Stack) -> Result<()> {
+    const VISITORS: usize = 20;
+    const EACH: usize = 4 << 20;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let folder = tempfile::tempdir()?;
+    let socket = folder.path().join("there");
+    let forward = format!("{}:{}", socket.display(), listener.local_addr()?);
+    let mut ssh = world.user("alice")?.quiet_ssh();
+    ssh.args(["-o", "ExitOnForwardFailure=yes", "-R", &forward, WORKSPACE, "echo ready; cat"]);
+    let mut child = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("ssh does not start")?;
+    child.stdout.as_mut().context("no stdout")?.read_exact(&mut [0; 6])?;
+    thread::spawn(move || listener.incoming().flatten().for_each(|visitor| drop(thread::spawn(|| echo(visitor)))));
+    let whole = thread::scope(|scope| {
+        let visitors: Vec<_> = (0..VISITORS).map(|_| scope.spawn(|| round(&socket, EACH))).collect();
+        visitors.into_iter().map(|visitor| visitor.join().is_ok_and(|whole| whole.is_ok_and(|whole| whole))).collect::<Vec<_>>()
+    });
+    ensure!(whole.iter().all(|whole| *whole), "{whole:?}");
+    drop(child.stdin.take());
+    ensure!(child.wait()?.success());
+    Ok(())
+}
+
+fn echo(visitor: TcpStream) -> Result<()> {
+    std::io::copy(&mut &visitor, &mut &visitor)?;
+    Ok(visitor.shutdown(Shutdown::Write)?)
+}
+
+/// Whether `amount` bytes come back from `socket` as they were sent.
+fn round(socket: &Path, amount: usize) -> Result<bool> {
+    let stream = UnixStream::connect(socket)?;
+    let sent: Vec<u8> = (0..amount).map(|n| (n * 31 % 251) as u8).collect();
+    let mut back = Vec::new();
+    thread::scope(|scope| -> Result<()> {
+        let writer = scope.spawn(|| (&stream).write_all(&sent).and_then(|()| stream.shutdown(Shutdown::Write)));
+        (&stream).read_to_end(&mut back)?;
+        Ok(writer.join().map_err(|_| anyhow::anyhow!("the writer failed"))??)
+    })?;
+    Ok(back == sent)
 }
 
 fn refused(world: &Stack) -> Result<()> {
