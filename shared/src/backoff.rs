@@ -1,10 +1,15 @@
-//! Waiting that spreads a herd: between tries (full jitter, doubling to a ceiling, forgotten after a stable minute) and
-//! between regular calls. Pure: time and chance are arguments.
+//! Waiting that spreads a herd: between tries (full jitter, doubling to a ceiling, little after one that held, forgotten after a
+//! stable minute) and between regular calls. Pure: time and chance are arguments.
 
 use std::time::Duration;
 
 /// A try that lasted this long was no failure.
 pub const STABLE: Duration = Duration::from_secs(60);
+
+/// From here on a try has come to something: it works, if not for long, and somebody waits for the next one.
+const HELD: Duration = Duration::from_secs(2);
+/// Of the time that it held, it is paid for with such a part at most.
+const PRICE: u32 = 8;
 
 /// The state between tries.
 #[derive(Clone, Debug)]
@@ -32,7 +37,8 @@ impl Backoff {
         }
         let span = self.floor.saturating_mul(1 << self.tries.min(16)).min(self.ceiling);
         self.tries = self.tries.saturating_add(1);
-        span.mul_f64(chance.clamp(0.0, 1.0))
+        let price = if lasted < HELD { self.ceiling } else { (lasted / PRICE).max(self.floor) };
+        span.min(price).mul_f64(chance.clamp(0.0, 1.0))
     }
 }
 
@@ -60,6 +66,15 @@ mod tests {
     fn regular_calls_drift_apart() {
         let spans = [0.0, 0.5, 1.0].map(|chance| spread(Duration::from_secs(4), chance).as_secs());
         assert_eq!(spans, [3, 4, 5]);
+    }
+
+    #[test]
+    fn what_held_for_a_while_is_paid_for_with_a_part_of_that() {
+        let mut backoff = Backoff::new(FLOOR, CEILING);
+        assert_eq!((0..20).map(|_| backoff.after(Duration::ZERO, 1.0)).last(), Some(CEILING));
+        assert_eq!(backoff.after(Duration::from_secs(8), 1.0), Duration::from_secs(1));
+        assert_eq!(backoff.after(HELD, 1.0), FLOOR);
+        assert_eq!(backoff.after(HELD / 2, 1.0), CEILING, "it came to nothing");
     }
 
     #[test]

@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn one_that_always_leaves_at_once_is_called_seldom() {
-        assert_eq!(Again::Soon.wait(&mut tired(), SETTLED / 2, 1.0), DIAL_RETRY.1);
+        assert_eq!(Again::Soon.wait(&mut tired(), Duration::from_secs(1), 1.0), DIAL_RETRY.1);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(super) const CHANNEL_MESSAGES: usize = 4;
 /// Buffer under russh, which reads four bytes and then the rest of each packet.
 pub(super) const READ_BUFFER: usize = 64 * 1024;
 
+/// Programs that are being started at a time, of all connections: more would only wait for the process's memory, which a fork copies.
+pub(super) const STARTING: usize = 2;
 /// Bytes of one notice file (the message of the day) that users are shown.
 pub(super) const NOTICE_BYTES: u64 = 64 * 1024;
 

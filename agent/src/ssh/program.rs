@@ -30,6 +30,8 @@ use tokio::{
     join,
     process::{Child, ChildStderr, ChildStdout},
     select,
+    sync::Semaphore,
+    task::spawn_blocking,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +39,9 @@ use tokio_util::sync::CancellationToken;
 const UNKNOWN: u32 = 255;
 /// What sshd's child ends with when `nologin` is there.
 const NOBODY_MAY: u32 = 254;
+
+/// Turns of those that fork.
+static STARTING: Semaphore = Semaphore::const_new(limits::STARTING);
 
 /// What others may reach of a running program; it is gone when its task is.
 #[derive(Debug)]
@@ -70,9 +75,11 @@ pub(super) struct Job {
 pub(super) async fn run(mut job: Job) {
     let closed = job.closed.clone();
     let Some(may) = closed.run_until_cancelled(welcome(&job)).await else { return };
-    let ending = match may.map(|()| start(&mut job)) {
-        Ok(Ok(child)) => return accompany(child, job).await,
-        Ok(Err(fault)) => refuse(&job, &fault).await,
+    let ending = match may {
+        Ok(()) => match start(&mut job).await {
+            Ok(child) => return accompany(child, job).await,
+            Err(fault) => refuse(&job, &fault).await,
+        },
         Err(ending) => ending,
     };
     conclude(&job.sink, &job.closed, ending).await;
@@ -100,10 +107,13 @@ async fn tell(job: &Job, stream: Stream, text: Vec<u8>) {
     };
 }
 
-fn start(job: &mut Job) -> io::Result<Child> {
+/// On a thread of its own: whoever forks waits until the child has become its program, and a busy machine lets it wait for long.
+async fn start(job: &mut Job) -> io::Result<Child> {
     let tty = job.process.terminal.as_ref().map(Terminal::path);
     let environment = environment::of(&job.account, &job.peer, &job.launch, tty);
-    spawn::spawn(&job.account, call(job), environment, job.slave.take())
+    let (account, call, slave) = (job.account.clone(), call(job), job.slave.take());
+    let _turn = STARTING.acquire().await;
+    spawn_blocking(move || spawn::spawn(&account, call, environment, slave)).await?
 }
 
 /// The program, after a script where there is one that can be run.

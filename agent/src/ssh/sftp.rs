@@ -25,6 +25,7 @@ mod reply;
 mod request;
 mod server;
 mod status;
+mod umask;
 
 pub use attributes::Attributes;
 pub use extension::Extension;
@@ -90,6 +91,9 @@ pub fn main() -> Result<(), Fault> {
     let _unnamed = rustix::thread::set_name(c"sftp-server");
     let input = rustix::io::dup(rustix::stdio::stdin()).map_err(|fault| Fault::Process(fault.into()))?;
     let output = rustix::io::dup(rustix::stdio::stdout()).map_err(|fault| Fault::Process(fault.into()))?;
+    if let Some(shell) = std::env::var_os("SHELL") {
+        umask::ask(&shell);
+    }
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     serve(std::fs::File::from(input), std::fs::File::from(output), descriptors)
 }
