@@ -10,7 +10,8 @@ use crate::{
     side::TARGET,
 };
 use anyhow::Result;
-use std::fs;
+use e2e::seclusion;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 pub(super) const CASES: &[Plain] = &[
     ("sftp::a_batch", batch),
@@ -22,6 +23,7 @@ pub(super) const CASES: &[Plain] = &[
     ("sftp::a_tree", tree),
     ("sftp::copies_on_the_server", server_copy),
     ("sftp::small_buffers_many_requests", small_buffers),
+    ("sftp::the_shells_umask_is_for_uploads_too", masked),
     ("sftp::new_keys_on_the_way", rekeyed),
 ];
 
@@ -43,6 +45,30 @@ fn batch(scene: &Scene<'_>) -> Result<()> {
     );
     sftp(scene, "", &[], &batch)?;
     scene.bytes("back", &fs::read(scene.path("back"))?);
+    Ok(())
+}
+
+/// Only for sessions that ask for it: the home folder is that of other cases too.
+const UMASK: &str = "case \"$LC_UMASK\" in 0*) umask \"$LC_UMASK\";; esac\n";
+
+fn masked(scene: &Scene<'_>) -> Result<()> {
+    // Outside, the home folder is somebody's.
+    if !seclusion::is_inside() {
+        return Ok(());
+    }
+    let home = crate::world::home();
+    let whole = home.join(format!(".bashrc.{}", std::process::id()));
+    fs::write(&whole, UMASK)?;
+    fs::rename(whole, home.join(".bashrc"))?;
+    scene.file("up", b"private")?;
+    for umask in ["077", "002", "027"] {
+        let batch = format!("cd {}\nmkdir {umask}.d\nput up {umask}.f\n", scene.dir().display());
+        sftp(scene, umask, &["-q", "-o", &format!("SetEnv=LC_UMASK={umask}")], &batch)?;
+        for made in ["d", "f"] {
+            let mode = fs::metadata(scene.path(&format!("{umask}.{made}")))?.permissions().mode();
+            scene.note(&format!("{umask}.{made}"), format!("{mode:o}"));
+        }
+    }
     Ok(())
 }
 
