@@ -279,7 +279,7 @@ async fn screen(terminal: &Terminal, ended: &CancellationToken, sink: &Sink) {
 /// The program was there at the login, or is the agent's own, and does not start: sshd's child says so and ends with 1.
 async fn refuse(job: &Job, fault: &io::Error) -> Ending {
     let program = call(job).file;
-    tracing::warn!(program = %program.display(), %fault, "a program does not start");
+    tracing::info!(program = %program.display(), %fault, "a program does not start");
     let told = format!("{}: {}\n", program.display(), spawn::reason(fault));
     let _lost: Result<(), Lost> = job.sink.send(Stream::Err, told).await;
     Ending::Status(1)

@@ -1,9 +1,9 @@
-//! The signals that have a name in SSH (RFC 4254 section 6.9), those of sshd.
+//! The signals that have a name in SSH (RFC 4254 section 6.9), and sshd's USR2.
 
 use russh::Sig;
 use rustix::process::Signal;
 
-/// The signal a client means, if it is one that sshd would deliver.
+/// The signal a client means. ILL is left out, which nobody asks a program with.
 pub(super) fn from_client(sig: &Sig) -> Option<Signal> {
     Some(match sig {
         Sig::ABRT => Signal::ABORT,
