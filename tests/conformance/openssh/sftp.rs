@@ -9,7 +9,7 @@ use crate::{
     scene::Scene,
     side::TARGET,
 };
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use e2e::seclusion;
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -66,6 +66,7 @@ fn masked(scene: &Scene<'_>) -> Result<()> {
         sftp(scene, umask, &["-q", "-o", &format!("SetEnv=LC_UMASK={umask}")], &batch)?;
         for made in ["d", "f"] {
             let mode = fs::metadata(scene.path(&format!("{umask}.{made}")))?.permissions().mode();
+            ensure!(umask != "077" || mode & 0o077 == 0, "the account's shell has no say: {mode:o}");
             scene.note(&format!("{umask}.{made}"), format!("{mode:o}"));
         }
     }
