@@ -25,8 +25,8 @@ use drawbridge_shared::{
 };
 use rand::RngExt;
 use reqwest::header::HeaderValue;
-use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, time};
+use std::{io, sync::Arc, time::Duration};
+use tokio::{sync::watch, task, time};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -55,7 +55,16 @@ pub struct Keeper {
     refresh: Arc<Refresh>,
     pace: Pace,
     etag: Option<HeaderValue>,
+    unsaved: Option<Unsaved>,
     trouble: Trouble,
+    disk: Trouble,
+}
+
+/// A document that is served and not on disk yet.
+#[derive(Clone, Debug)]
+struct Unsaved {
+    document: Arc<AuthorizedKeys>,
+    text: Arc<str>,
 }
 
 /// Why there is no new document.
@@ -67,7 +76,7 @@ pub enum KeysFault {
     /// What it delivers is not believed.
     #[error("the list of keys is refused: {0}")]
     Document(#[from] DocumentFault),
-    /// It cannot be kept.
+    /// What was kept cannot be read.
     #[error(transparent)]
     State(#[from] StateFault),
 }
@@ -126,7 +135,8 @@ impl Keeper {
         let (held, watcher) = watch::channel(document);
         let refresh = Arc::new(Refresh::default());
         let keys = Keys { held: watcher, refresh: refresh.clone(), grace: pace.grace };
-        let keeper = Self { edge, trust, workspace, state, held, refresh, pace, etag: None, trouble: Trouble::default() };
+        let (trouble, disk) = (Trouble::default(), Trouble::default());
+        let keeper = Self { edge, trust, workspace, state, held, refresh, pace, etag: None, unsaved: None, trouble, disk };
         (keeper, keys)
     }
 
@@ -139,6 +149,7 @@ impl Keeper {
                 board.post(|status| *status.disbelieved.entry(why.label().into()).or_default() += 1);
             }
             self.refresh.end(round);
+            self.save().await;
             let last = time::Instant::now();
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -161,31 +172,54 @@ impl Keeper {
         let lowest = self.held.borrow().as_ref().map_or(SnapshotSeq(0), |document| document.seq);
         let (roots, grace) = (self.trust.roots(), self.pace.grace);
         let document = AuthorizedKeys::verify(text, &roots, &self.workspace, clock::now(), lowest, grace)?;
-        self.trust.follow(&document.signers);
-        self.save(&document, text)?;
         info!(seq = document.seq.0, keys = document.keys.len(), daemons = document.daemons.len(), "list of keys taken");
-        self.held.send_replace(Some(Arc::new(document)));
+        let document = Arc::new(document);
+        self.held.send_replace(Some(document.clone()));
+        self.trust.follow(&document.signers);
+        self.unsaved = Some(Unsaved { document, text: text.into() });
         Ok(())
     }
 
-    /// What another process on this folder saved is not put back.
-    fn save(&mut self, document: &AuthorizedKeys, text: &str) -> Result<(), StateFault> {
-        let saved = load(&self.state, &self.trust.roots(), &self.workspace).ok().flatten();
-        if saved.is_some_and(|saved| saved.seq > document.seq) {
-            return Ok(());
+    /// Behind everybody's back: what is in force does not wait for a disk. Tried again after every call to the edge until it
+    /// succeeds.
+    async fn save(&mut self) {
+        let Some(unsaved) = self.unsaved.clone() else { return };
+        let (state, roots) = (self.state.clone(), self.trust.roots());
+        let job = task::spawn_blocking(move || unsaved.save(&state, &roots)).await;
+        let saved =
+            job.unwrap_or_else(|fault| Err(StateFault::Io { path: self.state.path(DOCUMENT), source: io::Error::other(fault) }));
+        if saved.is_ok() {
+            self.unsaved = None;
         }
-        self.state.write(DOCUMENT, text.as_bytes())
+        match self.disk.turn(saved.err(), StateFault::to_string) {
+            Some(Turn::Fails(fault)) => {
+                warn!(%fault, "the list of keys is in force and not saved: a start without the edge goes by an older one")
+            }
+            Some(Turn::Works) => info!("the list of keys is saved again"),
+            None => {}
+        }
     }
 
     /// Logs trouble when it starts, changes its kind and ends, not at every try. Returns why a document was not believed.
     fn note(&mut self, outcome: Result<(), KeysFault>) -> Option<Disbelief> {
         let fault = outcome.err();
         match self.trouble.turn(fault.as_ref(), |fault| fault.kind()) {
-            Some(Turn::Fails(fault)) => warn!(%fault, "no new list of keys; serving on with the last good one"),
+            Some(Turn::Fails(fault)) => warn!(%fault, "{}", without_news(&self.held.borrow())),
             Some(Turn::Works) => info!("the edge answers again"),
             None => {}
         }
         fault?.disbelief()
+    }
+}
+
+impl Unsaved {
+    /// What another process on this folder saved is not put back.
+    fn save(&self, state: &StateDir, roots: &TrustRoots) -> Result<(), StateFault> {
+        let saved = load(state, roots, &self.document.workspace).ok().flatten();
+        if saved.is_some_and(|saved| saved.seq > self.document.seq) {
+            return Ok(());
+        }
+        state.write(DOCUMENT, self.text.as_bytes())
     }
 }
 
@@ -204,6 +238,14 @@ impl KeysFault {
             Self::Edge(fault) => fault.kind(),
             Self::State(fault) => fault.to_string(),
         }
+    }
+}
+
+/// What it means that there is nothing newer than what is held.
+const fn without_news(held: &Held) -> &'static str {
+    match held {
+        Some(_) => "no new list of keys; serving on with the last good one",
+        None => "no list of keys yet: nobody is let in until there is one",
     }
 }
 

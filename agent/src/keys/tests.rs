@@ -27,7 +27,9 @@ fn agent() -> Agent {
 }
 
 impl Agent {
+    /// After what was taken is saved.
     fn restart(&mut self) {
+        saved(&mut self.keeper);
         (self.keeper, self.keys) = open(&self.root);
     }
 
@@ -42,6 +44,10 @@ fn open(root: &tempfile::TempDir) -> (Keeper, Keys) {
     let client = EdgeClient::new("http://127.0.0.1:1".parse().unwrap(), Token::mint(Scope::Agent, &[1; 32])).unwrap();
     let pace = Pace { poll: Duration::from_secs(1), grace: Duration::from_secs(60) };
     Keeper::open(client, trust, "796636".parse().unwrap(), state, pace)
+}
+
+fn saved(keeper: &mut Keeper) {
+    tokio::runtime::Runtime::new().unwrap().block_on(keeper.save());
 }
 
 fn key(seed: u8) -> Identity {
@@ -75,12 +81,33 @@ fn a_good_document_decides_until_its_grace_is_over_and_outlives_a_restart() {
     assert_eq!(agent.seq(), Some(4));
 }
 
+/// A folder in the file's place fails every save, and root's too.
+#[test]
+fn what_cannot_be_saved_is_in_force_all_the_same_and_saved_later() {
+    let (mut agent, now) = (agent(), clock::now());
+    let place = agent.keeper.state.path(DOCUMENT);
+    std::fs::create_dir(&place).unwrap();
+    assert!(without_news(&agent.keys.watch().borrow()).contains("nobody is let in"));
+    for seq in [4, 5] {
+        agent.keeper.take(&document(seq, now).sign(&[key(1).ssh()]).unwrap()).unwrap();
+        saved(&mut agent.keeper);
+        assert_eq!(agent.seq(), Some(seq));
+        assert!(agent.keys.user_of(&Fingerprint([1; 32]), now).is_some());
+        assert!(agent.keeper.disk.kind().is_some_and(|fault| fault.contains(DOCUMENT)), "told, and once");
+    }
+    assert!(without_news(&agent.keys.watch().borrow()).contains("last good one"));
+    std::fs::remove_dir(&place).unwrap();
+    agent.restart();
+    assert_eq!(agent.seq(), Some(5));
+}
+
 #[test]
 fn what_a_second_process_saved_is_not_put_back() {
     let (mut agent, now) = (agent(), clock::now());
     let (mut other, _) = open(&agent.root);
     let text = |seq| document(seq, now).sign(&[key(1).ssh()]).unwrap();
     other.take(&text(7)).unwrap();
+    saved(&mut other);
     agent.keeper.take(&text(6)).unwrap();
     assert_eq!(agent.seq(), Some(6));
     agent.restart();

@@ -12,6 +12,7 @@ use crate::{
     backoff::{Backoff, spread},
     outage::CLOCK_SKEW,
     time::Timestamp,
+    trouble::{Trouble, Turn},
 };
 use rand::RngExt;
 use ssh_key::{Certificate, certificate::CertType};
@@ -60,8 +61,6 @@ enum Fault {
     Edge(#[from] EdgeFault),
     #[error("the edge's certificate is refused: {0}")]
     Certificate(#[from] CertificateFault),
-    #[error(transparent)]
-    State(#[from] StateFault),
 }
 
 /// Owns the loop that keeps a server's certificate current.
@@ -72,7 +71,10 @@ pub struct Renewal {
     key: PublicIdentity,
     state: StateDir,
     held: Option<Certificate>,
+    /// The line of one that is shown and not on disk yet.
+    unsaved: Option<String>,
     trouble: Option<String>,
+    disk: Trouble,
 }
 
 /// Reads `line` and checks that it certifies `key` as a host's at `now`. Whether its CA is trusted is for clients to judge.
@@ -108,7 +110,7 @@ impl Renewal {
     pub fn open(edge: EdgeClient, path: &'static str, key: PublicIdentity, state: StateDir) -> Self {
         let kept = state.read(FILE, MAX_CERTIFICATE as u64).ok().flatten();
         let held = kept.and_then(|line| check(&String::from_utf8_lossy(&line), key, clock::now()).ok());
-        Self { edge, path, key, state, held, trouble: None }
+        Self { edge, path, key, state, held, unsaved: None, trouble: None, disk: Trouble::default() }
     }
 
     /// The certificate to start with.
@@ -119,6 +121,7 @@ impl Renewal {
     /// Takes one that came by another way.
     pub fn offer(&mut self, certificate: &HostCertificate) {
         let taken = self.take(certificate);
+        self.save();
         self.note(taken.err());
     }
 
@@ -140,6 +143,7 @@ impl Renewal {
             wait = match &fetched {
                 Ok(certificate) => {
                     present(certificate.clone());
+                    self.save();
                     backoff = Backoff::new(RETRY.0, RETRY.1);
                     due(certificate, clock::now(), rand::rng().random()).max(SHORTEST_WAIT)
                 }
@@ -160,8 +164,17 @@ impl Renewal {
         let certificate = check(&answer.certificate, self.key, clock::now())?;
         info!(until = %validity(&certificate).1, principals = ?certificate.valid_principals(), "host certificate taken");
         self.held = Some(certificate.clone());
-        self.state.write(FILE, answer.certificate.as_bytes())?;
+        self.unsaved = Some(answer.certificate.clone());
         Ok(certificate)
+    }
+
+    /// It is shown already: nothing waits for a disk.
+    fn save(&mut self) {
+        let Some(line) = self.unsaved.take() else { return };
+        let saved = self.state.write(FILE, line.as_bytes());
+        if let Some(Turn::Fails(fault)) = self.disk.turn(saved.err(), StateFault::to_string) {
+            warn!(%fault, "the host certificate is shown and not saved: the next start asks the edge for another");
+        }
     }
 
     /// Logs trouble when it starts and changes, not at every try.
@@ -184,6 +197,12 @@ mod tests {
         token::{Scope, Token},
     };
     use ssh_key::certificate::Builder;
+    use std::future::pending;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        sync::mpsc,
+    };
 
     const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
     const HOUR: u64 = 3600;
@@ -225,22 +244,56 @@ mod tests {
         assert_eq!(due(&certificate(1, CertType::Host, NOW, 999), NOW, 0.5), LONGEST_WAIT);
     }
 
-    #[test]
-    fn what_was_kept_is_shown_after_a_restart() {
+    fn renewal(edge: &str, state: &StateDir, seed: u8) -> Renewal {
+        let client = EdgeClient::new(edge.parse().unwrap(), Token::mint(Scope::Agent, &[1; 32])).unwrap();
+        Renewal::open(client, "v1/agent/host-certificate", key(seed).public(), state.clone())
+    }
+
+    fn state() -> (tempfile::TempDir, StateDir) {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::open(&folder.path().join("state")).unwrap();
-        let client = EdgeClient::new("http://127.0.0.1:1".parse().unwrap(), Token::mint(Scope::Agent, &[1; 32])).unwrap();
-        let open = |seed| Renewal::open(client.clone(), "v1/agent/host-certificate", key(seed).public(), state.clone());
+        (folder, state)
+    }
+
+    fn answer(certificate: &Certificate) -> HostCertificate {
+        let valid_before = Timestamp::from_unix(certificate.valid_before());
+        HostCertificate { certificate: certificate.to_openssh().unwrap(), valid_before }
+    }
+
+    #[test]
+    fn what_was_kept_is_shown_after_a_restart() {
+        let (_folder, state) = state();
+        let open = |seed| renewal("http://127.0.0.1:1", &state, seed);
         let mut renewal = open(1);
         assert_eq!(renewal.held(), None);
         let good = certificate(1, CertType::Host, clock::now(), 168);
-        let answer = |certificate: &Certificate| HostCertificate {
-            certificate: certificate.to_openssh().unwrap(),
-            valid_before: Timestamp::from_unix(certificate.valid_before()),
-        };
         renewal.offer(&answer(&good));
         renewal.offer(&answer(&certificate(2, CertType::Host, clock::now(), 168)));
         assert_eq!(open(1).held(), Some(&good));
         assert_eq!(open(2).held(), None);
+    }
+
+    /// A folder in the file's place fails every save, and root's too.
+    #[tokio::test]
+    async fn what_cannot_be_saved_is_shown_all_the_same() {
+        let (_folder, state) = state();
+        std::fs::create_dir(state.path(FILE)).unwrap();
+        let good = certificate(1, CertType::Host, clock::now(), 168);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let renewal = renewal(&format!("http://{}", listener.local_addr().unwrap()), &state, 1);
+        let (stop, (shown, mut seen)) = (CancellationToken::new(), mpsc::channel(1));
+        let present = |certificate| shown.try_send(certificate).unwrap();
+        let edge = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read_buf(&mut Vec::with_capacity(4096)).await.unwrap() > 0);
+            let body = serde_json::to_string(&answer(&good)).unwrap();
+            stream
+                .write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes())
+                .await
+                .unwrap();
+            assert_eq!(seen.recv().await, Some(good.clone()));
+            stop.cancel();
+        };
+        tokio::join!(edge, renewal.run(present, async || pending().await, stop.clone()));
     }
 }

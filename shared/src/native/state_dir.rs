@@ -118,8 +118,12 @@ impl StateDir {
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateFault> {
         // Another process may write the same name at the same time: the later one wins, with all of its bytes.
         let (path, draft) = (self.path(name), self.path(&format!("{name}.{}{DRAFT}", std::process::id())));
-        write_new(&draft, bytes).map_err(at(&draft))?;
-        fs::rename(&draft, &path).map_err(at(&path))
+        let written = write_new(&draft, bytes).map_err(at(&path)).and_then(|()| fs::rename(&draft, &path).map_err(at(&path)));
+        if written.is_err() {
+            // Half a draft would take what a full disk has left.
+            let _ = fs::remove_file(&draft);
+        }
+        written
     }
 
     /// Best effort: removes drafts of processes that died over them.
