@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -34,7 +34,7 @@ pub(super) struct Sink {
     place: Place,
     /// Absent for standard output.
     file: Option<File>,
-    /// The last line was cut off by a fault.
+    /// The last line was cut off by a fault, of this process or of one before.
     torn: bool,
     failing: bool,
 }
@@ -45,7 +45,8 @@ impl Sink {
             Place::File(path) => Some(append(path)?),
             Place::Out => None,
         };
-        Ok(Self { place, file, torn: false, failing: false })
+        let torn = file.is_some() && is_torn(&place);
+        Ok(Self { place, file, torn, failing: false })
     }
 
     /// Writes whole lines, to a new file where the old one was moved away. Logs trouble when it starts and ends.
@@ -83,7 +84,7 @@ impl Sink {
             && !is_at(file, path)?
         {
             self.file = Some(append(path)?);
-            self.torn = false;
+            self.torn = is_torn(&self.place);
         }
         Ok(())
     }
@@ -91,6 +92,20 @@ impl Sink {
 
 fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+/// Whether what is at `place` ends in the middle of a line. Only files are looked at, and one that cannot be read counts as whole.
+fn is_torn(place: &Place) -> bool {
+    let Place::File(path) = place else { return false };
+    fs::metadata(path).is_ok_and(|there| there.is_file()) && last_byte(path).is_ok_and(|last| last != b'\n')
+}
+
+fn last_byte(path: &Path) -> io::Result<u8> {
+    let file = File::open(path)?;
+    let Some(last) = file.metadata()?.len().checked_sub(1) else { return Ok(b'\n') };
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, last)?;
+    Ok(byte[0])
 }
 
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
@@ -124,6 +139,26 @@ mod tests {
         sink.file = Some(append(&path).unwrap());
         sink.write(b"two\n").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"\ntwo\n");
+    }
+
+    #[test]
+    fn what_a_process_before_left_torn_ends_no_later_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit");
+        for (left, then) in [("{\"half", "{\"half\nnew\n"), ("whole\n", "whole\nnew\n"), ("", "new\n")] {
+            fs::write(&path, left).unwrap();
+            Sink::open(Place::File(path.clone())).unwrap().write(b"new\n").unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), then);
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let others = [fifo, "/dev/null".into(), folder.path().join("none")].map(Place::File);
+        assert!(!is_torn(&Place::Out) && !others.iter().any(is_torn));
     }
 
     #[test]
