@@ -104,8 +104,8 @@ impl Admin {
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
-        let worth = self.snapshots.current().worth(clock::now(), self.grace);
-        match readiness(worth, self.stop.is_cancelled()) {
+        let held = self.snapshots.current().term();
+        match readiness(held, clock::now(), self.grace, self.stop.is_cancelled()) {
             Ok(()) => text(StatusCode::OK, "ready\n"),
             Err(unready) => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{unready}\n")),
         }

@@ -22,16 +22,20 @@ pub struct Gate<'a> {
 }
 
 impl Gate<'_> {
+    /// Whether anybody may log in at all.
+    pub fn serves(&self) -> Result<(), Denial> {
+        self.keys.serves(self.now, self.grace).then_some(()).ok_or(Denial::Stale)
+    }
+
     /// Whether this key may log in. Whose it is, is decided with the workspace.
-    pub fn knows(&self, key: &Fingerprint) -> bool {
-        self.keys.serves(self.now, self.grace) && self.keys.users(key, self.now).next().is_some()
+    pub fn knows(&self, key: &Fingerprint) -> Result<(), Denial> {
+        self.serves()?;
+        self.keys.users(key, self.now).next().map(drop).ok_or(Denial::UnknownKey)
     }
 
     /// The member of `workspace` whose key this is: of all users of the key, any one that is a member.
     pub fn enter(&self, key: &Fingerprint, workspace: &WorkspaceId) -> Result<UserId, Denial> {
-        if !self.keys.serves(self.now, self.grace) {
-            return Err(Denial::Stale);
-        }
+        self.serves()?;
         self.member(key, workspace)
     }
 
@@ -88,8 +92,8 @@ mod tests {
         let keys = expiring(1, "alice", NOW, "796636");
         let workspace = "796636".parse().unwrap();
         let at = |seconds| Gate { now: NOW.after(Duration::from_secs(seconds)), ..gate(&keys) };
-        assert!(at(0).knows(&fingerprint(1)) && at(0).enter(&fingerprint(1), &workspace).is_ok());
-        assert!(!at(1).knows(&fingerprint(1)));
+        assert!(at(0).knows(&fingerprint(1)).is_ok() && at(0).enter(&fingerprint(1), &workspace).is_ok());
+        assert_eq!(at(1).knows(&fingerprint(1)), Err(Denial::UnknownKey));
         assert_eq!(at(1).enter(&fingerprint(1), &workspace), Err(Denial::NoAccess(workspace.clone())));
         let alice = "alice".parse().unwrap();
         let inside = |seconds| at(seconds).stays_inside(&fingerprint(1), &alice, &workspace);
@@ -117,8 +121,11 @@ mod tests {
     fn a_stale_snapshot_lets_nobody_in() {
         let keys = keyset(&[(1, "alice")], &[("796636", &["alice"])]);
         let late = Gate { now: NOW.after(LIFETIME + Duration::from_secs(1)), ..gate(&keys) };
-        assert!(gate(&keys).knows(&fingerprint(1)));
-        assert!(!late.knows(&fingerprint(1)));
+        assert_eq!(gate(&keys).knows(&fingerprint(1)), Ok(()));
+        for key in [1, 2] {
+            assert_eq!(late.knows(&fingerprint(key)), Err(Denial::Stale), "known or not");
+        }
+        assert_eq!(Gate { keys: &KeySet::default(), ..late }.knows(&fingerprint(1)), Err(Denial::Stale));
         assert_eq!(late.enter(&fingerprint(1), &"796636".parse().unwrap()), Err(Denial::Stale));
         let inside = late.stays_inside(&fingerprint(1), &"alice".parse().unwrap(), &"796636".parse().unwrap());
         assert_eq!((late.stays(&fingerprint(1)), inside), (Ok(None), Ok(None)), "what lives, lives on");

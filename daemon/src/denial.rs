@@ -20,7 +20,7 @@ pub enum Denial {
     Moved(WorkspaceId, String),
     /// The agent is connected and gives no stream.
     Unresponsive(WorkspaceId),
-    /// The signed state ended too long ago.
+    /// The signed state has ended by our clock, or has not begun, or never came.
     Stale,
     /// Too many connections of one user.
     Connections,
@@ -107,9 +107,9 @@ impl fmt::Display for Denial {
                 write!(f, "workspace {id} has moved to {region}: use the jump host of that region")
             }
             Self::Unresponsive(id) => write!(f, "workspace {id} does not answer: its agent is connected but busy; try again"),
-            Self::Stale => f.write_str(
-                "this jump host has had no news of its keys for too long and lets nobody in; its operator has to look",
-            ),
+            Self::Stale => {
+                f.write_str("this jump host holds no list of keys that is good now, and lets nobody in; its operator has to look")
+            }
             Self::Connections => f.write_str("you have too many connections to this jump host: end some, then try again"),
             Self::Channels => f.write_str("too many connections over this one; open another `ssh -J`"),
             Self::NotServed(what) => {

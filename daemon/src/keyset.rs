@@ -10,7 +10,7 @@ use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::{SnapshotSeq, UserId, WorkspaceId},
     native::identity::PublicIdentity,
-    outage::{Term, Worth},
+    outage::Term,
     snapshot::{
         Family, Manifest, ShardRef, SnapshotFault,
         directory::{self, DaemonEntry},
@@ -103,12 +103,8 @@ impl KeySet {
         self.term().is_some_and(|term| term.decides(now, grace))
     }
 
-    /// What it is worth at `now`; `None` before the first publish.
-    pub fn worth(&self, now: Timestamp, grace: Duration) -> Option<Worth> {
-        self.term().map(|term| term.worth(now, grace))
-    }
-
-    fn term(&self) -> Option<Term> {
+    /// From when until when it serves; `None` before the first publish.
+    pub fn term(&self) -> Option<Term> {
         self.manifest.as_ref().map(Manifest::term)
     }
 

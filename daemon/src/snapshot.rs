@@ -174,8 +174,14 @@ impl Keeper {
         Ok(())
     }
 
-    fn has_one(&self) -> bool {
-        self.view.borrow().issued_at().is_some()
+    /// What a daemon without news does.
+    fn outlook(&self) -> &'static str {
+        let view = self.view.borrow();
+        match view.term() {
+            None => "no snapshot; nobody can log in until there is one",
+            Some(term) if term.decides(clock::now(), self.pace.grace) => "no new snapshot; serving on with the last good one",
+            Some(_) => "no new snapshot, and by this machine's clock the last good one decides nothing; nobody can log in",
+        }
     }
 
     /// Counts what is not believed. Logs trouble when it starts, changes its kind and ends, not at every try.
@@ -185,8 +191,7 @@ impl Keeper {
             self.disbelieved.note(fault.disbelief());
         }
         match self.trouble.turn(fault, FetchFault::kind) {
-            Some(Turn::Fails(fault)) if self.has_one() => warn!(%fault, "no new snapshot; serving on with the last good one"),
-            Some(Turn::Fails(fault)) => warn!(%fault, "no snapshot; nobody can log in until there is one"),
+            Some(Turn::Fails(fault)) => warn!(%fault, "{}", self.outlook()),
             Some(Turn::Works) => info!("the edge answers again"),
             None => {}
         }

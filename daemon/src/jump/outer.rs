@@ -101,6 +101,7 @@ pub(super) async fn run(hall: Arc<Hall>, offer: Offer, socket: TcpStream, mut ca
             seen.ended(&ending);
         }
         Err(early) => {
+            let early = early.in_truth(hall.gate(|gate| gate.serves()));
             place.penalise(early.penalty(), Instant::now());
             hall.witness.dropped(Who { trace: &trace, peer, key: None }, early);
         }

@@ -89,12 +89,10 @@ impl Visitor {
     }
 
     /// Whether `key` may log in. One that is news to this daemon is looked up once more, once a connection.
-    async fn knows(&mut self, key: &Fingerprint) -> bool {
-        if self.gate_knows(key) {
-            return true;
-        }
-        if std::mem::replace(&mut self.refreshed, true) {
-            return false;
+    async fn knows(&mut self, key: &Fingerprint) -> Result<(), Denial> {
+        let known = self.gate_knows(key);
+        if known.is_ok() || std::mem::replace(&mut self.refreshed, true) {
+            return known;
         }
         self.hall.snapshots.refresh().await;
         self.gate_knows(key)
@@ -106,7 +104,7 @@ impl Visitor {
         Auth::reject()
     }
 
-    fn gate_knows(&self, key: &Fingerprint) -> bool {
+    fn gate_knows(&self, key: &Fingerprint) -> Result<(), Denial> {
         self.hall.gate(|gate| gate.knows(key))
     }
 

@@ -138,3 +138,15 @@ async fn state_on_disk_guards_its_number_whatever_the_clock_says() {
         Err(FetchFault::Snapshot(SnapshotFault::Rollback { .. }))
     ));
 }
+
+#[tokio::test]
+async fn what_goes_on_without_news_is_said_as_it_is() {
+    for (ahead, outlook) in [(0, "serving on"), (-90_000, "nobody can log in"), (900_000, "nobody can log in")] {
+        let root = tempfile::tempdir().unwrap();
+        let (keeper, _) = start(&root);
+        keeper.tray.put(Unsaved::new(&signed(&issued(5, ahead, vec![])), &KeySet::default(), vec![]));
+        stop(keeper).await;
+        let said = start(&root).0.outlook();
+        assert!(said.starts_with("no new snapshot") && said.contains(outlook), "{ahead}: {said}");
+    }
+}

@@ -1,6 +1,9 @@
 //! Why a connection is given up before a key was proven: one list for log, metric, trail, penalty and the words for the user.
 
-use crate::limits::{PENALTY_GONE, PENALTY_REFUSED, PENALTY_SLOW, PENALTY_VIOLATION};
+use crate::{
+    denial::Denial,
+    limits::{PENALTY_GONE, PENALTY_REFUSED, PENALTY_SLOW, PENALTY_VIOLATION},
+};
 use std::{fmt, time::Duration};
 
 /// An end before the login.
@@ -20,6 +23,8 @@ pub(crate) enum Early {
     Slow,
     /// No key of the client's is known.
     Unknown,
+    /// None is, for want of signed state that decides.
+    Stale,
     /// Too many signatures did not come, or were wrong.
     Signatures,
     /// The client was no SSH client, or a broken one.
@@ -38,7 +43,8 @@ impl Early {
             Self::Penalised => "penalised",
             Self::Header => "proxy-header",
             Self::Slow => "slow",
-            Self::Unknown => "unknown-key",
+            Self::Unknown => Denial::UnknownKey.label(),
+            Self::Stale => Denial::Stale.label(),
             Self::Signatures => "signatures",
             Self::Violation => "violation",
             Self::Gone => "gone",
@@ -52,13 +58,19 @@ impl Early {
             Self::Slow => PENALTY_SLOW,
             Self::Unknown | Self::Signatures => PENALTY_REFUSED,
             Self::Violation => PENALTY_VIOLATION,
-            Self::Gone => PENALTY_GONE,
+            // Nobody's fault but ours: a try is a look.
+            Self::Gone | Self::Stale => PENALTY_GONE,
         }
+    }
+
+    /// The true reason, where none is known for a `trouble` of ours.
+    pub(crate) fn in_truth(self, trouble: Result<(), Denial>) -> Self {
+        if self == Self::Unknown && trouble == Err(Denial::Stale) { Self::Stale } else { self }
     }
 
     /// Whether somebody tried to log in and was refused, which the trail tells.
     pub(super) const fn is_refusal(self) -> bool {
-        matches!(self, Self::Unknown | Self::Signatures)
+        matches!(self, Self::Unknown | Self::Stale | Self::Signatures)
     }
 }
 
@@ -72,9 +84,25 @@ impl fmt::Display for Early {
             Self::Header => "from your address a PROXY protocol header (version 2) has to come first",
             Self::Slow => "the login took too long; try again",
             Self::Unknown => "none of your keys is registered here",
+            Self::Stale => "this jump host holds no list of keys that is good now; its operator has to look",
             Self::Signatures => "too many failed signatures on one connection; check your key, then try again",
             Self::Violation => "this is not how SSH is spoken",
             Self::Gone => "the client went",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_not_blamed_for_state_that_is_over() {
+        let over = |early: Early| early.in_truth(Err(Denial::Stale));
+        assert_eq!(
+            [over(Early::Unknown), over(Early::Slow), Early::Unknown.in_truth(Ok(()))],
+            [Early::Stale, Early::Slow, Early::Unknown]
+        );
+        assert!(Early::Stale.is_refusal() && Early::Stale.label() == "stale" && Early::Stale.penalty() < PENALTY_REFUSED);
     }
 }

@@ -47,15 +47,16 @@ impl Handler for Visitor {
     /// An unproven key: the answer only says whether signing with it is worth while.
     async fn auth_publickey_offered(&mut self, _: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
         let sound = !is_sha1(offer.algorithm) && is_of(offer.algorithm, offer.public_key);
-        let known = sound && self.knows(&Fingerprint::of(offer.public_key)).await;
+        let known = sound && self.knows(&Fingerprint::of(offer.public_key)).await.is_ok();
         Ok(if known && self.tries.accept() { Auth::Accept } else { self.turn_down() })
     }
 
     /// A key whose signature verified: the only source of identity.
     async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
         let fingerprint = Fingerprint::of(key.public_key);
-        if is_sha1(key.algorithm) || !self.knows(&fingerprint).await {
-            self.hall.witness.refused(Who { key: Some(fingerprint), ..self.who() }, &Denial::UnknownKey);
+        let known = if is_sha1(key.algorithm) { Err(Denial::UnknownKey) } else { self.knows(&fingerprint).await };
+        if let Err(denial) = known {
+            self.hall.witness.refused(Who { key: Some(fingerprint), ..self.who() }, &denial);
             return Ok(self.turn_down());
         }
         self.key = Some(fingerprint);
