@@ -3,6 +3,7 @@
 mod readiness;
 
 use crate::{
+    jammed::Jammed,
     limits::{ADMIN_HEADERS, ADMIN_TIMEOUT, MAX_ADMIN},
     metrics::Exhibition,
     snapshot::Snapshots,
@@ -26,7 +27,7 @@ use tokio::{
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, warn};
+use tracing::debug;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -49,6 +50,7 @@ impl Admin {
     /// says so.
     pub(crate) async fn run(self, door: TcpListener, until: CancellationToken) {
         let (tasks, places) = (TaskTracker::new(), Arc::new(Semaphore::new(MAX_ADMIN)));
+        let mut jammed = Jammed::new("operators");
         loop {
             let accepted = tokio::select! {
                 () = until.cancelled() => break,
@@ -64,7 +66,7 @@ impl Admin {
                 }
                 (Ok(_), Err(_)) => debug!("too many connections to the admin port"),
                 (Err(fault), _) => {
-                    warn!(%fault, "cannot accept on the admin port");
+                    jammed.tell(&fault);
                     time::sleep(ADMIN_TIMEOUT).await;
                 }
             }

@@ -11,6 +11,7 @@ use crate::{
     admission::Admission,
     authorize::Gate,
     denial::Denial,
+    jammed::Jammed,
     limits::{
         ACCEPT_PAUSE, CALLERS_UNDERWAY, INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_USER, MAX_OFFERS,
         MAX_SIGNATURES,
@@ -173,11 +174,12 @@ impl Jump {
     }
 
     async fn accept_all(&self, listener: &TcpListener) -> Infallible {
+        let mut jammed = Jammed::new("users");
         loop {
             match listener.accept().await {
                 Ok((socket, peer)) => self.accept(socket, peer),
                 Err(fault) => {
-                    warn!(%fault, "cannot accept");
+                    jammed.tell(&fault);
                     time::sleep(ACCEPT_PAUSE).await;
                 }
             }

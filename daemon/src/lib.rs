@@ -19,6 +19,7 @@ mod chores;
 mod doors;
 mod drain;
 mod herald;
+mod jammed;
 mod jump;
 mod limits;
 mod listener;

@@ -87,8 +87,10 @@ pub(crate) const SOCKET_HANDSHAKE: Duration = Duration::from_secs(4);
 pub(crate) const MAX_KNOCKS: usize = 4096;
 /// For so long at most; an agent gives up after five seconds.
 pub(crate) const KNOCK: Duration = Duration::from_secs(4);
-/// After a user or an agent could not be accepted, for want of file descriptors mostly; each try costs a line in the log.
+/// After a user or an agent could not be accepted, for want of file descriptors mostly.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Between two lines of the log about one door that cannot accept: it tries ten times a second, and may do so for hours.
+pub(crate) const ACCEPT_TOLD: Duration = Duration::from_secs(60);
 /// Tunnels of one daemon: quinn takes about 30 kB an idle one.
 pub(crate) const MAX_TUNNELS: usize = 50_000;
 /// Tunnels of one workspace: two ways, each with one that goes back to QUIC, of an agent and of its successor.

@@ -9,6 +9,7 @@ pub(crate) use ports::Ports;
 pub use ports::PortsFault;
 
 use crate::{
+    jammed::Jammed,
     limits::{ACCEPT_PAUSE, KNOCK, MAX_KNOCKS, MAX_TUNNEL_HANDSHAKES, MAX_TUNNELS, SOCKET_HANDSHAKE, TUNNEL_HANDSHAKE},
     link::Link,
     metrics::Metrics,
@@ -89,7 +90,7 @@ impl Listener {
     /// Takes agents in until `end`; their tunnels live on in tasks of their own. While the daemon drains, its tunnels over WebSocket still
     /// need sockets, and agents are told to go elsewhere unless somebody here waits for them.
     pub(crate) async fn run(self, end: CancellationToken) {
-        let tasks = TaskTracker::new();
+        let (tasks, mut jammed) = (TaskTracker::new(), Jammed::new("agents"));
         loop {
             tokio::select! {
                 () = end.cancelled() => return,
@@ -99,7 +100,10 @@ impl Listener {
                 },
                 knock = self.ports.websocket.accept() => match knock {
                     Ok(knock) => self.open(knock, &tasks),
-                    Err(fault) => pause(&fault).await,
+                    Err(fault) => {
+                        jammed.tell(&fault);
+                        time::sleep(ACCEPT_PAUSE).await;
+                    }
                 },
             }
         }
@@ -172,7 +176,7 @@ impl Listener {
                 Err(fault)
             }
             Err(Refusal::Words { workspace, reason, words }) => {
-                warn!(%workspace, peer = %tunnel.peer(), ?reason, "an agent is refused");
+                warn!(%workspace, peer = %tunnel.peer(), reason = words, "an agent is refused");
                 handshake::refuse(control, reason, words, self.retry_after()).await;
                 Err(ControlFault::OutOfTurn)
             }
@@ -269,12 +273,6 @@ async fn part(tunnel: &Tunnel, talk: &mut Talk) -> String {
             },
         }
     }
-}
-
-/// A door that cannot accept, for want of file descriptors mostly, waits a little.
-async fn pause(fault: &io::Error) {
-    warn!(%fault, "cannot accept an agent");
-    time::sleep(ACCEPT_PAUSE).await;
 }
 
 fn ended(tunnel: &Tunnel, heard: Result<Frame, ControlFault>) -> String {

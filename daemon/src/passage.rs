@@ -10,6 +10,7 @@ mod stream;
 pub(crate) use stream::{Incoming, Outgoing, own};
 
 use crate::{
+    jammed::Jammed,
     limits::{ACCEPT_PAUSE, MAX_PASSAGES, OPEN_TIMEOUT},
     link::Link,
     registry::Registry,
@@ -89,6 +90,7 @@ fn path(state: &StateDir, slot: u8) -> PathBuf {
 
 async fn give(listener: UnixListener, registry: Registry<Link>, end: &CancellationToken) {
     let (tasks, places) = (TaskTracker::new(), Arc::new(Semaphore::new(MAX_PASSAGES)));
+    let mut jammed = Jammed::new("the process before");
     loop {
         let place = places.clone().acquire_owned().await;
         match listener.accept().await {
@@ -102,7 +104,7 @@ async fn give(listener: UnixListener, registry: Registry<Link>, end: &Cancellati
                 });
             }
             Err(fault) => {
-                warn!(%fault, "cannot accept the process before");
+                jammed.tell(&fault);
                 time::sleep(ACCEPT_PAUSE).await;
             }
         }
