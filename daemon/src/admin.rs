@@ -9,7 +9,7 @@ use crate::{
     snapshot::Snapshots,
 };
 use bytes::Bytes;
-use drawbridge_shared::native::clock;
+use drawbridge_shared::native::{clock, identity::PublicIdentity};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -19,7 +19,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use readiness::readiness;
+use readiness::{Seen, readiness};
 use std::{convert::Infallible, future, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -39,6 +39,8 @@ pub(crate) struct Admin {
     pub(crate) exhibition: Arc<Exhibition>,
     /// What decides logins.
     pub(crate) snapshots: Snapshots,
+    /// Who this daemon is.
+    pub(crate) identity: PublicIdentity,
     /// Past a snapshot's end.
     pub(crate) grace: Duration,
     /// Fires when nothing new is to begin.
@@ -106,8 +108,9 @@ impl Admin {
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
-        let held = self.snapshots.current().term();
-        match readiness(held, clock::now(), self.grace, self.stop.is_cancelled()) {
+        let keys = self.snapshots.current();
+        let seen = Seen { draining: self.stop.is_cancelled(), held: keys.term(), listed: keys.may_name(&self.identity) };
+        match readiness(seen, clock::now(), self.grace) {
             Ok(()) => text(StatusCode::OK, "ready\n"),
             Err(unready) => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{unready}\n")),
         }

@@ -150,6 +150,11 @@ impl KeySet {
         self.daemons().iter().find(|daemon| daemon.identity == line).map(|daemon| daemon.region.as_str())
     }
 
+    /// Whether it names the daemon that is `identity`, or comes before the first publish and names none.
+    pub fn may_name(&self, identity: &PublicIdentity) -> bool {
+        self.manifest.is_none() || self.home(identity).is_some()
+    }
+
     /// The key that proves a tunnel to be that workspace's.
     pub fn agent_key(&self, id: &WorkspaceId) -> Option<PublicIdentity> {
         self.workspaces(id)?.agent_key(id)

@@ -18,6 +18,7 @@ mod certify;
 mod chores;
 mod doors;
 mod drain;
+mod enlisted;
 mod herald;
 mod jammed;
 mod jump;
@@ -40,7 +41,7 @@ use drawbridge_shared::native::{
     doors::{Opener, Passed, Turn},
     edge_client::{EdgeClient, EdgeFault},
     host_certificate::Renewal,
-    identity::PublicIdentity,
+    identity::{Identity, PublicIdentity},
     signals::Tokens,
     slot::{Slot, SlotFault},
     state_dir::{StateDir, StateFault},
@@ -115,7 +116,7 @@ impl Daemon {
     pub async fn bind(config: Config, passed: Passed, tokens: Tokens) -> Result<Self, BindFault> {
         let state = StateDir::open(&config.edge.state_dir)?;
         let slot = Arc::new(Slot::claim(&state, config.take_over)?);
-        let identity = state.identity(IDENTITY)?;
+        let identity = own_identity(&state)?;
         let metrics = Metrics::default();
         let (trail, scribe) =
             config.audit.map(|place| Trail::start(place, &metrics)).transpose().map_err(BindFault::Audit)?.unzip();
@@ -135,13 +136,20 @@ impl Daemon {
         let hall = Hall::new(snapshots.clone(), registry.clone(), names, spans, witness, passage.clone(), &tokens);
         let stop = tokens.stop.clone();
         let exhibition = Arc::new(Exhibition::new(&metrics, snapshots.clone()));
-        let admin = Admin { exhibition, snapshots: snapshots.clone(), grace: config.grace, stop: stop.clone() };
+        let admin = Admin {
+            exhibition,
+            snapshots: snapshots.clone(),
+            identity: identity.public(),
+            grace: config.grace,
+            stop: stop.clone(),
+        };
         let ports = (agents.clone(), identity.public());
         let listener = Listener::new(ports, slot.clone(), snapshots.clone(), registry.clone(), metrics, stop.clone());
         let renewal = Renewal::open(edge.clone(), certify::PATH, identity.public(), state.clone());
-        let face = Face::new(identity, renewal.held().cloned());
         let mut chores = Chores::default();
         let end = chores.end();
+        chores.add(enlisted::run(snapshots.watch(), identity.public(), end.clone()));
+        let face = Face::new(identity, renewal.held().cloned());
         chores.add(passage.serve(registry.clone(), end.clone()));
         chores.add(used::report(hall.used.clone(), edge, end.clone()));
         let jump = Jump::new(hall, &face, Admission::new(config.admission));
@@ -175,6 +183,17 @@ impl Daemon {
         info!("stopped");
         Ok(())
     }
+}
+
+/// The one in the state folder. One that has to be made while a daemon starts is news to the edge, and to whoever lost the other.
+fn own_identity(state: &StateDir) -> Result<Identity, StateFault> {
+    let made = !state.path(IDENTITY).exists();
+    let identity = state.identity(IDENTITY)?;
+    if made {
+        let line = identity.public().to_line();
+        warn!(identity = line, "the state folder had no identity: a new one was made, and has to be registered");
+    }
+    Ok(identity)
 }
 
 /// Has the process end that was here first: doors are open now, and what is new comes here.

@@ -89,6 +89,8 @@ pub(crate) const MAX_KNOCKS: usize = 4096;
 pub(crate) const KNOCK: Duration = Duration::from_secs(4);
 /// After a user or an agent could not be accepted, for want of file descriptors mostly.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A daemon that was just started is registered within this time: until then the log does not miss it in the directory.
+pub(crate) const ENLISTING: Duration = Duration::from_secs(5);
 /// Between two lines of the log about one door that cannot accept: it tries ten times a second, and may do so for hours.
 pub(crate) const ACCEPT_TOLD: Duration = Duration::from_secs(60);
 /// Tunnels of one daemon: quinn takes about 30 kB an idle one.

@@ -2,6 +2,7 @@
 
 use crate::{Run::Alone, Run::Shared, Test};
 use anyhow::{Context, Result, ensure};
+use drawbridge_shared::native::identity::Identity;
 use e2e::{SOON, Session, Stack, User, client::fingerprint, within};
 use serde_json::Value;
 use std::{fs, process::Command};
@@ -13,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("audit::neither_payload_nor_secrets_are_in_it", Shared(no_payload)),
     ("audit::metrics_are_well_formed_and_count", Shared(metrics)),
     ("audit::the_daemon_is_alive_and_ready", Shared(ready)),
+    ("audit::a_daemon_that_is_registered_with_another_identity_is_not_ready", Shared(unlisted)),
 ];
 
 /// The trail's lines of that event about `user`'s key.
@@ -105,4 +107,23 @@ fn ready(world: &Stack) -> Result<()> {
     ensure!(world.daemon.ask("/readyz")? == (200, "ready\n".into()));
     ensure!(world.daemon.ask("/elsewhere")?.0 == 404);
     Ok(())
+}
+
+/// As after the loss of its state folder.
+fn unlisted(world: &Stack) -> Result<()> {
+    let region = world.region("unlisted", &[], |daemon| Ok(vec![daemon]))?;
+    let answers = |words: &str| within(SOON, words, || Ok(region.daemon.ask("/readyz")?.1.starts_with(words)));
+    answers("ready\n")?;
+    let api = world.edge.operator();
+    let listed: Value = api.get("/api/operator/daemons?limit=1000")?.json()?;
+    let entry = listed["items"].as_array().and_then(|all| all.iter().find(|entry| entry["id"] == "unlisted"));
+    let own = entry.context("it is not registered")?["identity"].clone();
+    let register = |identity: &Value| {
+        let body = serde_json::json!({"identity": identity, "region": region.name, "addresses": [region.daemon.tunnel]});
+        api.put("/api/operator/daemons/unlisted", &body)?.ok()
+    };
+    register(&Identity::from_seed(&[42; 32]).public().to_line().into())?;
+    answers("unregistered: this daemon's identity is not the one that is registered")?;
+    register(&own)?;
+    answers("ready\n")
 }

@@ -1,5 +1,6 @@
 //! Whether this daemon should be given new users, pure.
 
+use crate::enlisted::UNLISTED;
 use drawbridge_shared::{
     outage::{Term, Worth},
     time::Timestamp,
@@ -25,18 +26,32 @@ pub(super) enum Unready {
          the edge reachable?"
     )]
     Over { end: Timestamp, now: Timestamp },
+    #[error("unregistered: {UNLISTED}")]
+    Unlisted,
     #[error("clock: the key snapshot is of another day than this machine's clock; nobody gets in until that is right")]
     Unbelievable,
 }
 
-/// Decides at `now` by the term of the held state, with `grace` behind it; `None` where there is none.
-pub(super) fn readiness(held: Option<Term>, now: Timestamp, grace: Duration, draining: bool) -> Result<(), Unready> {
-    if draining {
+/// What is seen of this daemon.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// It ends.
+    pub(super) draining: bool,
+    /// The term of the held state, where there is any.
+    pub(super) held: Option<Term>,
+    /// That names this daemon.
+    pub(super) listed: bool,
+}
+
+/// Decides at `now`, with `grace` behind the held state's end.
+pub(super) fn readiness(seen: Seen, now: Timestamp, grace: Duration) -> Result<(), Unready> {
+    if seen.draining {
         return Err(Unready::Draining);
     }
-    let Some(term) = held else { return Err(Unready::Empty) };
+    let Some(term) = seen.held else { return Err(Unready::Empty) };
     match term.worth(now, grace) {
-        Worth::Fresh => Ok(()),
+        Worth::Fresh if seen.listed => Ok(()),
+        Worth::Fresh => Err(Unready::Unlisted),
         Worth::Stale(_) => Err(Unready::Stale { of: term.issued_at, now }),
         Worth::Ahead(by) => Err(Unready::Clock(by.as_secs())),
         Worth::Over => Err(Unready::Over { end: term.not_after, now }),
@@ -56,22 +71,30 @@ mod tests {
         Some(Term { issued_at, not_after: issued_at.after(24 * HOUR) })
     }
 
+    fn seen(hours_ago: i64) -> Seen {
+        Seen { draining: false, held: held(hours_ago), listed: true }
+    }
+
+    fn ready(seen: Seen) -> Result<(), Unready> {
+        readiness(seen, NOON, HOUR)
+    }
+
     #[test]
-    fn only_young_state_of_a_daemon_that_stays_is_ready() {
-        let ready = |held, draining| readiness(held, NOON, HOUR, draining);
-        assert_eq!(ready(held(0), false), Ok(()));
-        assert_eq!(ready(held(0), true), Err(Unready::Draining));
-        assert_eq!(ready(None, false), Err(Unready::Empty));
-        assert!(matches!(ready(held(1), false), Err(Unready::Stale { .. })));
-        assert_eq!(ready(held(-1), false), Err(Unready::Clock(3600)));
-        assert!(matches!(ready(held(26), false), Err(Unready::Over { .. })));
-        assert_eq!(ready(held(-48), false), Err(Unready::Unbelievable));
+    fn only_young_state_of_a_named_daemon_that_stays_is_ready() {
+        assert_eq!(ready(seen(0)), Ok(()));
+        assert_eq!(ready(Seen { draining: true, ..seen(0) }), Err(Unready::Draining));
+        assert_eq!(ready(Seen { held: None, ..seen(0) }), Err(Unready::Empty));
+        assert_eq!(ready(Seen { listed: false, ..seen(0) }), Err(Unready::Unlisted));
+        assert!(matches!(ready(seen(1)), Err(Unready::Stale { .. })));
+        assert_eq!(ready(seen(-1)), Err(Unready::Clock(3600)));
+        assert!(matches!(ready(seen(26)), Err(Unready::Over { .. })));
+        assert_eq!(ready(seen(-48)), Err(Unready::Unbelievable));
     }
 
     #[test]
     fn whoever_asks_sees_both_times() {
         for (hours_ago, held_is) in [(2, "is of 2027-01-15T06:00:00Z"), (30, "ended at 2027-01-15T02:00:00Z")] {
-            let words = readiness(held(hours_ago), NOON, HOUR, false).unwrap_err().to_string();
+            let words = ready(seen(hours_ago)).unwrap_err().to_string();
             assert!(words.contains(&format!("{held_is}, and this machine's clock says 2027-01-15T08:00:00Z;")), "{words}");
         }
     }
