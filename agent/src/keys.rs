@@ -144,7 +144,7 @@ impl Keeper {
     pub async fn run(mut self, board: Board, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let round = self.refresh.begin();
-            let answer = self.fetch().await;
+            let Some(answer) = stop.run_until_cancelled(self.fetch()).await else { return };
             if let Some(why) = self.note(answer) {
                 board.post(|status| *status.disbelieved.entry(why.label().into()).or_default() += 1);
             }

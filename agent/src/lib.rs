@@ -30,7 +30,7 @@ use drawbridge_shared::native::{
     trust::Trust,
 };
 use drawbridge_shared::tunnel::instance::Instance;
-use enrol::EnrolFault;
+use enrol::{EnrolFault, Enrolment};
 use keys::{Keeper, Keys, Pace};
 use limits::STOP_GRACE;
 use rand::RngExt;
@@ -68,12 +68,13 @@ pub async fn run(config: Config, tokens: Tokens) -> Result<(), AgentFault> {
     let slot = Arc::new(Slot::claim(&state, config.take_over)?);
     let key = state.identity(WORKSPACE_KEY)?;
     let edge = EdgeClient::new(config.edge.url, config.edge.token.clone())?;
+    let mut trust = Trust::open(config.edge.trust, &state);
+    let mut enrolment = Enrolment::new(edge.clone(), state.clone(), trust.roots(), &key, &config.edge.token)?;
     let enrolled = tokio::select! {
-        enrolled = enrol::enrol(&edge, &state, &key, &config.edge.token) => enrolled?,
+        enrolled = enrolment.begin() => enrolled?,
         () = tokens.stop.cancelled() => return Ok(()),
     };
     let pace = Pace { poll: config.poll, grace: config.grace };
-    let trust = Trust::open(config.edge.trust, &state);
     let (keeper, keys) = Keeper::open(edge.clone(), trust, enrolled.workspace.clone(), state.clone(), pace);
     let mut renewal = Renewal::open(edge, certify::PATH, key.public(), state.clone());
     enrolled.host_certificate.iter().for_each(|certificate| renewal.offer(certificate));
@@ -94,7 +95,10 @@ pub async fn run(config: Config, tokens: Tokens) -> Result<(), AgentFault> {
     loops.spawn(keeper.run(board.clone(), stop.clone()));
     loops.spawn(fleet::run(dialer, keys.watch(), stop.clone()));
     loops.spawn(handover::take_over(slot.clone(), board.clone(), stop.clone()));
-    handover::until_over(&slot, &service, &board, config.handover, &tokens).await;
+    let over = tokio::select! {
+        () = handover::until_over(&slot, &service, &board, config.handover, &tokens) => Ok(()),
+        fault = enrolment.refused(&tokens.stop) => Err(fault.into()),
+    };
     info!("stopping");
     stop.cancel();
     loops.close();
@@ -104,7 +108,7 @@ pub async fn run(config: Config, tokens: Tokens) -> Result<(), AgentFault> {
     // Sessions that outlast their hang-up were killed by then; what is left is only words that nobody hears.
     let _ = time::timeout(STOP_GRACE, tasks.wait()).await;
     board.withdraw();
-    Ok(())
+    over
 }
 
 /// Who takes connections. Where that is us, a task in `loops` keeps us certified until `stop`.

@@ -60,7 +60,11 @@ pub(crate) const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const UPSTREAM_BUFFER: usize = 36 * 1024;
 /// Between tries to enrol, with full jitter: from, and to.
 pub(crate) const ENROL_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
-/// Longest `enrolled.json`: names, and the first host certificate.
+/// Who is enrolled already waits this long for the edge, and goes on without it: an edge that is well answers by then.
+pub(crate) const ENROL_PATIENCE: Duration = Duration::from_millis(500);
+/// Between tries to enrol once more where it went on without the edge, with full jitter: from, and to. Nobody waits for it.
+pub(crate) const ENROL_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Longest `enrolled.json`: names, who enrolled, and the first host certificate.
 pub(crate) const MAX_ENROLLED: u64 = 32 * 1024;
 /// A successor that fell is started again within this time, or the process before ends too.
 pub(crate) const SUCCESSOR_GAP: Duration = Duration::from_secs(60);

@@ -116,7 +116,12 @@ impl EdgeClient {
 
     /// `POST path` with a JSON body.
     pub async fn post<T: Serialize + Sync>(&self, path: &str, body_: &T) -> Result<Bytes, EdgeFault> {
-        let answer = self.request(Method::POST, path)?.json(body_).send().await?;
+        self.post_within(path, body_, CALL_TIMEOUT).await
+    }
+
+    /// The same for who has no more than `patience`.
+    pub async fn post_within<T: Serialize + Sync>(&self, path: &str, body_: &T, patience: Duration) -> Result<Bytes, EdgeFault> {
+        let answer = self.request(Method::POST, path)?.json(body_).timeout(patience).send().await?;
         body(accepted(answer).await?, MAX_ANSWER).await
     }
 
