@@ -150,6 +150,7 @@ impl Keeper {
             }
             self.refresh.end(round);
             self.save().await;
+            board.catch_up();
             let last = time::Instant::now();
             tokio::select! {
                 () = stop.cancelled() => {}

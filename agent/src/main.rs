@@ -46,7 +46,7 @@ fn tell(state_dir: &Path, json: bool) -> Result<()> {
         Some(report) => println!("{report}"),
         None => match slot::holder(state_dir) {
             Some(pid) => bail!(
-                "process {pid} runs with {} and is not enrolled yet, or on its way out: its log says why",
+                "process {pid} runs with {} and posts no status: it is not enrolled yet, on its way out, or cannot write there; its log says which",
                 state_dir.display()
             ),
             None => bail!("no agent runs with {}", state_dir.display()),

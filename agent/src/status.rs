@@ -7,6 +7,7 @@ use drawbridge_shared::{
         state_dir::{StateDir, StateFault},
     },
     time::Timestamp,
+    trouble::{Trouble, Turn},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -16,7 +17,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::watch;
-use tracing::warn;
+use tracing::{info, warn};
 
 /// Longest file in the state folder.
 const MAX_STATUS: u64 = 64 * 1024;
@@ -99,6 +100,7 @@ struct Posted {
     status: watch::Sender<Status>,
     state: StateDir,
     file: String,
+    trouble: Trouble,
 }
 
 impl Board {
@@ -116,7 +118,7 @@ impl Board {
             disbelieved: BTreeMap::new(),
             tunnels: BTreeMap::new(),
         };
-        let posted = Posted { status: watch::Sender::new(status), state, file: file(slot.number()) };
+        let posted = Posted { status: watch::Sender::new(status), state, file: file(slot.number()), trouble: Trouble::default() };
         let board = Self(Arc::new(Mutex::new(posted)));
         board.post(|_| {});
         board
@@ -124,11 +126,16 @@ impl Board {
 
     /// Changes what is posted.
     pub fn post(&self, change: impl FnOnce(&mut Status)) {
-        let posted = self.lock();
+        let mut posted = self.lock();
         posted.status.send_modify(change);
-        let text = serde_json::to_vec_pretty(&*posted.status.borrow()).unwrap_or_default();
-        if let Err(fault) = posted.state.write(&posted.file, &text) {
-            warn!(%fault, "the status cannot be written");
+        posted.write();
+    }
+
+    /// Tries once more what could not be written.
+    pub(crate) fn catch_up(&self) {
+        let mut posted = self.lock();
+        if posted.trouble.kind().is_some() {
+            posted.write();
         }
     }
 
@@ -147,6 +154,24 @@ impl Board {
 
     fn lock(&self) -> MutexGuard<'_, Posted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Posted {
+    /// Where it cannot be written, nothing stands there rather than what was so once.
+    fn write(&mut self) {
+        let text = serde_json::to_vec_pretty(&*self.status.borrow()).unwrap_or_default();
+        let written = self.state.write(&self.file, &text);
+        if written.is_err() {
+            remove(&self.state, &self.file);
+        }
+        match self.trouble.turn(written.err(), StateFault::to_string) {
+            Some(Turn::Fails(fault)) => {
+                warn!(%fault, "the status cannot be written: `drawbridge-agent status` cannot say how this agent is")
+            }
+            Some(Turn::Works) => info!("the status is written again"),
+            None => {}
+        }
     }
 }
 
@@ -252,6 +277,23 @@ mod tests {
         assert!(read(&path).unwrap().is_some_and(|report| report.serves.tunnels.is_empty()));
         next.withdraw();
         assert_eq!(read(&path).unwrap(), None);
+    }
+
+    /// A folder in the draft's place fails every write, and root's too.
+    #[test]
+    fn what_cannot_be_written_any_more_is_not_left_to_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let state = StateDir::open(&path).unwrap();
+        let board = Board::new("796636".parse().unwrap(), state.clone(), &Slot::take(&state).unwrap());
+        let draft = state.path(&format!("{}.{}.new", file(0), std::process::id()));
+        std::fs::create_dir(&draft).unwrap();
+        assert!(read(&path).unwrap().is_some());
+        board.post(|status| status.keys_seq = Some(SnapshotSeq(2)));
+        assert_eq!(read(&path).unwrap(), None);
+        std::fs::remove_dir(&draft).unwrap();
+        board.catch_up();
+        assert!(read(&path).unwrap().is_some_and(|report| report.serves.keys_seq == Some(SnapshotSeq(2))));
     }
 
     #[test]

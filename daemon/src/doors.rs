@@ -1,14 +1,11 @@
 //! All doors of a daemon, and the file that says where they are.
 
 use crate::{BindFault, config::Addresses, limits::MAX_LISTENING, listener::Ports};
-use drawbridge_shared::native::{
-    doors::Opener,
-    identity::Identity,
-    state_dir::{StateDir, StateFault},
-};
+use drawbridge_shared::native::{doors::Opener, identity::Identity, state_dir::StateDir};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
+use tracing::warn;
 
 /// File of the state folder that says where the daemon listens while it runs.
 const LISTENING: &str = "listening.json";
@@ -62,9 +59,11 @@ impl Doors {
 }
 
 impl Listening {
-    /// Says so in `state`.
-    pub(crate) fn announce(&self, state: &StateDir) -> Result<(), StateFault> {
-        state.write(LISTENING, &serde_json::to_vec(self).unwrap_or_default())
+    /// Says so in `state`. Best effort: nobody who comes in needs it.
+    pub(crate) fn announce(&self, state: &StateDir) {
+        if let Err(fault) = state.write(LISTENING, &serde_json::to_vec(self).unwrap_or_default()) {
+            warn!(%fault, "serving all the same; whoever looks there for this daemon's ports does not find them");
+        }
     }
 
     /// Takes that back, unless another process has said something else since. Best effort: a file that stays says where a
@@ -89,8 +88,8 @@ mod tests {
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let old = Listening { ssh: at(1), tunnel: at(2), admin: Some(at(3)), pid: 1 };
         let new = Listening { pid: 2, ..old };
-        old.announce(&state).unwrap();
-        new.announce(&state).unwrap();
+        old.announce(&state);
+        new.announce(&state);
         old.withdraw(&state);
         assert!(state.path(LISTENING).exists());
         new.withdraw(&state);

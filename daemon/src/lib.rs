@@ -168,11 +168,11 @@ impl Daemon {
     }
 
     /// Serves until told to stop, then until its sessions have ended or were ended. Whose place it takes is told so.
-    pub async fn run(self) -> Result<(), StateFault> {
+    pub async fn run(self) {
         let Self { jump, users, agents, registry, chores, state, slot, listening, spans, tokens } = self;
         let (chores, sessions) = (chores.begin(), jump.tasks());
         let door = chores.spawn(jump.run(users, slot.clone()));
-        listening.announce(&state)?;
+        listening.announce(&state);
         info!(ssh = %listening.ssh, tunnel = %listening.tunnel, "serving");
         take_over(&slot);
         tokens.stop.cancelled().await;
@@ -181,7 +181,6 @@ impl Daemon {
         chores.finish().await;
         listening.withdraw(&state);
         info!("stopped");
-        Ok(())
     }
 }
 
@@ -203,5 +202,47 @@ fn take_over(slot: &Slot) {
         Ok(true) => info!(elder, "took over: it serves its sessions to their end"),
         Ok(false) => info!(elder, "took over from a process that has just ended"),
         Err(fault) => warn!(elder, %fault, "cannot tell the process that was here first: send it SIGTERM"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use cli::{Cli, Command};
+    use drawbridge_shared::{
+        native::identity::Identity,
+        token::{Scope, Token},
+    };
+    use tokio::{io::AsyncReadExt, net::TcpStream};
+
+    fn config(folder: &Path) -> Config {
+        std::fs::write(folder.join("trust"), Identity::from_seed(&[1; 32]).public().to_line()).unwrap();
+        let at = |name| folder.join(name).display().to_string();
+        let doors = ["--listen-ssh", "127.0.0.1:0", "--listen-tunnel", "127.0.0.1:0", "--edge", "http://127.0.0.1:1"];
+        let files = ["--trust", &at("trust"), "--state-dir", &at("state")];
+        let cli = Cli::parse_from(["drawbridge-daemon", "run"].into_iter().chain(doors).chain(files));
+        let Command::Run(raw) = cli.command else { panic!("not what was asked") };
+        raw.check(Some(Token::mint(Scope::Daemon, &[1; 32]).expose().into())).unwrap()
+    }
+
+    /// A folder in the file's place fails every write, and root's too.
+    #[tokio::test]
+    async fn a_daemon_that_cannot_say_where_it_listens_serves() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&root.path().join("state")).unwrap();
+        std::fs::create_dir(state.path("listening.json")).unwrap();
+        let tokens = Tokens::default();
+        let daemon = Daemon::bind(config(root.path()), Passed::default(), tokens.clone()).await.unwrap();
+        let door = daemon.listening().ssh;
+        let user = async {
+            let mut greeting = [0; 8];
+            TcpStream::connect(door).await.unwrap().read_exact(&mut greeting).await.unwrap();
+            tokens.stop.cancel();
+            tokens.end.cancel();
+            greeting
+        };
+        let ((), greeting) = tokio::join!(daemon.run(), user);
+        assert_eq!(&greeting, b"SSH-2.0-");
     }
 }

@@ -39,7 +39,7 @@ async fn run(raw: Raw, passed: Passed) -> Result<()> {
     let heeding = tokens.clone().heed()?;
     let daemon = Daemon::bind(config, passed, tokens).await?;
     tokio::select! {
-        served = daemon.run() => Ok(served?),
+        () = daemon.run() => Ok(()),
         never = heeding => match never {},
     }
 }
