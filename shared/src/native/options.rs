@@ -95,6 +95,9 @@ fn scoped(text: &str, wanted: Scope) -> Result<Token, String> {
 }
 
 fn address(text: &str) -> Result<Url, String> {
+    if !text.contains("://") {
+        return Err(format!("--edge {text}: an address begins with https://, so write https://{text}"));
+    }
     let url = Url::parse(text).map_err(|fault| format!("--edge {text}: {fault}"))?;
     match url.scheme() {
         "http" | "https" if url.path() == "/" => Ok(url),
@@ -133,6 +136,13 @@ mod tests {
         let Faults(faults) = check("ftp://x", "/nowhere", "dbd_nonsense").unwrap_err();
         assert_eq!(faults.len(), 3, "{faults:?}");
         assert!(!faults.iter().any(|fault| fault.contains("nonsense")));
+    }
+
+    #[test]
+    fn an_edge_without_a_scheme_is_told_what_to_write() {
+        for bare in ["keys.example.com", "keys.example.com:8443"] {
+            assert!(address(bare).unwrap_err().ends_with(&format!("write https://{bare}")));
+        }
     }
 
     #[test]

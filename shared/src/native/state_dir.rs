@@ -27,8 +27,8 @@ pub enum StateFault {
     Io {
         /// Which file or folder.
         path: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// Why. Raw, so that it is in the words and not once more behind them.
+        r#source: io::Error,
     },
     /// Others may read or change it.
     #[error("{path} is open to other users: run `chmod go-rwx {path}`", path = .0.display())]
@@ -43,6 +43,9 @@ pub enum StateFault {
         /// Ours.
         ours: u32,
     },
+    /// A file where a folder is wanted.
+    #[error("{path} is a file, and the state folder is wanted: name a folder, or one that is to be made", path = .0.display())]
+    NotAFolder(PathBuf),
     /// Neither a folder nor a file of its own.
     #[error("{path} is not a plain file or folder: move it away", path = .0.display())]
     Odd(PathBuf),
@@ -61,7 +64,10 @@ pub struct StateDir(PathBuf);
 impl StateDir {
     /// Opens the folder, creating it where it is missing.
     pub fn open(path: &Path) -> Result<Self, StateFault> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|fault| match fault.kind() {
+            io::ErrorKind::AlreadyExists => StateFault::NotAFolder(path.to_path_buf()),
+            _ => at(path)(fault),
+        })?;
         private(path)?;
         let state = Self(path.to_path_buf());
         state.sweep();
@@ -242,6 +248,24 @@ mod tests {
             assert!(matches!(StateDir::open(&state.path("")), Err(StateFault::Owner { .. })));
         }
         assert!(matches!(private(Path::new("/dev/null")), Err(StateFault::Odd(_))));
+    }
+
+    #[test]
+    fn a_file_is_no_state_folder_and_a_reason_is_told_once() {
+        use std::error::Error;
+        let (_root, state) = state();
+        state.write("key", b"hello").unwrap();
+        assert!(matches!(StateDir::open(&state.path("key")), Err(StateFault::NotAFolder(_))));
+        let below = StateDir::open(&state.path("key/below")).unwrap_err();
+        assert!(below.to_string().contains("Not a directory") && below.source().is_none(), "{below:?}");
+    }
+
+    #[test]
+    fn half_a_draft_is_not_left_behind() {
+        let (_root, state) = state();
+        fs::create_dir(state.path("key")).unwrap();
+        state.write("key", b"hello").unwrap_err();
+        assert_eq!(fs::read_dir(state.path("")).unwrap().count(), 1);
     }
 
     #[test]
