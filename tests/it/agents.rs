@@ -21,15 +21,16 @@ use drawbridge_shared::{
         proof::Binding,
     },
 };
-use e2e::{Session, Stack, client::Outcome};
-use serde_json::Value;
+use e2e::{SOON, Session, Stack, client::Outcome};
+use serde_json::{Value, json};
 use std::{
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     process::Stdio,
     thread,
     time::{Duration, Instant},
 };
+use xtask::stack::mint;
 
 /// A login has come to the workspace's tunnel by then.
 const ASKED: Duration = Duration::from_millis(500);
@@ -39,6 +40,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("agents::one_of_another_workspace_is_refused", Shared(foreign)),
     ("agents::one_without_proof_is_refused", Shared(unsigned)),
     ("agents::a_daemon_with_another_identity_is_not_believed", Shared(impostor)),
+    ("agents::one_that_is_enrolled_starts_while_the_edge_hangs", Shared(unanswered)),
+    ("agents::a_folder_is_one_workspaces_whatever_the_token", Shared(elsewhere)),
     ("agents::killed_and_restarted_works_again_within_five_seconds", Alone(restarted)),
     ("agents::one_that_died_unnoticed_is_told_of_in_words", Alone(died)),
     ("agents::who_logs_in_before_that_is_noticed_gets_the_next_one", Alone(replaced)),
@@ -113,6 +116,34 @@ fn impostor(world: &Stack) -> Result<()> {
     let dialled = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(quic::dial(address, other));
     ensure!(dialled.is_err(), "an agent believed a daemon with another key");
     Ok(())
+}
+
+/// A listener that accepts nothing is an edge that hangs: the kernel connects, and nobody answers.
+fn unanswered(world: &Stack) -> Result<()> {
+    let mut workspace = world.new_workspace("unanswered", "alice")?;
+    workspace.agent.kill();
+    let hangs = TcpListener::bind("127.0.0.1:0")?;
+    let (edge, begun) = (format!("http://{}", hangs.local_addr()?), Instant::now());
+    workspace.agent = world.another_agent(&workspace, &["--edge", &edge])?;
+    world.user("alice")?.run("user@ws-unanswered", "echo again")?.printed("again\n")?;
+    ensure!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+    Ok(())
+}
+
+/// Neither loses its agent's key to the other.
+fn elsewhere(world: &Stack) -> Result<()> {
+    let mut ours = world.new_workspace("elsewhere-ours", "alice")?;
+    let operator = world.edge.operator();
+    operator.put("/api/operator/workspaces/elsewhere-theirs", &json!({"region": "local"}))?.ok()?;
+    let before = fs::read(ours.state_dir.join("enrolled.json"))?;
+    let token = std::mem::replace(&mut ours.token, mint(&operator, "agent", "elsewhere-theirs")?);
+    let mut refused = world.another_agent(&ours, &["--take-over"])?;
+    ensure!(refused.end(SOON)?.code() == Some(1));
+    ensure!(fs::read(ours.state_dir.join("enrolled.json"))? == before, "the folder was changed");
+    let theirs: Value = operator.get("/api/operator/workspaces/elsewhere-theirs")?.json()?;
+    ensure!(theirs["agentKey"].is_null(), "the key was given away: {theirs}");
+    ours.token = token;
+    world.user("alice")?.run("user@ws-elsewhere-ours", "echo here")?.printed("here\n")
 }
 
 fn restarted(world: &mut Stack) -> Result<()> {
