@@ -109,7 +109,12 @@ impl Admin {
 
     fn ready(&self) -> Response<Full<Bytes>> {
         let keys = self.snapshots.current();
-        let seen = Seen { draining: self.stop.is_cancelled(), held: keys.term(), listed: keys.may_name(&self.identity) };
+        let seen = Seen {
+            draining: self.stop.is_cancelled(),
+            turned_down: self.snapshots.turned_down(),
+            held: keys.term(),
+            listed: keys.may_name(&self.identity),
+        };
         match readiness(seen, clock::now(), self.grace) {
             Ok(()) => text(StatusCode::OK, "ready\n"),
             Err(unready) => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{unready}\n")),

@@ -121,7 +121,7 @@ impl Daemon {
         let (trail, scribe) =
             config.audit.map(|place| Trail::start(place, &metrics)).transpose().map_err(BindFault::Audit)?.unzip();
         let witness = Witness::new(metrics.clone(), trail.unwrap_or_default());
-        let edge = EdgeClient::new(config.edge.url, config.edge.token)?;
+        let edge = EdgeClient::new(config.edge.url, config.edge.token)?.rereading(config.edge.token_file);
         let trust = Trust::open(config.edge.trust, &state);
         let (keeper, snapshots) =
             Keeper::open(edge.clone(), trust, Store::open(&state)?, Pace { poll: config.poll, grace: config.grace });

@@ -34,6 +34,7 @@ pub struct Snapshots {
     view: watch::Receiver<Arc<KeySet>>,
     refresh: Arc<Refresh>,
     disbelieved: Disbelieved,
+    turned_down: watch::Receiver<Option<Arc<str>>>,
 }
 
 /// How a keeper goes about it.
@@ -56,6 +57,7 @@ pub struct Keeper {
     view: watch::Sender<Arc<KeySet>>,
     refresh: Arc<Refresh>,
     disbelieved: Disbelieved,
+    turned_down: watch::Sender<Option<Arc<str>>>,
     pace: Pace,
     etag: Option<HeaderValue>,
     trouble: Trouble,
@@ -77,6 +79,11 @@ impl Snapshots {
         &self.disbelieved
     }
 
+    /// What the edge answered last, where that was that the token is not good.
+    pub fn turned_down(&self) -> Option<Arc<str>> {
+        self.turned_down.borrow().clone()
+    }
+
     /// Told of every new view.
     pub fn watch(&self) -> watch::Receiver<Arc<KeySet>> {
         self.view.clone()
@@ -93,10 +100,12 @@ impl Keeper {
         let (view, watcher) = watch::channel(Arc::new(held));
         let refresh = Arc::new(Refresh::default());
         let disbelieved = Disbelieved::default();
-        let snapshots = Snapshots { view: watcher, refresh: refresh.clone(), disbelieved: disbelieved.clone() };
-        let (etag, tray) = (etag_of(&view.borrow()), Tray::default());
-        let keeper =
-            Self { edge, trust, store: Some(store), tray, view, refresh, disbelieved, pace, etag, trouble: Trouble::default() };
+        let (turned_down, words) = watch::channel(None);
+        let snapshots =
+            Snapshots { view: watcher, refresh: refresh.clone(), disbelieved: disbelieved.clone(), turned_down: words };
+        let (etag, tray, trouble) = (etag_of(&view.borrow()), Tray::default(), Trouble::default());
+        let store = Some(store);
+        let keeper = Self { edge, trust, store, tray, view, refresh, disbelieved, turned_down, pace, etag, trouble };
         (keeper, snapshots)
     }
 
@@ -149,6 +158,7 @@ impl Keeper {
     async fn ask(&mut self) {
         let round = self.refresh.begin();
         let answer = self.fetch().await;
+        self.turned_down.send_replace(answer.as_ref().err().and_then(FetchFault::turns_down));
         self.note(answer);
         self.refresh.end(round);
     }

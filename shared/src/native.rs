@@ -2,6 +2,7 @@
 
 pub mod allocator;
 pub mod backlog;
+mod bearer;
 pub mod clock;
 pub mod control;
 pub mod crowd;

@@ -5,13 +5,18 @@ use drawbridge_shared::{
     outage::{Term, Worth},
     time::Timestamp,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Why it should not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unready {
     #[error("draining: live sessions go on, new users are turned away")]
     Draining,
+    #[error(
+        "token: the edge refuses this daemon's token; put a good one into its --token-file, which is read again, or restart it with \
+         one: {0}"
+    )]
+    Token(Arc<str>),
     #[error("empty: no key snapshot has come yet; is the edge reachable?")]
     Empty,
     #[error(
@@ -33,10 +38,12 @@ pub(super) enum Unready {
 }
 
 /// What is seen of this daemon.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Seen {
     /// It ends.
     pub(super) draining: bool,
+    /// What the edge said last, where that was that its token is not good.
+    pub(super) turned_down: Option<Arc<str>>,
     /// The term of the held state, where there is any.
     pub(super) held: Option<Term>,
     /// That names this daemon.
@@ -47,6 +54,9 @@ pub(super) struct Seen {
 pub(super) fn readiness(seen: Seen, now: Timestamp, grace: Duration) -> Result<(), Unready> {
     if seen.draining {
         return Err(Unready::Draining);
+    }
+    if let Some(words) = seen.turned_down {
+        return Err(Unready::Token(words));
     }
     let Some(term) = seen.held else { return Err(Unready::Empty) };
     match term.worth(now, grace) {
@@ -72,7 +82,7 @@ mod tests {
     }
 
     fn seen(hours_ago: i64) -> Seen {
-        Seen { draining: false, held: held(hours_ago), listed: true }
+        Seen { draining: false, turned_down: None, held: held(hours_ago), listed: true }
     }
 
     fn ready(seen: Seen) -> Result<(), Unready> {
@@ -84,6 +94,8 @@ mod tests {
         assert_eq!(ready(seen(0)), Ok(()));
         assert_eq!(ready(Seen { draining: true, ..seen(0) }), Err(Unready::Draining));
         assert_eq!(ready(Seen { held: None, ..seen(0) }), Err(Unready::Empty));
+        let turned_down = Some("no".into());
+        assert_eq!(ready(Seen { turned_down, held: None, ..seen(0) }), Err(Unready::Token("no".into())));
         assert_eq!(ready(Seen { listed: false, ..seen(0) }), Err(Unready::Unlisted));
         assert!(matches!(ready(seen(1)), Err(Unready::Stale { .. })));
         assert_eq!(ready(seen(-1)), Err(Unready::Clock(3600)));

@@ -16,7 +16,7 @@ use drawbridge_shared::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::header::HeaderValue;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::task;
 
 /// Why there is no new view.
@@ -34,6 +34,14 @@ pub enum FetchFault {
 }
 
 impl FetchFault {
+    /// The edge's words, where it refuses the token.
+    pub(super) fn turns_down(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Edge(fault @ EdgeFault::Refused { status: 401, .. }) => Some(fault.to_string().into()),
+            _ => None,
+        }
+    }
+
     /// What is the same as long as nothing new is the matter.
     pub(super) fn kind(&self) -> String {
         match self {

@@ -150,3 +150,24 @@ async fn what_goes_on_without_news_is_said_as_it_is() {
         assert!(said.starts_with("no new snapshot") && said.contains(outlook), "{ahead}: {said}");
     }
 }
+
+#[tokio::test]
+async fn a_token_that_the_edge_refuses_is_told_until_one_is_taken() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut keeper, snapshots) = start(&root);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    keeper.edge = EdgeClient::new(url, Token::mint(Scope::Daemon, &[1; 32])).unwrap();
+    for (status, told) in
+        [("401 Unauthorized", true), ("503 Unavailable", false), ("401 Unauthorized", true), ("304 Fine", false)]
+    {
+        let answering = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read_buf(&mut Vec::with_capacity(4096)).await.unwrap() > 0);
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        };
+        tokio::join!(keeper.ask(), answering);
+        assert_eq!(snapshots.turned_down().is_some(), told, "{status}");
+    }
+}

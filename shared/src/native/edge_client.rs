@@ -1,6 +1,6 @@
 //! The edge as daemon and agent call it: bearer token, ETags, bounded bodies and time.
 
-use super::tls;
+use super::{bearer::Bearer, tls};
 use crate::{api::Problem, token::Token};
 use bytes::{Bytes, BytesMut};
 use reqwest::{
@@ -10,7 +10,7 @@ use reqwest::{
     retry::{self, Builder},
 };
 use serde::Serialize;
-use std::time::Duration;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// A call to the edge ends after this long.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -71,7 +71,7 @@ fn causes(fault: &reqwest::Error) -> String {
 pub struct EdgeClient {
     http: Client,
     base: Url,
-    token: Token,
+    bearer: Arc<Bearer>,
 }
 
 /// A document, or word that the held one is current.
@@ -96,16 +96,21 @@ impl EdgeClient {
         let builder = Client::builder().user_agent(agent).redirect(Policy::none());
         let again = again(base.host_str().unwrap_or_default().to_owned());
         let http = builder.timeout(CALL_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).retry(again).build()?;
-        Ok(Self { http, base, token })
+        Ok(Self { http, base, bearer: Arc::new(Bearer::new(token, None)) })
+    }
+
+    /// The same with a token that came from `file`, which is read again when the edge refuses what it held.
+    pub fn rereading(self, file: Option<PathBuf>) -> Self {
+        Self { bearer: Arc::new(Bearer::new(self.bearer.token(), file)), ..self }
     }
 
     /// `GET path`, at most `max` bytes, unless `etag` is still current.
     pub async fn get(&self, path: &str, etag: Option<&HeaderValue>, max: usize) -> Result<Fetched, EdgeFault> {
-        let mut request = self.request(Method::GET, path)?;
-        if let Some(etag) = etag {
-            request = request.header(IF_NONE_MATCH, etag);
-        }
-        let answer = request.send().await?;
+        let unless_current = |request: RequestBuilder| match etag {
+            Some(etag) => request.header(IF_NONE_MATCH, etag),
+            None => request,
+        };
+        let answer = self.send(Method::GET, path, unless_current).await?;
         if answer.status() == StatusCode::NOT_MODIFIED {
             return Ok(Fetched::Unchanged);
         }
@@ -121,25 +126,37 @@ impl EdgeClient {
 
     /// The same for who has no more than `patience`.
     pub async fn post_within<T: Serialize + Sync>(&self, path: &str, body_: &T, patience: Duration) -> Result<Bytes, EdgeFault> {
-        let answer = self.request(Method::POST, path)?.json(body_).timeout(patience).send().await?;
+        let answer = self.send(Method::POST, path, |request| request.json(body_).timeout(patience)).await?;
         body(accepted(answer).await?, MAX_ANSWER).await
     }
 
     /// The address of `path`, and the token: for the feed's own handshake.
-    pub fn address(&self, path: &str) -> Result<(Url, &Token), EdgeFault> {
+    pub fn address(&self, path: &str) -> Result<(Url, Token), EdgeFault> {
         let url = self.base.join(path).map_err(|_| EdgeFault::Unreadable)?;
-        Ok((url, &self.token))
+        Ok((url, self.bearer.token()))
     }
 
-    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, EdgeFault> {
+    /// Once more where another token is at hand than the one that was refused: nothing was done for that.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        complete: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, EdgeFault> {
         let (url, token) = self.address(path)?;
-        Ok(self.http.request(method, url).bearer_auth(token.expose()))
+        let ask = |token: &Token| complete(self.http.request(method.clone(), url.clone()).bearer_auth(token.expose())).send();
+        let answer = ask(&token).await?;
+        let other = (answer.status() == StatusCode::UNAUTHORIZED).then(|| self.bearer.instead_of(&token)).flatten();
+        match other {
+            Some(other) => Ok(ask(&other).await?),
+            None => Ok(answer),
+        }
     }
 }
 
 impl std::fmt::Debug for EdgeClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "EdgeClient({}, {:?})", self.base, self.token)
+        write!(f, "EdgeClient({}, {:?})", self.base, self.bearer.token())
     }
 }
 
@@ -186,11 +203,17 @@ mod tests {
     };
 
     const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    const REFUSAL: &[u8] = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
+
+    async fn read(socket: &mut TcpStream) -> Vec<u8> {
+        let mut request = Vec::with_capacity(4096);
+        assert!(socket.read_buf(&mut request).await.unwrap() > 0);
+        request
+    }
 
     /// Reads one request; answers it, or lets the connection go.
     async fn hear(socket: &mut TcpStream, answers: bool) {
-        let mut request = [0; 4096];
-        assert!(socket.read(&mut request).await.unwrap() > 0);
+        read(socket).await;
         if answers {
             socket.write_all(ANSWER).await.unwrap();
         }
@@ -226,6 +249,30 @@ mod tests {
         let serve = async { hear(&mut listener.accept().await.unwrap().0, false).await };
         let (posted, ()) = tokio::join!(client.post("x", &1), serve);
         assert!(matches!(posted, Err(EdgeFault::Unreachable(_))));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_was_rolled_is_read_again_and_shown() {
+        let [old, new] = [1, 2].map(|seed| Token::mint(Scope::Daemon, &[seed; 32]));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, new.expose()).unwrap();
+        let (listener, client) = edge().await;
+        let client = client.rereading(Some(file));
+        let serve = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            for (token, answer) in [(&old, REFUSAL), (&new, ANSWER), (&new, ANSWER)] {
+                let request = String::from_utf8(read(&mut socket).await).unwrap();
+                assert!(request.contains(token.expose()));
+                socket.write_all(answer).await.unwrap();
+            }
+        };
+        let ask = async {
+            assert!(client.post("x", &1).await.is_ok());
+            assert!(client.get("x", None, 9).await.is_ok());
+            assert_eq!(client.address("x").unwrap().1.hash(), new.hash(), "the feed's too");
+        };
+        tokio::join!(serve, ask);
     }
 
     #[tokio::test]

@@ -30,6 +30,8 @@ pub struct Edge {
     pub url: Url,
     /// What opens it.
     pub token: Token,
+    /// The file that this came from, where it did.
+    pub token_file: Option<PathBuf>,
     /// Whose documents are believed.
     pub trust: Pinned,
     /// Where state is kept.
@@ -71,7 +73,7 @@ impl EdgeOptions {
         let url = faults.note(given(self.edge, "--edge", "DRAWBRIDGE_EDGE").and_then(|text| address(&text)));
         let trust = faults.note(given(self.trust, "--trust", "DRAWBRIDGE_TRUST").and_then(Pinned::read));
         let state_dir = faults.note(given(self.state_dir, "--state-dir", "DRAWBRIDGE_STATE_DIR"));
-        Some(Edge { url: url?, token: token?, trust: trust?, state_dir: state_dir? })
+        Some(Edge { url: url?, token: token?, token_file: self.token_file, trust: trust?, state_dir: state_dir? })
     }
 
     fn token(&self, given: Option<String>) -> Result<String, String> {
