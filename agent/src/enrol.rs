@@ -77,22 +77,19 @@ pub struct Enrolment {
     edge: EdgeClient,
     state: StateDir,
     roots: TrustRoots,
-    request: Enrol,
-    applicant: Applicant,
+    key: Identity,
     before: Option<Record>,
     settled: bool,
 }
 
 impl Enrolment {
-    /// Of whoever holds `key` and `token`; `roots` sign what the edge says.
-    pub fn new(edge: EdgeClient, state: StateDir, roots: TrustRoots, key: &Identity, token: &Token) -> Result<Self, EnrolFault> {
-        let request = request(key, token)?;
-        let applicant = Applicant { token: token.hash().to_hex(), public_key: request.public_key.clone() };
+    /// Of whoever holds `key` and the token that `edge` shows; `roots` sign what the edge says.
+    pub fn new(edge: EdgeClient, state: StateDir, roots: TrustRoots, key: &Identity) -> Self {
         let before = remembered(&state).unwrap_or_else(|fault| {
             warn!(%fault, "what is known of the last enrolment is not used");
             None
         });
-        Ok(Self { edge, state, roots, request, applicant, before, settled: false })
+        Self { edge, state, roots, key: key.clone(), before, settled: false }
     }
 
     /// Which workspace this is: by the edge, or as it said last where it does not answer.
@@ -123,10 +120,16 @@ impl Enrolment {
 
     async fn settle(&mut self) -> Result<(), EnrolFault> {
         let mut backoff = Backoff::new(ENROL_AGAIN.0, ENROL_AGAIN.1);
+        let mut refused = false;
         while !self.settled {
             time::sleep(backoff.after(Duration::ZERO, rand::rng().random())).await;
-            // What keeps the edge from answering was told.
-            let _ = self.ask(CALL_TIMEOUT).await?;
+            match self.ask(CALL_TIMEOUT).await {
+                // Sessions are served meanwhile, and it may be somebody in front of an edge that comes back who says so: once more.
+                Err(EnrolFault::Refused(_)) if !refused => refused = true,
+                Err(fault) => return Err(fault),
+                // What keeps the edge from answering was told.
+                Ok(_) => refused = false,
+            }
         }
         Ok(())
     }
@@ -137,20 +140,38 @@ impl Enrolment {
     }
 
     fn is_known(&self) -> bool {
-        self.before.as_ref().is_some_and(|before| before.applicant.as_ref() == Some(&self.applicant))
+        self.before.as_ref().is_some_and(|before| before.applicant.as_ref() == Some(&self.applicant(&self.edge.token())))
     }
 
     /// Asks once. The inner fault is the edge's state, and may pass.
     async fn ask(&mut self, patience: Duration) -> Result<Result<Enrolled, EdgeFault>, EnrolFault> {
         let answer = match self.first_look().await? {
-            Ok(()) => self.edge.post_within("v1/agent/enrol", &self.request, patience).await,
+            Ok(()) => self.post(patience).await?,
             Err(fault) => Err(fault),
         };
-        match answer.and_then(|answer| serde_json::from_slice(&answer).map_err(|_| EdgeFault::Unreadable)) {
-            Ok(enrolled) => self.take(enrolled).map(Ok),
+        match answer {
+            Ok((enrolled, token)) => self.take(enrolled, &token).map(Ok),
             Err(fault) if is_final(&fault) => Err(EnrolFault::Refused(fault)),
             Err(fault) => Ok(Err(fault)),
         }
+    }
+
+    /// Also the token that it was done with, for which the proof is: its file may have been read again.
+    async fn post(&self, patience: Duration) -> Result<Result<(Enrolled, Token), EdgeFault>, EnrolFault> {
+        let token = self.edge.token();
+        let first = self.edge.post_within("v1/agent/enrol", &request(&self.key, &token)?, patience).await;
+        let shown = self.edge.token();
+        let (answer, token) = if shown.hash() == token.hash() {
+            (first, token)
+        } else {
+            (self.edge.post_within("v1/agent/enrol", &request(&self.key, &shown)?, patience).await, shown)
+        };
+        let enrolled = answer.and_then(|answer| serde_json::from_slice(&answer).map_err(|_| EdgeFault::Unreadable));
+        Ok(enrolled.map(|enrolled| (enrolled, token)))
+    }
+
+    fn applicant(&self, token: &Token) -> Applicant {
+        Applicant { token: token.hash().to_hex(), public_key: self.key.public().to_line() }
     }
 
     /// A token that is new to this folder may be another workspace's, which is to be known before the key is enrolled there.
@@ -168,12 +189,12 @@ impl Enrolment {
         }
     }
 
-    fn take(&mut self, enrolled: Enrolled) -> Result<Enrolled, EnrolFault> {
+    fn take(&mut self, enrolled: Enrolled, token: &Token) -> Result<Enrolled, EnrolFault> {
         if let Some(before) = self.before.as_ref().filter(|before| before.enrolled.workspace != enrolled.workspace) {
             return Err(self.elsewhere(&before.enrolled.workspace, enrolled.workspace));
         }
         info!(workspace = %enrolled.workspace, region = %enrolled.region, "enrolled");
-        self.remember(Record { enrolled: enrolled.clone(), applicant: Some(self.applicant.clone()) });
+        self.remember(Record { enrolled: enrolled.clone(), applicant: Some(self.applicant(token)) });
         self.settled = true;
         Ok(enrolled)
     }

@@ -69,7 +69,7 @@ pub async fn run(config: Config, tokens: Tokens) -> Result<(), AgentFault> {
     let key = state.identity(WORKSPACE_KEY)?;
     let edge = EdgeClient::new(config.edge.url, config.edge.token.clone())?.rereading(config.edge.token_file);
     let mut trust = Trust::open(config.edge.trust, &state);
-    let mut enrolment = Enrolment::new(edge.clone(), state.clone(), trust.roots(), &key, &config.edge.token)?;
+    let mut enrolment = Enrolment::new(edge.clone(), state.clone(), trust.roots(), &key);
     let enrolled = tokio::select! {
         enrolled = enrolment.begin() => enrolled?,
         () = tokens.stop.cancelled() => return Ok(()),

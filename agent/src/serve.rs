@@ -21,7 +21,7 @@ use drawbridge_shared::{
     id::UserId,
     native::{
         control,
-        crowd::Crowd,
+        crowd::{Crowd, Seated},
         identity::PublicIdentity,
         resume::{self, Budget, Leg},
         talk::Talk,
@@ -187,19 +187,24 @@ impl Service {
     async fn connection(&self, host: Host, open: Open, held: Held) {
         let (trace, user, key) = (&open.trace_id, &open.user, &open.fingerprint);
         info!(%trace, %user, %key, client = %open.client, "connection");
+        let seated = self.crowd.seat(vec![open.user.clone()]);
         let Some(seat) = self.strands.enter(host, open.ticket.clone()) else {
             return warn!(%trace, "a connection is one too many, or was opened twice");
         };
         let _session = self.sessions.token();
         let (reader, writer, driver) = resume::strand(&self.budget);
         let carried = carry::carry(driver, held, &seat, open.patience, &self.end, trace);
-        tokio::join!(carried, self.attend(&open, tokio::io::join(reader, writer)));
+        tokio::join!(carried, self.attend(&open, seated, tokio::io::join(reader, writer)));
         info!(%trace, "connection ended");
     }
 
     /// One too many is told so; where even that is too much, it is reset.
-    async fn attend(&self, open: &Open, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let seated = self.crowd.seat(vec![open.user.clone()]);
+    async fn attend(
+        &self,
+        open: &Open,
+        seated: Option<Seated<UserId>>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) {
         let place = if seated.is_some() { self.place().await } else { None };
         if place.is_some() {
             match &self.inner {

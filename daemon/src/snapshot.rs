@@ -58,6 +58,8 @@ pub struct Keeper {
     refresh: Arc<Refresh>,
     disbelieved: Disbelieved,
     turned_down: watch::Sender<Option<Arc<str>>>,
+    /// Of the token, since a call was accepted.
+    refusals: u64,
     pace: Pace,
     etag: Option<HeaderValue>,
     trouble: Trouble,
@@ -105,7 +107,7 @@ impl Keeper {
             Snapshots { view: watcher, refresh: refresh.clone(), disbelieved: disbelieved.clone(), turned_down: words };
         let (etag, tray, trouble) = (etag_of(&view.borrow()), Tray::default(), Trouble::default());
         let store = Some(store);
-        let keeper = Self { edge, trust, store, tray, view, refresh, disbelieved, turned_down, pace, etag, trouble };
+        let keeper = Self { edge, trust, store, tray, view, refresh, disbelieved, turned_down, refusals: 0, pace, etag, trouble };
         (keeper, snapshots)
     }
 
@@ -158,9 +160,24 @@ impl Keeper {
     async fn ask(&mut self) {
         let round = self.refresh.begin();
         let answer = self.fetch().await;
-        self.turned_down.send_replace(answer.as_ref().err().and_then(FetchFault::turns_down));
+        self.judge(&answer);
         self.note(answer);
         self.refresh.end(round);
+    }
+
+    /// One refusal may be a stumble of the edge; the second in a row is told until a call is accepted.
+    fn judge(&mut self, answer: &Result<(), FetchFault>) {
+        match answer.as_ref().map_err(FetchFault::turns_down) {
+            Ok(()) => {
+                self.refusals = 0;
+                self.turned_down.send_replace(None);
+            }
+            Err(Some(words)) => {
+                self.refusals += 1;
+                self.turned_down.send_replace((self.refusals > 1).then_some(words));
+            }
+            Err(None) => {}
+        }
     }
 
     async fn fetch(&mut self) -> Result<(), FetchFault> {

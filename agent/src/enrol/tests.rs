@@ -31,7 +31,7 @@ impl Place {
         let url = format!("http://{}", self.edge.local_addr().unwrap()).parse().unwrap();
         let client = EdgeClient::new(url, token.clone()).unwrap();
         let roots = Identity::from_seed(&[9; 32]).public().to_line().parse().unwrap();
-        Enrolment::new(client, self.state.clone(), roots, &key, &token).unwrap()
+        Enrolment::new(client, self.state.clone(), roots, &key)
     }
 
     /// Answers one call; returns what was asked.
@@ -95,7 +95,9 @@ async fn who_is_enrolled_does_not_wait_for_an_edge_that_hangs_and_enrols_after_a
     let edge = async {
         // The call that was given up waits in the queue.
         drop(place.edge.accept().await.unwrap());
+        place.answer(409, "").await;
         place.answer(503, "").await;
+        place.answer(409, "").await;
         place.answer(409, "").await;
     };
     let (fault, ()) = tokio::join!(again.refused(&stop), edge);
@@ -146,4 +148,27 @@ async fn what_an_agent_from_before_kept_is_read() {
     assert!(!place.enrolment(1).is_known());
     place.state.write(ENROLLED, b"{").unwrap();
     assert_eq!(place.kept(), None);
+}
+
+/// A proof is for one token: the one that is shown.
+#[tokio::test]
+async fn a_token_that_was_rolled_meanwhile_proves_itself() {
+    let place = Place::new().await;
+    let file = place.state.path("token");
+    let rolled = Token::mint(Scope::Agent, &[2; 32]);
+    std::fs::write(&file, rolled.expose()).unwrap();
+    let mut enrolment = place.enrolment(1);
+    enrolment.edge = enrolment.edge.rereading(Some(file));
+    let answer = yes("796636");
+    let edge = async {
+        place.answer(401, "").await;
+        place.answer(400, "").await;
+        place.answer(200, &answer).await
+    };
+    let (enrolled, _) = tokio::join!(enrolment.begin(), edge);
+    assert!(enrolled.is_ok());
+    assert_eq!(
+        enrolment.before.and_then(|record| record.applicant).map(|applicant| applicant.token),
+        Some(rolled.hash().to_hex())
+    );
 }

@@ -82,11 +82,12 @@ pub(super) struct Seat<L> {
 }
 
 impl<L> Strands<L> {
-    /// A place for a new strand that `host` opened; none for one that is here already, or one too many.
+    /// A place for a new strand that `host` opened; none for one that is here already, or one too many. One that waits for its daemon
+    /// makes room for it, and leaves in a moment.
     pub(super) fn enter(&self, host: Host, ticket: Ticket) -> Option<Seat<L>> {
         let key = (host.identity, ticket.id);
         let mut table = self.lock();
-        if table.entries.contains_key(&key) || table.entries.len() >= MAX_STRANDS {
+        if table.entries.contains_key(&key) || table.entries.len() >= MAX_STRANDS && !table.evict() {
             return None;
         }
         let mailbox = Arc::new(Mailbox::default());
@@ -112,11 +113,7 @@ impl<L> Strands<L> {
 
     /// Ends the strand that has waited longest for its daemon; false where none waits.
     pub(super) fn evict(&self) -> bool {
-        let mut table = self.lock();
-        let waiting = table.entries.values_mut().filter(|entry| entry.waiting.is_some());
-        let Some(longest) = waiting.min_by_key(|entry| entry.waiting) else { return false };
-        longest.give_up("others needed its place");
-        true
+        self.lock().evict()
     }
 
     /// `host` is the only process of its daemon: nobody comes back for what others opened.
@@ -133,6 +130,15 @@ impl<L> Strands<L> {
 
     fn lock(&self) -> MutexGuard<'_, Table<L>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<L> Table<L> {
+    fn evict(&mut self) -> bool {
+        let waiting = self.entries.values_mut().filter(|entry| entry.waiting.is_some());
+        let Some(longest) = waiting.min_by_key(|entry| entry.waiting) else { return false };
+        longest.give_up("others needed its place");
+        true
     }
 }
 
@@ -268,6 +274,22 @@ mod tests {
         assert!(strands.evict() && over(&two) && !over(&one));
         assert!(strands.evict() && over(&one));
         assert!(!strands.evict() && !over(&three));
+    }
+
+    #[test]
+    fn in_a_full_table_whoever_waits_makes_room() {
+        let strands = Strands::<()>::default();
+        let nth = |n: usize| {
+            let mut ticket = ticket(0);
+            ticket.id.0[..8].copy_from_slice(&n.to_be_bytes());
+            ticket
+        };
+        let seats: Vec<_> = (0..MAX_STRANDS).map(|n| strands.enter(HOST, nth(n)).unwrap()).collect();
+        assert!(strands.enter(HOST, nth(MAX_STRANDS)).is_none(), "all are served");
+        seats[7].wait();
+        let _one_more = strands.enter(HOST, nth(MAX_STRANDS)).unwrap();
+        assert!(seats[7].mailbox.given_up.initialized());
+        assert!(strands.enter(HOST, nth(MAX_STRANDS + 1)).is_none());
     }
 
     #[tokio::test]

@@ -101,7 +101,7 @@ impl<A: Authorize> Handler for Connection<A> {
         match auth::key(&self.server.authorizer, offer.public_key, offer.algorithm).await {
             Ok(_unproven) => Ok(Auth::Accept),
             Err(denial) => {
-                tracing::info!(client = %self.peer.client, %denial, "key not accepted");
+                tracing::debug!(client = %self.peer.client, %denial, "key not accepted");
                 Ok(Auth::reject())
             }
         }

@@ -32,6 +32,7 @@ use tokio::{
     select,
     sync::Semaphore,
     task::spawn_blocking,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -77,8 +78,9 @@ pub(super) async fn run(mut job: Job) {
     let Some(may) = closed.run_until_cancelled(welcome(&job)).await else { return };
     let ending = match may {
         Ok(()) => match start(&mut job).await {
-            Ok(child) => return accompany(child, job).await,
-            Err(fault) => refuse(&job, &fault).await,
+            Some(Ok(child)) => return accompany(child, job).await,
+            Some(Err(fault)) => refuse(&job, &fault).await,
+            None => return,
         },
         Err(ending) => ending,
     };
@@ -107,13 +109,21 @@ async fn tell(job: &Job, stream: Stream, text: Vec<u8>) {
     };
 }
 
-/// On a thread of its own: whoever forks waits until the child has become its program, and a busy machine lets it wait for long.
-async fn start(job: &mut Job) -> io::Result<Child> {
+/// On a thread of its own: whoever forks waits until the child has become its program, and a busy machine lets it wait for long; or for
+/// ever, where its home does not answer. `None` if the channel went before its turn.
+async fn start(job: &mut Job) -> Option<io::Result<Child>> {
+    let turn = job.closed.run_until_cancelled(STARTING.acquire()).await?;
     let tty = job.process.terminal.as_ref().map(Terminal::path);
     let environment = environment::of(&job.account, &job.peer, &job.launch, tty);
     let (account, call, slave) = (job.account.clone(), call(job), job.slave.take());
-    let _turn = STARTING.acquire().await;
-    spawn_blocking(move || spawn::spawn(&account, call, environment, slave)).await?
+    let mut started = spawn_blocking(move || spawn::spawn(&account, call, environment, slave));
+    let in_time = timeout(limits::TURN, &mut started).await;
+    drop(turn);
+    let done = match in_time {
+        Ok(done) => done,
+        Err(_) => started.await,
+    };
+    Some(done.map_err(io::Error::from).flatten())
 }
 
 /// The program, after a script where there is one that can be run.

@@ -7,7 +7,7 @@ use crate::{
     authorize::Gate,
     bridge::{self, Sink, Source, Tally},
     denial::Denial,
-    limits::{FIRST_WORD, OPEN_TIMEOUT, OPEN_TRIES, PARTING, PASSAGE_PAUSE},
+    limits::{FIRST_WORD, LAST_WORDS, OPEN_TIMEOUT, OPEN_TRIES, PARTING, PASSAGE_PAUSE},
     passage,
     witness::{Crossing, Ending, Who},
 };
@@ -24,7 +24,7 @@ use drawbridge_shared::{
     target,
     tunnel::{instance::Instance, open::Open},
 };
-use journey::Start;
+use journey::{Arrival, Start};
 use russh::{
     ChannelOpenFailure, ChannelWriteHalf,
     server::{ChannelOpenHandle, Msg},
@@ -38,7 +38,7 @@ use std::{
     time::Duration,
 };
 use tokio::time;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Who asks for what.
 #[derive(Clone, Debug)]
@@ -72,7 +72,21 @@ struct Reached {
 }
 
 /// Moves a strand for as long as it lives.
-type Travel = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Travel = Pin<Box<dyn Future<Output = Arrival> + Send>>;
+
+/// A strand whose agent has not spoken yet. Dropping it has the agent told that nobody is there any more.
+struct Begun {
+    tasks: TaskTracker,
+    parts: Option<(StrandReader, StrandWriter, Travel)>,
+}
+
+/// Why an agent does not speak.
+enum Mute {
+    /// Its tunnel or its process is no more: the next one may be on its way.
+    Gone,
+    /// It ends the stream, or says nothing.
+    Silent,
+}
 
 impl Request {
     fn who(&self) -> Who<'_> {
@@ -102,7 +116,7 @@ pub(super) async fn run(hall: Arc<Hall>, request: Request, channel: Channel, cut
             let over = CancellationToken::new();
             let served = serve(&hall, &request, (user, workspace), (channel, halves), crossing, (cut, &over));
             let travelled = async {
-                travel.await;
+                let _arrival = travel.await;
                 over.cancel();
             };
             tokio::join!(served, travelled);
@@ -154,29 +168,41 @@ async fn reach(hall: &Arc<Hall>, request: &Request) -> Result<Reached, Denial> {
         let process = (start.instance, start.seen);
         let open = request.open(&user, hall.patience);
         let begun = time::timeout(OPEN_TIMEOUT, journey::begin(hall.clone(), workspace.clone(), start, open, &request.budget));
-        let Ok(Ok(((mut reader, writer), (journey, way)))) = begun.await else { continue };
-        let mut travel: Travel = Box::pin(journey.travel(way));
-        if let Some(first) = heard(hall, &workspace, process, (&mut reader, &mut travel)).await {
-            let halves = (FromAgent { first: Some(first), reader }, ToAgent(writer));
-            return Ok(Reached { user, workspace, halves, travel });
+        let Ok(Ok(((reader, writer), (journey, way)))) = begun.await else { continue };
+        let begun = Begun { tasks: hall.tasks.clone(), parts: Some((reader, writer, Box::pin(journey.travel(way)))) };
+        match begun.heard(outlived(hall, &workspace, process)).await {
+            Ok((halves, travel)) => return Ok(Reached { user, workspace, halves, travel }),
+            Err(Mute::Gone) => {}
+            Err(Mute::Silent) => break,
         }
     }
     Err(Denial::Unresponsive(workspace))
 }
 
-/// The agent's first bytes; `None` where they will not come.
-async fn heard(
-    hall: &Hall,
-    workspace: &WorkspaceId,
-    process: (Instance, u64),
-    (reader, travel): (&mut StrandReader, &mut Travel),
-) -> Option<Bytes> {
-    tokio::select! {
-        biased;
-        first = reader.chunk() => first.ok().flatten(),
-        () = travel => None,
-        () = outlived(hall, workspace, process) => None,
-        () = time::sleep(FIRST_WORD) => None,
+impl Begun {
+    /// Waits for the agent's first bytes, unless it is `outlived`.
+    async fn heard(mut self, outlived: impl Future<Output = ()>) -> Result<((FromAgent, ToAgent), Travel), Mute> {
+        let Some((reader, _, travel)) = &mut self.parts else { return Err(Mute::Gone) };
+        let first = tokio::select! {
+            biased;
+            first = reader.chunk() => first.ok().flatten().ok_or(Mute::Silent)?,
+            arrival = travel => {
+                self.parts = None;
+                return Err(if matches!(arrival, Arrival::Unheard) { Mute::Gone } else { Mute::Silent });
+            }
+            () = outlived => return Err(Mute::Gone),
+            () = time::sleep(FIRST_WORD) => return Err(Mute::Silent),
+        };
+        let (reader, writer, travel) = self.parts.take().ok_or(Mute::Gone)?;
+        Ok(((FromAgent { first: Some(first), reader }, ToAgent(writer)), travel))
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let Some((reader, writer, travel)) = self.parts.take() else { return };
+        drop((reader, writer));
+        self.tasks.spawn(time::timeout(LAST_WORDS, travel));
     }
 }
 
@@ -311,5 +337,44 @@ impl Sink for ToAgent {
     async fn finish(&mut self) -> io::Result<()> {
         self.0.finish();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drawbridge_shared::native::resume;
+    use tokio::sync::oneshot;
+
+    fn begun(tasks: &TaskTracker, travel: impl Future<Output = Arrival> + Send + 'static) -> (Begun, resume::Driver) {
+        let (reader, writer, driver) = resume::strand(&Budget::new(1 << 20));
+        (Begun { tasks: tasks.clone(), parts: Some((reader, writer, Box::pin(travel))) }, driver)
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_nobody_waits_for_any_more_is_told_so() {
+        let (tasks, (told, hears)) = (TaskTracker::new(), oneshot::channel());
+        let (begun, _driver) = begun(&tasks, async move { told.send(()).map_or(Arrival::Over, |()| Arrival::Unheard) });
+        // As when the client goes.
+        let waits = begun.heard(future::pending());
+        drop(waits);
+        hears.await.unwrap();
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_became_of_an_agent_that_says_nothing_decides_what_comes_next() {
+        let tasks = TaskTracker::new();
+        let (lost, _driver) = begun(&tasks, future::ready(Arrival::Unheard));
+        assert!(matches!(lost.heard(future::pending()).await, Err(Mute::Gone)));
+        let (over, _driver) = begun(&tasks, future::ready(Arrival::Over));
+        assert!(matches!(over.heard(future::pending()).await, Err(Mute::Silent)));
+        let (replaced, _driver) = begun(&tasks, future::pending());
+        assert!(matches!(replaced.heard(future::ready(())).await, Err(Mute::Gone)));
+        let (silent, _driver) = begun(&tasks, future::pending());
+        assert!(matches!(silent.heard(future::pending()).await, Err(Mute::Silent)));
+        tasks.close();
+        tasks.wait().await;
     }
 }

@@ -158,9 +158,13 @@ async fn a_token_that_the_edge_refuses_is_told_until_one_is_taken() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     keeper.edge = EdgeClient::new(url, Token::mint(Scope::Daemon, &[1; 32])).unwrap();
-    for (status, told) in
-        [("401 Unauthorized", true), ("503 Unavailable", false), ("401 Unauthorized", true), ("304 Fine", false)]
-    {
+    for (status, told) in [
+        ("401 Unauthorized", false),
+        ("401 Unauthorized", true),
+        ("503 Unavailable", true),
+        ("304 Fine", false),
+        ("401 Unauthorized", false),
+    ] {
         let answering = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             assert!(stream.read_buf(&mut Vec::with_capacity(4096)).await.unwrap() > 0);

@@ -104,6 +104,11 @@ impl EdgeClient {
         Self { bearer: Arc::new(Bearer::new(self.bearer.token(), file)), ..self }
     }
 
+    /// What it shows at present.
+    pub fn token(&self) -> Token {
+        self.bearer.token()
+    }
+
     /// `GET path`, at most `max` bytes, unless `etag` is still current.
     pub async fn get(&self, path: &str, etag: Option<&HeaderValue>, max: usize) -> Result<Fetched, EdgeFault> {
         let unless_current = |request: RequestBuilder| match etag {

@@ -4,6 +4,7 @@
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::Mode,
+    io::retry_on_intr,
     process::{Pid, PidfdFlags, pidfd_open, umask},
 };
 use std::{
@@ -55,9 +56,13 @@ fn said(child: &mut Child, until: Instant) -> io::Result<Vec<u8>> {
 
 /// Whether there is more; not where a child of the shell's holds `output` open after it.
 fn is_readable(output: &ChildStdout, process: &OwnedFd, until: Instant) -> io::Result<bool> {
-    let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).map_err(io::Error::other)?;
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Ok(false);
+    }
+    let left = Timespec::try_from(left).map_err(io::Error::other)?;
     let mut both = [PollFd::new(output, PollFlags::IN), PollFd::new(process, PollFlags::IN)];
-    poll(&mut both, Some(&left))?;
+    retry_on_intr(|| poll(&mut both, Some(&left)))?;
     Ok(!both[0].revents().is_empty())
 }
 

@@ -80,6 +80,14 @@ enum Stranded {
     Violated(#[from] resume::Violation),
 }
 
+/// How a journey ended.
+pub(super) enum Arrival {
+    /// Before the agent had said anything, with its tunnel.
+    Unheard,
+    /// In any other way, which its application has heard of.
+    Over,
+}
+
 /// A name and a secret that nobody can guess.
 pub(super) fn ticket() -> Ticket {
     let mut chance = rand::rng();
@@ -103,18 +111,20 @@ pub(super) async fn begin(
 
 impl Journey {
     /// Until the strand is over or stranded. When the daemon ends, so does this, after a moment for last words.
-    pub(super) async fn travel(mut self, way: Way) {
+    pub(super) async fn travel(mut self, way: Way) -> Arrival {
         let end = self.hall.end.clone();
         let stranded = tokio::select! {
             stranded = self.go(way) => stranded,
             () = async { end.cancelled().await; time::sleep(LAST_WORDS).await } => Ok(()),
         };
-        let Err(stranded) = stranded else { return };
-        match stranded {
-            Stranded::Unheard => debug!(trace = %self.open.trace_id, reason = %stranded, "a connection begins again"),
-            _ => warn!(trace = %self.open.trace_id, reason = %stranded, "a connection is given up"),
-        }
+        let Err(stranded) = stranded else { return Arrival::Over };
         self.driver.fail(&stranded.to_string());
+        if matches!(stranded, Stranded::Unheard) {
+            debug!(trace = %self.open.trace_id, reason = %stranded, "a connection begins again");
+            return Arrival::Unheard;
+        }
+        warn!(trace = %self.open.trace_id, reason = %stranded, "a connection is given up");
+        Arrival::Over
     }
 
     async fn go(&mut self, mut way: Way) -> Result<(), Stranded> {

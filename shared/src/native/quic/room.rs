@@ -11,6 +11,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 use tokio::io::{Interest, unix::AsyncFd};
+use tracing::debug;
 
 /// Of one socket.
 #[derive(Debug, Default)]
@@ -35,11 +36,14 @@ impl Room {
             Some(told) => told.try_io(Interest::WRITABLE, |_| send()),
         };
         match &sent {
-            Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => self.look(socket)?,
-            _ if none.is_some() => *self.none() = None,
-            _ => {}
+            Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => self.look(socket).map_or_else(lost, |()| sent),
+            _ => {
+                if none.is_some() {
+                    *self.none() = None;
+                }
+                sent
+            }
         }
-        sent
     }
 
     /// A registration of its own, which is told at once if there is room by now.
@@ -50,6 +54,13 @@ impl Room {
         }
         Ok(())
     }
+}
+
+/// Nobody can be told of room, for want of descriptors mostly: the packet is as lost as one on the way, and comes again. A fault would
+/// end the tunnel's task, and quinn leaves it standing then.
+fn lost(fault: io::Error) -> io::Result<()> {
+    debug!(%fault, "a packet is dropped: there is no room, and none can be waited for");
+    Ok(())
 }
 
 /// `socket`, with the kernel telling of `interest` and nothing else.

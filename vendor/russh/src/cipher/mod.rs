@@ -315,9 +315,8 @@ pub(crate) async fn read<R: AsyncRead + Unpin>(
             }
 
             // A valid packet (with its MAC tag) can never be shorter than the
-            // block we already read to probe it; a smaller value would shrink
-            // the buffer below `l` below and panic on the `buffer.buffer[l..]`
-            // slice. Reject it as a protocol error instead. The tag counts:
+            // block we already read to probe it. Reject it as a protocol
+            // error. The tag counts:
             // with an EtM MAC and 8-byte blocks (3des-cbc), packet_length can
             // be 8, and the probe also reads the start of the tag.
             if len + PACKET_LENGTH_LEN + cipher.tag_len()
