@@ -122,7 +122,8 @@ impl Enrolment {
         let mut backoff = Backoff::new(ENROL_AGAIN.0, ENROL_AGAIN.1);
         let mut refused = false;
         while !self.settled {
-            time::sleep(backoff.after(Duration::ZERO, rand::rng().random())).await;
+            let wait = backoff.after(Duration::ZERO, rand::rng().random());
+            time::sleep(wait).await;
             match self.ask(CALL_TIMEOUT).await {
                 // Sessions are served meanwhile, and it may be somebody in front of an edge that comes back who says so: once more.
                 Err(EnrolFault::Refused(_)) if !refused => refused = true,
