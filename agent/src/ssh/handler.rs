@@ -262,7 +262,7 @@ impl<A: Authorize> Handler for Connection<A> {
         modes: &[(Pty, u32)],
         wire: &mut Wire,
     ) -> Result<(), Error> {
-        answer(wire, id, self.terminal(id, term, size(columns, rows, width, height), modes))
+        answer(wire, id, self.terminal(id, of_c(term), size(columns, rows, width, height), modes))
     }
 
     async fn window_change_request(
@@ -304,7 +304,7 @@ impl<A: Authorize> Handler for Connection<A> {
     }
 
     async fn subsystem_request(&mut self, id: ChannelId, name: &str, wire: &mut Wire) -> Result<(), Error> {
-        let agent = self.server.agent.clone().filter(|_| name == "sftp").ok_or(Refused::NoSubsystem);
+        let agent = self.server.agent.clone().filter(|_| of_c(name) == "sftp").ok_or(Refused::NoSubsystem);
         let started = agent.and_then(|agent| self.start(id, Program::Sftp(agent), wire));
         answer(wire, id, started)
     }
@@ -347,6 +347,11 @@ impl<A: Authorize> Handler for Connection<A> {
         self.sessions_over = true;
         Ok(true)
     }
+}
+
+/// What a C program sends may have its NUL at the end, which sshd takes off (`sshbuf_get_cstring`).
+fn of_c(text: &str) -> &str {
+    text.strip_suffix('\0').unwrap_or(text)
 }
 
 async fn refuse(reply: ChannelOpenHandle, code: u32, words: &str) {

@@ -38,11 +38,9 @@ pub struct OpenChannelMessage {
     pub recipient_maximum_packet_size: u32,
 }
 
-/// A string that need not be UTF-8: what is not is U+FFFD, and no reason to end a connection. Nor is one NUL at its end,
-/// which C programs send and OpenSSH takes (`sshbuf_get_cstring`).
+/// A string that need not be UTF-8: what is not is U+FFFD, and no reason to end a connection.
 pub(crate) fn lossy(r: &mut impl Reader) -> Result<String, ssh_encoding::Error> {
-    let bytes = Vec::<u8>::decode(r)?;
-    Ok(String::from_utf8_lossy(bytes.strip_suffix(b"\0").unwrap_or(&bytes)).into_owned())
+    Ok(String::from_utf8_lossy(&Vec::<u8>::decode(r)?).into_owned())
 }
 
 /// The terminal modes of a `pty-req` (RFC 4254 section 8): 160 and above end them, as 0 does. Unknown ones are passed over.
