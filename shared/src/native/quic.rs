@@ -5,8 +5,6 @@ mod congestion;
 mod connection_id;
 mod mtu;
 mod reset;
-mod room;
-mod socket;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +19,7 @@ use super::{
 use crate::tunnel::ALPN;
 use connection_id::Ids;
 use quinn::{
-    Endpoint, EndpointConfig, IdleTimeout, Incoming, TransportConfig,
+    Endpoint, EndpointConfig, IdleTimeout, Incoming, TokioRuntime, TransportConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use rustix::net::sockopt;
@@ -114,7 +112,7 @@ impl Acceptor {
         let mut ends = ends(EndpointConfig::new(reset::key(identity)), mtu::MAX)?;
         ends.min_reset_interval(RESET_INTERVAL).cid_generator(move || Box::new(Ids { slot }));
         widen(&socket);
-        let endpoint = Endpoint::new(ends, Some(config.clone()), socket, Arc::new(socket::Tokio))?;
+        let endpoint = Endpoint::new(ends, Some(config.clone()), socket, Arc::new(TokioRuntime))?;
         Ok(Self { endpoint, config })
     }
 
@@ -165,7 +163,7 @@ impl Knock {
 pub async fn dial(address: SocketAddr, expected: PublicIdentity) -> Result<Tunnel, QuicFault> {
     let socket = wide_port(address)?;
     let packets = mtu::bound(address);
-    let endpoint = Endpoint::new(ends(EndpointConfig::default(), packets)?, None, socket, Arc::new(socket::Tokio))?;
+    let endpoint = Endpoint::new(ends(EndpointConfig::default(), packets)?, None, socket, Arc::new(TokioRuntime))?;
     let connecting = endpoint.connect_with(client(expected, packets)?, address, SERVER_NAME)?;
     Ok(Tunnel::dialled(Carrier::dialled(connecting.await?, endpoint)))
 }

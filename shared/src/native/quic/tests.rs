@@ -143,7 +143,7 @@ async fn packets_grow_to_what_the_link_takes_and_stay_there() {
         ends(EndpointConfig::default(), mtu::MAX).unwrap(),
         None,
         wide_port(address).unwrap(),
-        Arc::new(socket::Tokio),
+        Arc::new(TokioRuntime),
     )
     .unwrap();
     let config = client(identity().public(), mtu::bound(address)).unwrap();
