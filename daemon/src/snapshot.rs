@@ -81,7 +81,7 @@ impl Snapshots {
         &self.disbelieved
     }
 
-    /// What the edge answered last, where that was that the token is not good.
+    /// The edge's words, where it refuses the token: twice in a row, and no call was accepted since.
     pub fn turned_down(&self) -> Option<Arc<str>> {
         self.turned_down.borrow().clone()
     }

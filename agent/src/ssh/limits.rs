@@ -53,6 +53,7 @@ pub(super) const READ_BUFFER: usize = 64 * 1024;
 pub(super) const STARTING: usize = 2;
 /// Whoever takes longer, since its home does not answer, lets others start meanwhile.
 pub(super) const TURN: Duration = Duration::from_secs(1);
+
 /// Bytes of one notice file (the message of the day) that users are shown.
 pub(super) const NOTICE_BYTES: u64 = 64 * 1024;
 

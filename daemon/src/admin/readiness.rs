@@ -42,7 +42,7 @@ pub(super) enum Unready {
 pub(super) struct Seen {
     /// It ends.
     pub(super) draining: bool,
-    /// What the edge said last, where that was that its token is not good.
+    /// What the edge says of its token, where it refuses that.
     pub(super) turned_down: Option<Arc<str>>,
     /// The term of the held state, where there is any.
     pub(super) held: Option<Term>,

@@ -138,7 +138,7 @@ impl EdgeClient {
     /// The address of `path`, and the token: for the feed's own handshake.
     pub fn address(&self, path: &str) -> Result<(Url, Token), EdgeFault> {
         let url = self.base.join(path).map_err(|_| EdgeFault::Unreadable)?;
-        Ok((url, self.bearer.token()))
+        Ok((url, self.token()))
     }
 
     /// Once more where another token is at hand than the one that was refused: nothing was done for that.

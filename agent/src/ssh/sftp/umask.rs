@@ -68,8 +68,9 @@ fn is_readable(output: &ChildStdout, process: &OwnedFd, until: Instant) -> io::R
 
 /// Octal, as every shell prints it, in the last line.
 fn parse(said: &[u8]) -> Option<Mode> {
-    let line = str::from_utf8(said).ok()?.lines().last()?;
-    u32::from_str_radix(line.trim(), 8).ok().filter(|mode| *mode <= 0o777).map(Mode::from_raw_mode)
+    // What stands before it may begin in the middle of a character.
+    let line = said.trim_ascii_end().rsplit(|byte| *byte == b'\n').next()?;
+    u32::from_str_radix(str::from_utf8(line).ok()?.trim(), 8).ok().filter(|mode| *mode <= 0o777).map(Mode::from_raw_mode)
 }
 
 #[cfg(test)]
@@ -107,6 +108,7 @@ mod tests {
     #[test]
     fn only_a_umask_is_one() {
         assert_eq!(parse(b"0022\n").map(|mode| mode.as_raw_mode()), Some(0o022));
+        assert_eq!(parse(b"\xa9 caf\xc3\xa9\n0027\n").map(|mode| mode.as_raw_mode()), Some(0o027));
         assert_eq!(parse(b"77").map(|mode| mode.as_raw_mode()), Some(0o077));
         for other in ["", "u=rwx,g=rx,o=", "01777\n", "9\n", "-1"] {
             assert_eq!(parse(other.as_bytes()), None, "{other}");
