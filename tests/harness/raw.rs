@@ -118,16 +118,12 @@ impl Raw {
 
     /// A request to log in that names `shown` and is signed with `signer` for the connection that `session` names.
     pub fn signed(&self, user: &str, shown: &PrivateKey, signer: &PrivateKey, session: &[u8]) -> Result<Message> {
-        let blob = shown.public_key().to_bytes()?;
-        let request = Message::new(number::USERAUTH_REQUEST)
-            .string(user)
-            .string("ssh-connection")
-            .string("publickey")
-            .flag(true)
-            .string("ssh-ed25519")
-            .string(&blob);
-        let signature = message::signature(signer, &[Message::bare().string(session).bytes(), request.clone().bytes()].concat())?;
-        Ok(request.string(&signature))
+        request(user, ("ssh-ed25519", &shown.public_key().to_bytes()?), signer, session)
+    }
+
+    /// The same for this connection, with a key or certificate of `kind` as its bytes.
+    pub fn signed_as(&self, user: &str, kind: &str, shown: &[u8], signer: &PrivateKey) -> Result<Message> {
+        request(user, (kind, shown), signer, &self.session)
     }
 
     /// Asks for a channel of that kind, numbered `ours`, with a window for what it may send us.
@@ -284,4 +280,11 @@ impl Wire for UnixStream {
     fn patience(&self, bound: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(bound))
     }
+}
+
+fn request(user: &str, (kind, shown): (&str, &[u8]), signer: &PrivateKey, session: &[u8]) -> Result<Message> {
+    let request = Message::new(number::USERAUTH_REQUEST).string(user).string("ssh-connection").string("publickey");
+    let request = request.flag(true).string(kind).string(shown);
+    let signature = message::signature(signer, &[Message::bare().string(session).bytes(), request.clone().bytes()].concat())?;
+    Ok(request.string(&signature))
 }

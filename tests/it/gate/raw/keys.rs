@@ -41,6 +41,8 @@ pub(super) const CASES: &[Case] = &[
     ("a name list of 200 kB", many_names),
     ("a farewell amid the exchange", farewell),
     ("keys changed, and changed again before the first change is done", change_twice),
+    ("keys changed again and again before the login", change_early),
+    ("keys changed again and again after it", change_often),
     ("a channel asked for while keys change", open_amid_change),
     ("a name for extensions that are four billion", extensions),
 ];
@@ -197,6 +199,24 @@ fn change_twice(door: &Door) -> Result<()> {
     let mut raw = door.entered()?;
     raw.send_all([Manners::strict().kexinit(), Manners::strict().kexinit()])?;
     raw.expect_end().map(drop)
+}
+
+fn change_early(door: &Door) -> Result<()> {
+    let mut raw = door.met()?;
+    for _ in 0..3 {
+        raw.change_keys(&Manners::strict())?;
+    }
+    raw.begin_login()?;
+    raw.send(Manners::strict().kexinit())?;
+    gone(&mut raw)
+}
+
+fn change_often(door: &Door) -> Result<()> {
+    let mut raw = door.entered()?;
+    for _ in 0..10 {
+        raw.change_keys(&Manners::strict())?;
+    }
+    raw.expect_answers()
 }
 
 fn open_amid_change(door: &Door) -> Result<()> {

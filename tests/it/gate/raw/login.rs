@@ -3,6 +3,7 @@
 use super::{Case, Door, scene::CROOKED_NAME};
 use anyhow::{Result, ensure};
 use e2e::raw::{Heard, Message, Raw, message, number};
+use ssh_key::certificate::{Builder, CertType};
 
 pub(super) const CASES: &[Case] = &[
     ("one key offered, another signs", two_keys),
@@ -10,6 +11,7 @@ pub(super) const CASES: &[Case] = &[
     ("a signature for another user", other_user),
     ("no signature, and ones that are none", crooked_signatures),
     ("a certificate that is none", certificate),
+    ("a certificate that its CA did not sign", unsigned_certificate),
     ("a login that the client declares a success", own_success),
     ("channels, requests and data before the login", before_login),
     ("the same before the service is asked for", before_service),
@@ -118,6 +120,29 @@ fn certificate(door: &Door) -> Result<()> {
     let mut raw = door.asked()?;
     raw.send(offer("user", "ssh-ed25519", &[0xff; 100_000]))?;
     refused_or_ended(&mut raw)
+}
+
+/// Whose signature it bears is looked at when its key has signed: a CA's key may be one whose signatures are dear to verify.
+/// Till then it counts as an offer of its key; after that it is refused, as every certificate is.
+fn unsigned_certificate(door: &Door) -> Result<()> {
+    const KIND: &str = "ssh-ed25519-cert-v01@openssh.com";
+    let mut builder = Builder::new([7; 16], door.member.public_key().key_data().clone(), 0, u64::MAX - 1)?;
+    builder.cert_type(CertType::User)?.valid_principal("user")?;
+    let sound = builder.sign(&door.stranger)?.to_bytes()?;
+    let mut unsigned = sound.clone();
+    if let Some(last) = unsigned.last_mut() {
+        *last ^= 1;
+    }
+    for blob in [&unsigned, &sound] {
+        let mut raw = door.asked()?;
+        raw.send(offer("user", KIND, blob))?;
+        raw.expect(number::USERAUTH_PK_OK)?;
+        let request = raw.signed_as("user", KIND, blob, &door.member)?;
+        raw.send(request)?;
+        refused(&mut raw)?;
+        enters(&mut raw, door)?;
+    }
+    Ok(())
 }
 
 /// Which of the two does not matter: nobody is in.

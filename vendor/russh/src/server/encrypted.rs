@@ -24,7 +24,7 @@ use log::{debug, error, info, trace, warn};
 use msg;
 use signature::Verifier;
 use ssh_encoding::{Decode, Encode, Reader};
-use ssh_key::{PublicKey, Signature};
+use ssh_key::{Certificate, PublicKey, Signature};
 use tokio::time::Instant;
 
 use super::*;
@@ -867,6 +867,7 @@ mod tests {
             sender: handle,
             pending_reads: Vec::new(),
             pending_len: 0,
+            early_rekeys: 0,
             channels: std::collections::HashMap::new(),
             open_global_requests: std::collections::VecDeque::new(),
             kex: SessionKexState::Idle,
@@ -1117,30 +1118,9 @@ impl Encrypted {
                 // Handle certificates specifically
                 let pubkey = match pk_or_cert {
                     PublicKeyOrCertificate::PublicKey { ref key, .. } => key.clone(),
+                    // Its key for now: what it says is looked at when somebody
+                    // has signed with that, and the handler wants it.
                     PublicKeyOrCertificate::Certificate(ref cert) => {
-                        // Validate certificate expiration. The bounds are None
-                        // for OpenSSH's "always valid" sentinels (PROTOCOL.certkeys),
-                        // which skips the corresponding check.
-                        let now = SystemTime::now();
-                        if cert.valid_after_time().map(|t| now < t).unwrap_or_default()
-                            || cert
-                                .valid_before_time()
-                                .map(|t| now > t)
-                                .unwrap_or_default()
-                        {
-                            warn!("Certificate is expired or not yet valid");
-                            reject_auth_request(until, &mut self.write, auth_request).await?;
-                            return Ok(());
-                        }
-
-                        // Verify the certificate’s signature
-                        if cert.verify_signature().is_err() {
-                            warn!("Certificate signature is invalid");
-                            reject_auth_request(until, &mut self.write, auth_request).await?;
-                            return Ok(());
-                        }
-
-                        // Use certificate's public key for authentication
                         PublicKey::new(cert.public_key().clone(), "")
                     }
                 };
@@ -1233,9 +1213,10 @@ impl Encrypted {
                                     };
                                     handler.auth_publickey(user, key).await?
                                 }
-                                PublicKeyOrCertificate::Certificate(ref cert) => {
+                                PublicKeyOrCertificate::Certificate(ref cert) if is_sound(cert) => {
                                     handler.auth_openssh_certificate(user, cert).await?
                                 }
+                                PublicKeyOrCertificate::Certificate(_) => Auth::reject(),
                             };
 
                             if auth == Auth::Accept {
@@ -1327,6 +1308,15 @@ impl Encrypted {
             }
         }
     }
+}
+
+/// Whether a certificate is in force, and signed by the CA that it names. The bounds are None
+/// for OpenSSH's "always valid" sentinels (PROTOCOL.certkeys).
+fn is_sound(certificate: &Certificate) -> bool {
+    let now = SystemTime::now();
+    let is_early = certificate.valid_after_time().is_some_and(|from| now < from);
+    let is_late = certificate.valid_before_time().is_some_and(|to| now > to);
+    !is_early && !is_late && certificate.verify_signature().is_ok()
 }
 
 async fn reject_auth_request(
@@ -1450,7 +1440,11 @@ impl Session {
                 let channel_num = map_err!(ChannelId::decode(r))?;
                 map_err!(ensure_end(r))?;
                 if !self.common.is_established_channel(channel_num) {
-                    return Ok(());
+                    // We closed it first, and this is the answer: now it is gone for both.
+                    if self.channels.remove(&channel_num).is_none() {
+                        return Ok(());
+                    }
+                    return handler.channel_close(channel_num, self).await;
                 }
                 if let Some(ref mut enc) = self.common.encrypted {
                     // Reply with CHANNEL_CLOSE per RFC 4254 Section 5.3.

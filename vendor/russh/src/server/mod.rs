@@ -1145,6 +1145,7 @@ where
         sender: handle.clone(),
         pending_reads: Vec::new(),
         pending_len: 0,
+        early_rekeys: 0,
         channels: HashMap::new(),
         open_global_requests: VecDeque::new(),
         kex: SessionKexState::Idle,
@@ -1235,6 +1236,7 @@ async fn reply<H: Handler + Send>(
     if pkt.buffer.first() == Some(&msg::KEXINIT) && session.kex == SessionKexState::Idle {
         // Not currently in a rekey but received KEXINIT
         info!("Client has initiated re-key");
+        session.count_early_rekey()?;
         session.begin_rekey()?;
         // Kex will consume the packet right away
     }
@@ -1264,7 +1266,12 @@ async fn reply<H: Handler + Send>(
                 if kex.peer_kexinit_received() {
                     return Err(crate::Error::Inconsistent.into());
                 }
-                session.pending_len = session.pending_len.saturating_add(pkt.buffer.len() as u32);
+                // A channel's data is bounded by its window, which may have grown, and is never answered
+                // by more than a window's adjustment.
+                if ![msg::CHANNEL_DATA, msg::CHANNEL_EXTENDED_DATA].contains(&msg_type) {
+                    session.pending_len =
+                        session.pending_len.saturating_add(pkt.buffer.len() as u32);
+                }
                 if u64::from(session.pending_len) > 2 * u64::from(session.common.config.window_size)
                 {
                     return Err(crate::Error::Pending.into());

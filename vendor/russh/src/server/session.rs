@@ -16,6 +16,9 @@ use crate::helpers::NameList;
 use crate::kex::{EXTENSION_SUPPORT_AS_CLIENT, KexCause, SessionKexState};
 use crate::{ChannelOpenFailure, map_err, msg};
 
+/// Key exchanges that a client may begin before it has logged in, beside the first.
+const EARLY_REKEYS: u32 = 3;
+
 /// A connected server session. This type is unique to a client.
 #[derive(Debug)]
 pub struct Session {
@@ -26,6 +29,7 @@ pub struct Session {
     pub(crate) target_window_size: u32,
     pub(crate) pending_reads: Vec<bytes::Bytes>,
     pub(crate) pending_len: u32,
+    pub(crate) early_rekeys: u32,
     pub(crate) channels: HashMap<ChannelId, ChannelRef>,
     pub(crate) open_global_requests: VecDeque<GlobalRequestResponse>,
     pub(crate) kex: SessionKexState<ServerKex>,
@@ -1582,6 +1586,24 @@ impl Session {
         Ok(())
     }
 
+    /// A client that has not logged in yet has no reason to change keys, and each change costs us
+    /// more than it: more than [`EARLY_REKEYS`] are refused.
+    pub(crate) fn count_early_rekey(&mut self) -> Result<(), Error> {
+        let is_early = self.common.encrypted.as_ref().is_some_and(|enc| {
+            !matches!(
+                enc.state,
+                EncryptedState::InitCompression | EncryptedState::Authenticated
+            )
+        });
+        if is_early {
+            self.early_rekeys += 1;
+        }
+        if self.early_rekeys > EARLY_REKEYS {
+            return Err(Error::Inconsistent);
+        }
+        Ok(())
+    }
+
     pub(crate) fn begin_rekey(&mut self) -> Result<(), Error> {
         debug!("beginning re-key");
         self.pending_len = 0;
@@ -1697,6 +1719,7 @@ mod tests {
             target_window_size: config.window_size,
             pending_reads: Vec::new(),
             pending_len: 0,
+            early_rekeys: 0,
             channels: HashMap::new(),
             open_global_requests: VecDeque::new(),
             kex: SessionKexState::Idle,

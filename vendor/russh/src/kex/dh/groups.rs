@@ -268,6 +268,9 @@ pub(crate) struct DH {
     shared_secret: BigUint,
 }
 
+/// Twice as many bits as any key of a cipher has that is made of the secret.
+const EXPONENT_BITS: u32 = 512;
+
 impl DH {
     pub fn new(group: &DhGroup) -> Self {
         Self {
@@ -281,6 +284,9 @@ impl DH {
 
     pub fn generate_private_key(&mut self, is_server: bool) -> BigUint {
         let q = (&self.prime_num - &BigUint::from(1u8)) / &BigUint::from(2u8);
+        // RFC 4419 section 6.2, as OpenSSH's dh_gen_key: an exponent as long as the group would
+        // make each exchange ten times as dear and none safer.
+        let q = q.min(BigUint::from(1u8) << EXPONENT_BITS);
         let mut rng = rand::rng();
         self.private_key =
             rng.random_biguint_range(&if is_server { 1u8.into() } else { 2u8.into() }, &q);
