@@ -18,7 +18,7 @@ use drawbridge_shared::{
     trouble::{Trouble, Turn},
 };
 use feed::Pushed;
-use fetch::When;
+use fetch::{Fresh, When};
 use rand::RngExt;
 use reqwest::header::HeaderValue;
 use saver::Tray;
@@ -62,6 +62,8 @@ pub struct Keeper {
     refusals: u64,
     pace: Pace,
     etag: Option<HeaderValue>,
+    /// Of a view that is not whole yet; as many as it has at most.
+    arrived: Vec<Fresh>,
     trouble: Trouble,
 }
 
@@ -107,7 +109,9 @@ impl Keeper {
             Snapshots { view: watcher, refresh: refresh.clone(), disbelieved: disbelieved.clone(), turned_down: words };
         let (etag, tray, trouble) = (etag_of(&view.borrow()), Tray::default(), Trouble::default());
         let store = Some(store);
-        let keeper = Self { edge, trust, store, tray, view, refresh, disbelieved, turned_down, refusals: 0, pace, etag, trouble };
+        let (refusals, arrived) = (0, Vec::new());
+        let keeper =
+            Self { edge, trust, store, tray, view, refresh, disbelieved, turned_down, refusals, pace, etag, arrived, trouble };
         (keeper, snapshots)
     }
 
@@ -191,7 +195,9 @@ impl Keeper {
     async fn take(&mut self, text: &str) -> Result<(), FetchFault> {
         let held = self.view.borrow().clone();
         let at = When { now: clock::now(), grace: self.pace.grace };
-        let Some(next) = fetch::view(&self.edge, &self.trust.roots(), &held, text, at).await? else { return Ok(()) };
+        let Some(next) = fetch::view(&self.edge, &self.trust.roots(), (&held, &mut self.arrived), text, at).await? else {
+            return Ok(());
+        };
         let unsaved = Unsaved::new(text, &next.view, next.fresh);
         info!(seq = next.view.seq().0, "snapshot taken");
         self.trust.follow(next.view.signers());

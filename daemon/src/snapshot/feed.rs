@@ -76,7 +76,7 @@ pub(super) async fn follow(edge: EdgeClient, push: Push, stop: CancellationToken
 }
 
 async fn listen(edge: &EdgeClient, push: &Push) -> Result<std::convert::Infallible, FeedFault> {
-    let mut socket = connect(edge).await?;
+    let mut socket = time::timeout(FEED_SILENCE, connect(edge)).await.map_err(|_| FeedFault::Silent)??;
     let mut ping = time::interval(FEED_PING);
     let mut heard = time::Instant::now();
     loop {

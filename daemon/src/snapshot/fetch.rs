@@ -14,9 +14,9 @@ use drawbridge_shared::{
     snapshot::{MAX_MANIFEST, Manifest, ShardRef, SnapshotFault},
     time::Timestamp,
 };
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use reqwest::header::HeaderValue;
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 use tokio::task;
 
 /// Why there is no new view.
@@ -67,7 +67,7 @@ pub(super) struct Next {
 }
 
 /// A shard that came and was checked.
-type Fresh = (Shard, (ShardRef, Bytes));
+pub(super) type Fresh = (Shard, (ShardRef, Bytes));
 
 /// The manifest's text and its ETag, unless the held one is current.
 pub(super) async fn manifest(
@@ -83,11 +83,12 @@ pub(super) async fn manifest(
     }
 }
 
-/// The view that the manifest in `text` describes; `None` when it is the held one.
+/// The view that the manifest in `text` describes; `None` when it is the held one. Shards that came before one that did not
+/// stay in `arrived`, for the next try: an edge that says "not so often" is asked for less each time.
 pub(super) async fn view(
     edge: &EdgeClient,
     trust: &TrustRoots,
-    held: &KeySet,
+    (held, arrived): (&KeySet, &mut Vec<Fresh>),
     text: &str,
     When { now, grace }: When,
 ) -> Result<Option<Next>, FetchFault> {
@@ -95,10 +96,14 @@ pub(super) async fn view(
     if manifest.seq == held.seq() {
         return Ok(None);
     }
-    let missing = held.missing(&manifest);
-    let fetches = missing.into_iter().map(|reference| shard(edge, reference));
-    let fetched: Vec<Fresh> = stream::iter(fetches).buffer_unordered(PARALLEL_SHARDS).try_collect().await?;
-    let (shards, fresh) = fetched.into_iter().unzip();
+    let mut missing = held.missing(&manifest);
+    arrived.retain(|(_, (reference, _))| missing.contains(reference));
+    missing.retain(|reference| arrived.iter().all(|(_, (there, _))| there != reference));
+    let mut fetches = stream::iter(missing.into_iter().map(|reference| shard(edge, reference))).buffer_unordered(PARALLEL_SHARDS);
+    while let Some(fetched) = fetches.next().await {
+        arrived.push(fetched?);
+    }
+    let (shards, fresh) = mem::take(arrived).into_iter().unzip();
     Ok(Some(Next { view: held.next(manifest, shards)?, fresh }))
 }
 

@@ -9,8 +9,11 @@ use drawbridge_shared::{
     time::Timestamp,
     token::{Scope, Token},
 };
-use std::fs;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::{collections::BTreeSet, fs};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 /// A daemon as it starts, with the key of seed 1 pinned.
 fn start(root: &tempfile::TempDir) -> (Keeper, Snapshots) {
@@ -109,7 +112,7 @@ async fn a_swapped_shard_is_refused_and_the_old_view_stays() {
     let root = tempfile::tempdir().unwrap();
     let (mut keeper, snapshots) = start(&root);
     keeper.take(&signed(&issued(5, 0, vec![]))).await.unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     keeper.edge = EdgeClient::new(url, Token::mint(Scope::Daemon, &[1; 32])).unwrap();
     let named = ShardRef::of(drawbridge_shared::snapshot::Family::Keys, 1, b"named");
@@ -122,6 +125,63 @@ async fn a_swapped_shard_is_refused_and_the_old_view_stays() {
     let (taken, ()) = tokio::join!(keeper.take(&text), swapping);
     assert!(matches!(taken, Err(FetchFault::Snapshot(SnapshotFault::WrongShard(_)))), "{taken:?}");
     assert_eq!(snapshots.current().seq(), SnapshotSeq(5));
+}
+
+/// An edge with these shards that answers `calls` requests and turns the next one away.
+async fn serve_some(listener: &TcpListener, shards: &[(ShardRef, Vec<u8>)], calls: usize) {
+    let mut call = 0;
+    while call <= calls {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::with_capacity(4096);
+        // One that was given up, as its neighbour was turned away, says nothing.
+        if stream.read_buf(&mut request).await.unwrap_or_default() == 0 {
+            continue;
+        }
+        let request = String::from_utf8(request).unwrap();
+        let (_, bytes) = shards.iter().find(|(shard, _)| request.contains(&shard.sha256.to_string())).unwrap();
+        let (status, body) = if call < calls { ("200 OK", &bytes[..]) } else { ("429 Too Many Requests", &b"{}"[..]) };
+        let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        // So does one that is given up later.
+        let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
+        call += 1;
+    }
+}
+
+#[tokio::test]
+async fn shards_that_came_before_a_refusal_are_not_asked_for_again() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut keeper, snapshots) = start(&root);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    keeper.edge = EdgeClient::new(url, Token::mint(Scope::Daemon, &[1; 32])).unwrap();
+    let shards: Vec<_> = (0..200).map(shard).collect();
+    let text = signed(&issued(5, 0, shards.iter().map(|(shard, _)| *shard).collect()));
+    let mut kept = 0;
+    for _ in 0..2 {
+        let (taken, ()) = tokio::join!(keeper.take(&text), serve_some(&listener, &shards, 60));
+        assert!(matches!(taken, Err(FetchFault::Edge(_))), "{taken:?}");
+        assert_eq!(snapshots.current().seq(), SnapshotSeq(0), "all or nothing");
+        let there: BTreeSet<_> = keeper.arrived.iter().map(|(_, (shard, _))| shard.id).collect();
+        assert_eq!(there.len(), keeper.arrived.len(), "none twice");
+        assert!(there.len() > kept + 20, "{kept} and then {}", there.len());
+        kept = there.len();
+    }
+    tokio::select! {
+        taken = keeper.take(&text) => taken.unwrap(),
+        () = serve_some(&listener, &shards, usize::MAX) => {}
+    }
+    assert_eq!((snapshots.current().seq(), keeper.arrived.len()), (SnapshotSeq(5), 0));
+    stop(keeper).await;
+}
+
+/// Number `id`, with one key.
+fn shard(id: u8) -> (ShardRef, Vec<u8>) {
+    use drawbridge_shared::{
+        fingerprint::Fingerprint,
+        snapshot::{Family, key_shard},
+    };
+    let bytes = key_shard::build(vec![key_shard::row(&Fingerprint([id; 32]), &"alice".parse().unwrap(), None)]);
+    (ShardRef::of(Family::Keys, id, &bytes), bytes)
 }
 
 #[tokio::test]
@@ -155,7 +215,7 @@ async fn what_goes_on_without_news_is_said_as_it_is() {
 async fn a_token_that_the_edge_refuses_is_told_until_one_is_taken() {
     let root = tempfile::tempdir().unwrap();
     let (mut keeper, snapshots) = start(&root);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     keeper.edge = EdgeClient::new(url, Token::mint(Scope::Daemon, &[1; 32])).unwrap();
     for (status, told) in [
