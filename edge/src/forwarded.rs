@@ -1,7 +1,13 @@
 //! What of a request goes on to the Ledger: as much as its router looks at, and nothing that the runtime would stumble over.
 
-use crate::{names::FEED_PATH, problem::Failure};
+use crate::{
+    api::bearer,
+    limits::MAX_IMPORT,
+    names::{FEED_PATH, IMPORT_PATH},
+    problem::Failure,
+};
 use axum::http::{HeaderName, Method, header, request::Parts};
+use drawbridge_shared::api::MAX_BODY;
 
 /// The methods that some address takes. The runtime's own requests make a GET of some others, and cannot be made of a few.
 const TAKEN: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
@@ -34,6 +40,12 @@ fn upgrades(parts: &Parts) -> bool {
     parts.method == Method::GET && parts.uri.path() == FEED_PATH
 }
 
+/// Bytes of a body that the router looks at, and one more so that it can tell: none where no token is shown.
+pub fn enough(parts: &Parts) -> usize {
+    let most = if parts.uri.path() == IMPORT_PATH { MAX_IMPORT } else { MAX_BODY };
+    bearer(&parts.headers).map_or(0, |_| most.saturating_add(1))
+}
+
 /// The body that goes on. The runtime makes no GET and no HEAD with one, and no address reads it.
 pub fn body<'a>(method: &Method, body: &'a [u8]) -> Option<&'a [u8]> {
     let has_one = !body.is_empty() && *method != Method::GET && *method != Method::HEAD;
@@ -44,6 +56,7 @@ pub fn body<'a>(method: &Method, body: &'a [u8]) -> Option<&'a [u8]> {
 mod tests {
     use super::*;
     use axum::http::Request;
+    use drawbridge_shared::token::{Scope, Token};
 
     fn parts(method: &str, path: &str, upgrade: &str) -> Parts {
         let request = Request::builder().method(method).uri(path).header("authorization", "Bearer x");
@@ -52,6 +65,19 @@ mod tests {
 
     fn names(parts: &Parts) -> Vec<HeaderName> {
         headers(parts).map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn a_body_is_read_as_far_as_somebody_looks_at_it() {
+        let most = |path: &str, credentials: &str| {
+            let request = Request::post(path).header("authorization", credentials).body(()).unwrap();
+            enough(&request.into_parts().0)
+        };
+        let token = Token::mint(Scope::Operator, &[7; 32]);
+        let bearer = format!("Bearer {}", token.expose());
+        assert_eq!(most("/api/ssh/keys", &bearer), MAX_BODY + 1);
+        assert_eq!(most("/api/operator/import?x", &bearer), MAX_IMPORT + 1);
+        assert_eq!((most("/api/operator/import", "Bearer x"), most("/api/ssh/keys", "")), (0, 0));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::string_slice, clippy::unreachable, clippy::get_unwrap))]
 
 pub mod api;
+pub mod caller;
 pub mod command;
 pub mod etag;
 pub mod facts;

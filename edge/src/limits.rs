@@ -55,8 +55,11 @@ pub const APPLY_NAMES: usize = 200;
 pub const APPLY_BYTES: usize = 8 * 1024 * 1024;
 /// KV operations in flight: more would queue in the runtime.
 pub const APPLY_PARALLEL: usize = 6;
-/// Between two passes: KV takes one write a second for the same name, and each pass writes the manifest.
-pub const APPLY_PACE: Duration = Duration::from_secs(1);
+/// Between two passes: KV takes one write a second for the same name, and each pass writes the manifest. Clocks here tell
+/// whole seconds.
+pub const APPLY_PACE: Duration = Duration::from_secs(2);
+/// Before what an alarm had to do is tried again after it failed.
+pub const STUMBLE: Duration = Duration::from_secs(10);
 /// Waits after a failed pass, from and to.
 pub const APPLY_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5 * 60));
 

@@ -15,6 +15,8 @@ pub const MANIFEST: &str = "manifest";
 pub const OPENAPI_PATH: &str = "/api/openapi.json";
 /// Where manifests are followed.
 pub const FEED_PATH: &str = "/v1/feed";
+/// Where many facts are taken in at once.
+pub const IMPORT_PATH: &str = "/api/operator/import";
 /// Where shards are fetched.
 pub const BLOB_PATH: &str = "/v1/snapshot/blob/";
 /// All tokens.

@@ -36,7 +36,13 @@ pub(super) fn workspace<R: Rows>(
     let fact: Option<WorkspaceFact> = change.fact(&names::workspace(id))?;
     let fact = fact.ok_or(Refusal::NotFound(Thing::Workspace))?;
     let key = fact.agent_key.ok_or(Refusal::NotFound(Thing::HostCertificate))?;
-    let principals = principals(id, &regions::hosts(change, &fact.region)?);
+    let own = regions::hosts(change, &fact.region)?;
+    let mut principals = principals(id, &own);
+    // Whoever holds a workspace is no jump host, whatever it is called.
+    principals.retain(|name| !own.contains(name));
+    for region in regions::all(change)? {
+        principals.retain(|name| !region.hosts.contains(name));
+    }
     certify(change, secrets, Subject { name: format!("ws-{id}"), key, principals }, nonce)
 }
 

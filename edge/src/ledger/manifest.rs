@@ -57,16 +57,18 @@ pub(super) fn current<R: Rows>(change: &Change<'_, R>) -> Result<Option<Manifest
 /// Drops shards that were replaced long ago, unless a later change brought the same bytes back.
 pub(super) fn sweep<R: Rows>(change: &mut Change<'_, R>) -> Result<(), RowsFault> {
     let marks = change.scan(names::GARBAGE, "", SWEEP)?;
-    let due = marks.iter().filter_map(|(name, _)| Some((name, names::parse_garbage(name)?)));
-    let due: Vec<_> = due.take_while(|(_, (due, _))| *due <= change.now()).collect();
+    let marks = marks.iter().filter_map(|(name, _)| Some((name, names::parse_garbage(name)?)));
+    let marks: Vec<_> = marks.collect();
+    let (due, later) = marks.split_at(marks.partition_point(|(_, (due, _))| *due <= change.now()));
     if due.is_empty() {
         return Ok(());
     }
     let named = current(change)?.map_or_else(Vec::new, |manifest| manifest.shards);
     for (mark, (_, hash)) in due {
-        change.unmark(mark.clone());
-        if named.iter().all(|shard| shard.sha256 != hash) {
-            change.delete(names::blob(hash));
+        change.unmark((*mark).clone());
+        // It may have come back, and have gone again since.
+        if named.iter().all(|shard| shard.sha256 != *hash) && later.iter().all(|(_, (_, other))| other != hash) {
+            change.delete(names::blob(*hash));
         }
     }
     Ok(())

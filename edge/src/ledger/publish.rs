@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     limits::{BLOB_GRACE, MAX_ROW},
-    names,
+    names::{self, Stage},
     refusal::Refusal,
     rows::{Rows, RowsFault},
     secrets::Secrets,
@@ -132,5 +132,7 @@ fn retire<R: Rows>(change: &mut Change<'_, R>, last: &Shards, next: &Shards) {
     let due = change.now().after(BLOB_GRACE);
     for shard in last.iter().filter(|(at, shard)| next.get(at) != Some(shard)).map(|(_, shard)| shard) {
         change.mark(names::garbage(due, shard.sha256));
+        // KV's next manifest is this one or a later one: a shard that it does not have yet, it will never need.
+        change.unmark(names::journal(Stage::Put, &names::blob(shard.sha256)));
     }
 }

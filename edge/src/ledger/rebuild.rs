@@ -65,7 +65,8 @@ impl<R: Rows> Ledger<R> {
     /// There was one: KV has facts of it, and its last `manifest` if it ever published. What KV has can be believed from
     /// `settled` on.
     pub fn begin_rebuild(&self, manifest: Option<&[u8]>, settled: Timestamp, now: Timestamp) -> Result<(), RowsFault> {
-        if self.progress()?.is_some() {
+        // Two callers may have looked at once: what the other one found, or began, stands.
+        if self.progress()?.is_some() || self.is_born()? {
             return Ok(());
         }
         let held = manifest.map(manifest::parse).transpose()?;

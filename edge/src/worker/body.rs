@@ -1,13 +1,12 @@
 //! Bodies in and out of the runtime, whole: an answer that overtakes its request is lost on the way.
 
-use crate::limits::{DRAIN, MAX_IMPORT};
+use crate::limits::DRAIN;
 use ::worker::{Body as Incoming, Headers, Response, ResponseBuilder, Result, WebSocket};
 use axum::{body::Body, http};
 use futures_util::TryStreamExt;
 
-/// The body as far as the router looks at it, and one byte more so that it can tell; the rest is thrown away.
-pub(super) async fn read(mut incoming: Incoming) -> Result<Vec<u8>> {
-    let enough = MAX_IMPORT.saturating_add(1);
+/// The body's first `enough` bytes; the rest is thrown away.
+pub(super) async fn read(mut incoming: Incoming, enough: usize) -> Result<Vec<u8>> {
     let (mut kept, mut seen) = (Vec::new(), 0_usize);
     while let Some(chunk) = incoming.try_next().await? {
         let room = enough.saturating_sub(kept.len()).min(chunk.len());

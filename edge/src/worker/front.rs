@@ -32,7 +32,7 @@ pub(super) async fn answer(request: Request, env: Env) -> Result<Response> {
         return refuse(env, Failure::bad("The request's address or headers cannot be read")).await;
     };
     let (parts, body) = request.into_parts();
-    match read(body).await {
+    match read(body, forwarded::enough(&parts)).await {
         Ok(body) => route(env, parts, body).await,
         Err(_) => refuse(env, Failure::bad("The body cannot be read")).await,
     }
@@ -50,7 +50,7 @@ async fn refuse(env: Env, failure: Failure) -> Result<Response> {
 
 async fn route(env: Env, parts: Parts, body: Vec<u8>) -> Result<Response> {
     let token = bearer(&parts.headers).ok();
-    if let Err(failure) = limiter::allow(&env, &parts.headers, token).await.and_then(|()| forwarded::check_upgrade(&parts)) {
+    if let Err(failure) = limiter::allow(&env, &parts).await.and_then(|()| forwarded::check_upgrade(&parts)) {
         return refuse(env, failure).await;
     }
     if token.is_none() || !forwarded::is_taken(&parts.method) {

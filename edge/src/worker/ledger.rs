@@ -9,8 +9,9 @@ use super::{
 use crate::{
     api::{Unreachable, router},
     command::{Call, Reply},
+    forwarded,
     ledger::{Effects, Ledger as Core, journal::Write},
-    limits::{APPLY_PACE, APPLY_PARALLEL, APPLY_RETRY, FEEDS, PUSH_GATHER},
+    limits::{APPLY_PACE, APPLY_PARALLEL, APPLY_RETRY, FEEDS, PUSH_GATHER, STUMBLE},
     problem::Failure,
     secrets::Secrets,
 };
@@ -48,6 +49,8 @@ pub(super) struct Room {
     pub(super) core: Core<Sql>,
     /// Known to have all its rows.
     pub(super) is_whole: Cell<bool>,
+    /// What time brings has failed, and is not tried again before.
+    stumbled: Cell<Timestamp>,
     /// When the alarm goes off, if this instance knows.
     alarm: Cell<Option<Timestamp>>,
     /// A manifest that is to be pushed.
@@ -76,6 +79,7 @@ impl DurableObject for Ledger {
             env: env.clone(),
             core,
             is_whole: Cell::new(false),
+            stumbled: Cell::new(Timestamp::from_unix(0)),
             alarm: Cell::new(None),
             news: RefCell::default(),
             follower,
@@ -90,7 +94,8 @@ impl DurableObject for Ledger {
             return Response::empty();
         }
         let (parts, body) = HttpRequest::try_from(request)?.into_parts();
-        let body = Body::from(read(body).await?);
+        let enough = forwarded::enough(&parts);
+        let body = Body::from(read(body, enough).await?);
         respond(self.router.clone().call(http::Request::from_parts(parts, body)).await?).await
     }
 
@@ -148,9 +153,15 @@ impl Room {
     fn tick(self: &Rc<Self>) {
         match self.core.tick(now()) {
             Ok(effects) => self.push(&effects),
-            Err(refusal) => console_error!("ledger: the alarm's work failed: {refusal}"),
+            Err(refusal) => self.stumble(&format!("the alarm's work failed: {refusal}")),
         }
         self.hang_up_strangers();
+    }
+
+    /// Something that time brought failed: the alarm does not come back to it at once.
+    pub(super) fn stumble(&self, words: &str) {
+        console_error!("ledger: {words}");
+        self.stumbled.set(now().after(STUMBLE));
     }
 
     /// Lets a daemon follow; its socket is tagged with the token that opened it.
@@ -212,7 +223,6 @@ impl Room {
         if self.follower.busy.replace(true) {
             return;
         }
-        let begun = now();
         let pause = match self.pass().await {
             Ok(()) => {
                 self.follower.backoff.replace(BACKOFF);
@@ -223,7 +233,7 @@ impl Room {
                 self.follower.backoff.borrow_mut().after(Duration::ZERO, 1.0)
             }
         };
-        self.follower.rest.set(begun.after(pause));
+        self.follower.rest.set(now().after(pause));
         self.follower.busy.set(false);
         self.arm().await;
     }
@@ -254,11 +264,12 @@ impl Room {
     }
 
     fn due(&self) -> Option<Timestamp> {
+        let later = |due: Timestamp| due.max(self.stumbled.get());
         if !self.is_whole.get() {
-            return self.revival_due();
+            return self.revival_due().map(later);
         }
         let journal = self.core.behind().unwrap_or(true).then(|| self.follower.rest.get().max(now().after(APPLY_PACE)));
-        journal.into_iter().chain(self.core.due().ok().flatten()).min()
+        journal.into_iter().chain(self.core.due().ok().flatten().map(later)).min()
     }
 }
 

@@ -1,9 +1,8 @@
 //! How often anybody may call, by the platform's rate-limit bindings. An edge without them limits nothing.
 
-use crate::problem::Failure;
+use crate::{caller, problem::Failure};
 use ::worker::{Env, console_error};
-use axum::http::HeaderMap;
-use drawbridge_shared::token::TokenHash;
+use axum::http::request::Parts;
 
 /// Name of the binding that counts by address.
 const BY_ADDRESS: &str = "LIMIT_ADDRESS";
@@ -13,11 +12,11 @@ const BY_TOKEN: &str = "LIMIT_TOKEN";
 const ADDRESS: &str = "cf-connecting-ip";
 
 /// Anybody can make up a token: its address is counted first.
-pub(super) async fn allow(env: &Env, headers: &HeaderMap, token: Option<TokenHash>) -> Result<(), Failure> {
-    if let Some(address) = headers.get(ADDRESS).and_then(|address| address.to_str().ok()) {
-        count(env, BY_ADDRESS, address.to_owned()).await?;
+pub(super) async fn allow(env: &Env, parts: &Parts) -> Result<(), Failure> {
+    if let Some(address) = parts.headers.get(ADDRESS).and_then(|address| address.to_str().ok()) {
+        count(env, BY_ADDRESS, caller::source(address)).await?;
     }
-    match token {
+    match caller::token(parts) {
         Some(token) => count(env, BY_TOKEN, token.to_hex()).await,
         None => Ok(()),
     }

@@ -7,7 +7,7 @@ use crate::{
     limits::{APPLY_PARALLEL, REBUILD_PAGE, REBUILD_SETTLE},
     names,
 };
-use ::worker::{Result, console_error, console_log, kv::KvStore};
+use ::worker::{Result, console_log, kv::KvStore};
 use drawbridge_shared::time::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::{rc::Rc, time::Duration};
@@ -65,9 +65,9 @@ impl Room {
             Ok(true) => match self.look_back().await {
                 Ok(()) if self.is_whole.get() => console_log!("ledger: all rows are back"),
                 Ok(()) => {}
-                Err(fault) => console_error!("ledger: {fault}"),
+                Err(fault) => self.stumble(&fault.to_string()),
             },
-            Err(fault) => console_error!("ledger: a step of the rebuild failed: {fault}"),
+            Err(fault) => self.stumble(&format!("a step of the rebuild failed: {fault}")),
         }
     }
 

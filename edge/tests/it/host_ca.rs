@@ -57,6 +57,22 @@ async fn a_named_workspace_has_no_quad_and_an_unregistered_region_is_a_domain() 
 }
 
 #[tokio::test]
+async fn no_workspace_is_certified_as_a_jump_host() {
+    let world = World::new();
+    world.workspace("eu", "world", &[]).await;
+    world.operate("PUT", "/regions/world", Some(json!({ "hosts": ["example.com"] }))).await;
+    let put = world.operate("PUT", "/regions/eu", Some(json!({ "hosts": ["eu.example.com", "ws-eu"] }))).await;
+    assert_eq!(put.status, 201, "{}", put.text());
+    let token = world.mint("agent", "eu").await;
+    let certificate = enrol(&world, &token, 7).await.host_certificate.unwrap();
+    assert_eq!(names(&open(&world, &certificate)), ["eu", "ws-eu.example.com"]);
+    world.workspace("us", "us", &[]).await;
+    let token = world.mint("agent", "us").await;
+    let certificate = enrol(&world, &token, 8).await.host_certificate.unwrap();
+    assert_eq!(names(&open(&world, &certificate)), ["ws-us", "us.us", "ws-us.us"], "a region without a name is its own");
+}
+
+#[tokio::test]
 async fn a_daemon_is_certified_as_its_regions_jump_host() {
     let world = World::new();
     let token = world.token("daemon", "eu-1").await;

@@ -164,6 +164,42 @@ async fn a_shard_that_came_back_is_not_swept() {
 }
 
 #[tokio::test]
+async fn a_shard_that_came_back_and_went_again_has_its_whole_time() {
+    let world = World::new();
+    let token = world.token("user", "alice").await;
+    let remove = format!("/api/ssh/keys?publicKeyFingerprint={}", Fingerprint::of(key(1).public_key()));
+    world.add_key(&token, 1).await;
+    let blob = format!("/v1/snapshot/blob/{}", world.manifest().await.shards[0].sha256);
+    world.call("DELETE", &remove, &token, None).await;
+    world.pass_time(Duration::from_secs(10 * 60));
+    world.add_key(&token, 1).await;
+    world.call("DELETE", &remove, &token, None).await;
+    world.pass_time(Duration::from_secs(10 * 60));
+    world.tick();
+    assert_eq!(world.get(&blob, &world.operator).await.status, 200, "a manifest named it ten minutes ago");
+    world.pass_time(Duration::from_secs(5 * 60));
+    world.tick();
+    assert_eq!(world.get(&blob, &world.operator).await.status, 404);
+}
+
+#[tokio::test]
+async fn kv_gets_no_shard_that_its_manifest_will_not_name() {
+    let world = World::new();
+    let token = world.token("user", "alice").await;
+    world.add_key(&token, 1).await;
+    let remove = format!("/api/ssh/keys?publicKeyFingerprint={}", Fingerprint::of(key(1).public_key()));
+    let named = |manifest: &Manifest| manifest.shards[0].sha256;
+    let first = named(&world.manifest().await);
+    world.call("DELETE", &remove, &token, None).await;
+    world.apply();
+    assert!(!world.kv().contains_key(&format!("b/{first}")), "it came and went before KV followed");
+    world.add_key(&token, 1).await;
+    assert_eq!(named(&world.manifest().await), first);
+    world.apply();
+    assert!(world.kv().contains_key(&format!("b/{first}")), "it came back");
+}
+
+#[tokio::test]
 async fn blobs_are_immutable_and_come_from_kv_when_it_has_them() {
     let world = World::new();
     let (token, daemon) = (world.token("user", "alice").await, world.token("daemon", "eu-1").await);

@@ -124,6 +124,10 @@ fn a_rebuild_begins_once() {
     assert_eq!(after.rebuild_step(NOW), Ok(Some(Step::Wait(SETTLED))));
     assert!(after.begin_rebuild(Some(b"no manifest"), SETTLED, NOW).is_ok(), "it is under way");
     assert!(ledger().begin_rebuild(Some(b"no manifest"), SETTLED, NOW).is_err());
+    let born = ledger();
+    born.be_born().unwrap();
+    born.begin_rebuild(Some(&kv[names::MANIFEST]), SETTLED, NOW).unwrap();
+    assert_eq!(born.rebuild_step(NOW), Ok(None), "somebody looked when there was nothing");
     let unpublished = ledger();
     unpublished.begin_rebuild(None, SETTLED, NOW).unwrap();
     assert_eq!(unpublished.rebuild_step(SETTLED), Ok(Some(Step::Read(names::TOKENS, None))));
