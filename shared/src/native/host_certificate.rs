@@ -71,6 +71,8 @@ pub struct Renewal {
     key: PublicIdentity,
     state: StateDir,
     held: Option<Certificate>,
+    /// From an earlier process.
+    is_kept: bool,
     /// The line of one that is shown and not on disk yet.
     unsaved: Option<String>,
     trouble: Option<String>,
@@ -110,7 +112,7 @@ impl Renewal {
     pub fn open(edge: EdgeClient, path: &'static str, key: PublicIdentity, state: StateDir) -> Self {
         let kept = state.read(FILE, MAX_CERTIFICATE as u64).ok().flatten();
         let held = kept.and_then(|line| check(&String::from_utf8_lossy(&line), key, clock::now()).ok());
-        Self { edge, path, key, state, held, unsaved: None, trouble: None, disk: Trouble::default() }
+        Self { edge, path, key, state, is_kept: held.is_some(), held, unsaved: None, trouble: None, disk: Trouble::default() }
     }
 
     /// The certificate to start with.
@@ -128,7 +130,7 @@ impl Renewal {
     /// Hands every new certificate to `present` until `stop`; asks anew, too, whenever `news` comes.
     pub async fn run(mut self, present: impl Fn(Certificate), mut news: impl AsyncFnMut(), stop: CancellationToken) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-        let mut wait = self.held.as_ref().map_or(Duration::ZERO, |held| due(held, clock::now(), rand::rng().random()));
+        let mut wait = self.first(rand::rng().random());
         loop {
             let moment = NEWS_SPREAD.mul_f64(rand::rng().random());
             tokio::select! {
@@ -153,6 +155,12 @@ impl Renewal {
         }
     }
 
+    /// One that a process before this one kept may lack a name that the edge has for the host by now.
+    fn first(&self, chance: f64) -> Duration {
+        let Some(held) = &self.held else { return Duration::ZERO };
+        if self.is_kept { NEWS_SPREAD.mul_f64(chance) } else { due(held, clock::now(), chance) }
+    }
+
     async fn fetch(&mut self) -> Result<Certificate, Fault> {
         let answer = self.edge.get(self.path, None, 2 * MAX_CERTIFICATE).await?;
         let Fetched::New { body, .. } = answer else { return Err(EdgeFault::Unreadable.into()) };
@@ -164,6 +172,7 @@ impl Renewal {
         let certificate = check(&answer.certificate, self.key, clock::now())?;
         info!(until = %validity(&certificate).1, principals = ?certificate.valid_principals(), "host certificate taken");
         self.held = Some(certificate.clone());
+        self.is_kept = false;
         self.unsaved = Some(answer.certificate.clone());
         Ok(certificate)
     }
