@@ -7,7 +7,7 @@ use crate::{
     registry::Registry,
     snapshot::Snapshots,
 };
-use drawbridge_shared::{id::WorkspaceId, tunnel::frame::Frame};
+use drawbridge_shared::{id::WorkspaceId, native::identity::PublicIdentity, tunnel::frame::Frame};
 use std::sync::Arc;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,18 @@ fn tell(registry: &Registry<Link>, view: &KeySet, current: &KeySet, concerned: C
         }
     };
     match concerned {
-        Concerned::All => registry.all().into_iter().for_each(|(id, link)| news(&id, link)),
-        Concerned::These(ids) => ids.iter().for_each(|id| registry.of(id).into_iter().for_each(|link| news(id, link))),
+        Concerned::All => {
+            registry.all().into_iter().for_each(|(id, link)| news(&id, link));
+            registry.parting().iter().for_each(|(id, link)| judge(link, current.agent_key(id)));
+        }
+        Concerned::These(ids) => ids.iter().for_each(|id| {
+            registry.of(id).into_iter().for_each(|link| news(id, link));
+            registry.parting_of(id).iter().for_each(|link| judge(link, current.agent_key(id)));
+        }),
     }
+}
+
+/// Of a tunnel after its goodbye: it hears nothing more, and may be no longer its workspace's all the same.
+fn judge(link: &Link, current: Option<PublicIdentity>) {
+    let _ = link.stays(current);
 }

@@ -93,10 +93,15 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) const ENLISTING: Duration = Duration::from_secs(5);
 /// Between two lines of the log about one door that cannot accept: it tries ten times a second, and may do so for hours.
 pub(crate) const ACCEPT_TOLD: Duration = Duration::from_secs(60);
-/// Tunnels of one daemon: quinn takes about 30 kB an idle one.
+/// Tunnels of one daemon, with those that were left: quinn takes about 30 kB an idle one.
 pub(crate) const MAX_TUNNELS: usize = 50_000;
 /// Tunnels of one workspace: two ways, each with one that goes back to QUIC, of an agent and of its successor.
 pub(crate) const MAX_TUNNELS_PER_WORKSPACE: usize = 8;
+/// Tunnels of one workspace, beside these, that were left and serve what runs: a session for each of the ways that its agent has had.
+/// Whichever was left first ends for one more, and its sessions go on over the tunnels that are there.
+pub(crate) const MAX_PARTING_PER_WORKSPACE: usize = 8;
+/// One of them that has carried nothing for so long ends: an agent closes it at once, and what was on its way to it has come by then.
+pub(crate) const PARTED: Duration = Duration::from_secs(10);
 /// Departures of workspaces' last tunnels that are remembered: as many as there may be tunnels.
 pub(crate) const MAX_ABSENCES: usize = MAX_TUNNELS;
 /// A tunnel gives a stream within this time, or counts as full.

@@ -76,6 +76,11 @@ impl Link {
         }
     }
 
+    /// Ends the tunnel, of which nobody needs to be told: what runs there goes on over another.
+    pub fn end(&self) {
+        self.tunnel.close("too many tunnels of this workspace are left and still in use: what runs goes on over another");
+    }
+
     /// Says why, as the last frame; the control stream's owner then ends the tunnel.
     pub fn dismiss(&self, reason: Reason, words: &str) {
         self.say(Frame::Goodbye { reason, words: words.into() });

@@ -10,10 +10,10 @@ pub use ports::PortsFault;
 
 use crate::{
     jammed::Jammed,
-    limits::{ACCEPT_PAUSE, KNOCK, MAX_KNOCKS, MAX_TUNNEL_HANDSHAKES, MAX_TUNNELS, SOCKET_HANDSHAKE, TUNNEL_HANDSHAKE},
+    limits::{ACCEPT_PAUSE, KNOCK, MAX_KNOCKS, MAX_TUNNEL_HANDSHAKES, MAX_TUNNELS, PARTED, SOCKET_HANDSHAKE, TUNNEL_HANDSHAKE},
     link::Link,
     metrics::Metrics,
-    registry::{Registration, Registry},
+    registry::{Registered, Registration, Registry},
     snapshot::Snapshots,
 };
 use drawbridge_shared::{
@@ -37,7 +37,7 @@ use lobby::{Lobby, Silent};
 use rand::RngExt;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -207,30 +207,32 @@ impl Listener {
         let workspace = seat.workspace.clone();
         let (link, frames) = Link::new(tunnel.clone(), seat.instance, key);
         let _counted = self.metrics.tunnel(tunnel.transport());
-        let registered = self.registry.register(seat, link.clone());
+        let Registered { registration, evicted, displaced } = self.registry.register(seat, link.clone());
         // Once more, now that whoever hears of a change finds it: the key may have gone between the proof and here.
         link.stays(self.snapshots.current().agent_key(&workspace));
         if self.stop.is_cancelled() {
             // It came for what waits here, or between the signal and the word to all.
             link.drain();
         }
-        for old in registered.evicted {
+        for old in evicted {
             old.dismiss(Reason::Superseded, "newer tunnels of this workspace took over");
         }
-        let generation = registered.registration.generation();
+        displaced.iter().for_each(Link::end);
+        let generation = registration.generation();
         info!(%workspace, generation, peer = %tunnel.peer(), transport = %tunnel.transport(), %agent, "agent connected");
         let welcome = Frame::Welcome { generation, instance: self.instance, alone: self.slot.is_alone() };
         let welcomed = control::write(&mut control.1, &welcome).await;
         let mut talk = Talk::new(&tunnel, control);
         let reason = match welcomed {
-            Ok(()) => converse(&tunnel, &mut talk, frames, &registered.registration).await,
+            Ok(()) => converse(&tunnel, &mut talk, frames, &registration).await,
             Err(fault) => fault.to_string(),
         };
-        drop(registered.registration);
+        registration.part().iter().for_each(Link::end);
         self.registry.left(&workspace, clock::now());
         info!(%workspace, generation, %reason, "agent gone");
-        // Whoever says goodbye still serves its streams to their end, and closes then.
+        // Whoever says goodbye still serves its streams to their end, and closes then. Its place is given up after that.
         part(&tunnel, &mut talk).await;
+        tunnel.close("the tunnel is over");
     }
 }
 
@@ -261,17 +263,30 @@ async fn converse(
     }
 }
 
-/// After our goodbye the agent serves its streams to their end and closes; its silence closes for it.
+/// After a goodbye the agent serves its streams to their end and closes; its silence closes for it, and ours where it does not.
 async fn part(tunnel: &Tunnel, talk: &mut Talk) -> String {
+    let idle = idle(tunnel.streams());
+    tokio::pin!(idle);
     loop {
         tokio::select! {
             fault = tunnel.closed() => return fault.to_string(),
+            () = &mut idle => {
+                tunnel.close("nothing runs here any more");
+                return "it was left open with nothing on it".into();
+            }
             heard = talk.next() => match heard {
                 // It was on its way.
                 Ok(Frame::Drain) => {}
                 heard => return ended(tunnel, heard),
             },
         }
+    }
+}
+
+/// Comes once a tunnel of so many `streams` has had none for [`PARTED`].
+async fn idle(mut streams: watch::Receiver<usize>) {
+    while streams.wait_for(|open| *open == 0).await.is_ok() {
+        let Ok(Ok(_)) = time::timeout(PARTED, streams.wait_for(|open| *open > 0)).await else { return };
     }
 }
 
@@ -286,5 +301,24 @@ fn ended(tunnel: &Tunnel, heard: Result<Frame, ControlFault>) -> String {
             tunnel.misbehaved(&fault.to_string());
             fault.to_string()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tunnel_that_was_left_stays_while_anything_runs_there_and_a_moment_longer() {
+        let (streams, begun) = (watch::Sender::new(1), Instant::now());
+        let runs = async {
+            for (seconds, open) in [(3600, 0), (9, 1), (3600, 0)] {
+                time::sleep(Duration::from_secs(seconds)).await;
+                streams.send_replace(open);
+            }
+        };
+        tokio::join!(idle(streams.subscribe()), runs);
+        assert_eq!(begun.elapsed().as_secs(), 2 * 3600 + 9 + PARTED.as_secs());
     }
 }

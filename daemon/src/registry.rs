@@ -4,12 +4,14 @@ mod absences;
 mod awaited;
 #[cfg(test)]
 mod model;
+mod parting;
 
 use crate::limits::MAX_TUNNELS_PER_WORKSPACE;
 use absences::Absences;
 pub use awaited::Awaited;
 use awaited::Waiting;
 use drawbridge_shared::{id::WorkspaceId, time::Timestamp, tunnel::instance::Instance};
+use parting::Parting;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -43,8 +45,10 @@ pub struct Seat {
 #[derive(Debug)]
 struct Table<T> {
     workspaces: HashMap<WorkspaceId, VecDeque<Entry<T>>>,
+    parting: Parting<T>,
     absences: Absences,
     generation: u64,
+    /// Registrations that are held, of tunnels that part too.
     tunnels: usize,
 }
 
@@ -57,7 +61,7 @@ struct Entry<T> {
     tunnel: T,
 }
 
-/// A tunnel's place in the registry. Dropping it leaves: it can never remove a successor.
+/// A tunnel's place in the registry, for as long as anything of it is there. Dropping it leaves: it can never remove a successor.
 #[derive(Debug)]
 pub struct Registration<T> {
     registry: Registry<T>,
@@ -70,13 +74,16 @@ pub struct Registration<T> {
 pub struct Registered<T> {
     /// The place taken.
     pub registration: Registration<T>,
-    /// Older tunnels that had to go, oldest first.
+    /// Older tunnels that part from now on, oldest first: what runs there goes on.
     pub evicted: Vec<T>,
+    /// Tunnels that parted before these and have to end.
+    pub displaced: Vec<T>,
 }
 
 impl<T> Default for Registry<T> {
     fn default() -> Self {
-        let table = Mutex::new(Table { workspaces: HashMap::new(), absences: Absences::default(), generation: 0, tunnels: 0 });
+        let (workspaces, parting, absences) = (HashMap::new(), Parting::default(), Absences::default());
+        let table = Mutex::new(Table { workspaces, parting, absences, generation: 0, tunnels: 0 });
         Self(Arc::new(Shared { table, newest: watch::Sender::new(0), waiting: Waiting::default() }))
     }
 }
@@ -93,12 +100,13 @@ impl<T: Clone> Registry<T> {
         let entries = table.workspaces.entry(workspace.clone()).or_default();
         entries.push_back(Entry { generation, instance, accepts, alone, tunnel });
         let surplus = entries.len().saturating_sub(MAX_TUNNELS_PER_WORKSPACE);
-        let evicted: Vec<T> = entries.drain(..surplus).map(|entry| entry.tunnel).collect();
-        table.tunnels -= evicted.len();
+        let surplus: Vec<_> = entries.drain(..surplus).collect();
+        let evicted = surplus.iter().map(|entry| entry.tunnel.clone()).collect();
+        let displaced = surplus.into_iter().filter_map(|entry| table.part(&workspace, entry)).collect();
         drop(table);
         self.0.newest.send_replace(generation);
         let registration = Registration { registry: self.clone(), workspace, generation };
-        Registered { registration, evicted }
+        Registered { registration, evicted, displaced }
     }
 
     /// The newest tunnel of `workspace` that takes new streams.
@@ -169,7 +177,17 @@ impl<T: Clone> Registry<T> {
         table.workspaces.iter().flat_map(each).collect()
     }
 
-    /// How many tunnels there are.
+    /// Those of `workspace` that only serve what runs. Asked for after [`Registry::of`], no tunnel is missed.
+    pub fn parting_of(&self, workspace: &WorkspaceId) -> Vec<T> {
+        self.lock().parting.of(workspace).cloned().collect()
+    }
+
+    /// The same of all workspaces, after [`Registry::all`].
+    pub fn parting(&self) -> Vec<(WorkspaceId, T)> {
+        self.lock().parting.all().map(|(id, tunnel)| (id.clone(), tunnel.clone())).collect()
+    }
+
+    /// How many tunnels there are, with those that part.
     pub fn tunnels(&self) -> usize {
         self.lock().tunnels
     }
@@ -189,13 +207,24 @@ impl<T> Clone for Registry<T> {
 
 impl<T> Table<T> {
     fn leave(&mut self, workspace: &WorkspaceId, generation: u64) {
-        let Some(entries) = self.workspaces.get_mut(workspace) else { return };
-        let before = entries.len();
-        entries.retain(|entry| entry.generation != generation);
-        self.tunnels -= before - entries.len();
+        self.tunnels -= 1;
+        self.parting.leave(workspace, generation);
+        self.take(workspace, generation);
+    }
+
+    fn take(&mut self, workspace: &WorkspaceId, generation: u64) -> Option<Entry<T>> {
+        let entries = self.workspaces.get_mut(workspace)?;
+        let at = entries.iter().position(|entry| entry.generation == generation);
+        let taken = at.and_then(|at| entries.remove(at));
         if entries.is_empty() {
             self.workspaces.remove(workspace);
         }
+        taken
+    }
+
+    /// Returns the one that has to end for it.
+    fn part(&mut self, workspace: &WorkspaceId, entry: Entry<T>) -> Option<T> {
+        self.parting.enter(workspace, entry.generation, entry.tunnel)
     }
 }
 
@@ -211,6 +240,13 @@ impl<T> Registration<T> {
         let entries = table.workspaces.get_mut(&self.workspace).into_iter().flatten();
         entries.filter(|entry| entry.generation == self.generation).for_each(|entry| entry.accepts = false);
     }
+
+    /// Nothing goes there any more, and it only serves what runs. Returns a tunnel that parted before and has to end.
+    pub fn part(&self) -> Option<T> {
+        let mut table = self.registry.lock();
+        let entry = table.take(&self.workspace, self.generation)?;
+        table.part(&self.workspace, entry)
+    }
 }
 
 impl<T> Drop for Registration<T> {
@@ -222,6 +258,7 @@ impl<T> Drop for Registration<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MAX_PARTING_PER_WORKSPACE;
 
     fn workspace() -> WorkspaceId {
         "796636".parse().unwrap()
@@ -287,9 +324,26 @@ mod tests {
         assert!(places.iter().all(|place| place.evicted.is_empty()));
         let last = registry.register(seat(), 99);
         assert_eq!(last.evicted, [0]);
-        assert_eq!(registry.tunnels(), MAX_TUNNELS_PER_WORKSPACE);
+        assert_eq!(registry.of(&workspace()).len(), MAX_TUNNELS_PER_WORKSPACE);
+        assert_eq!(registry.tunnels(), MAX_TUNNELS_PER_WORKSPACE + 1, "it counts until it has ended");
         drop(places);
         assert_eq!(registry.active(&workspace()), Some(99));
         assert_eq!(registry.tunnels(), 1);
+    }
+
+    #[test]
+    fn those_that_part_count_are_found_and_make_room_for_each_other() {
+        let registry = Registry::default();
+        let places: Vec<_> = (0..MAX_PARTING_PER_WORKSPACE).map(|n| registry.register(seat(), n).registration).collect();
+        assert!(places.iter().all(|place| place.part().is_none()));
+        assert_eq!((registry.active(&workspace()), registry.of(&workspace())), (None, vec![]));
+        assert_eq!(registry.tunnels(), MAX_PARTING_PER_WORKSPACE);
+        let all: Vec<_> = (0..MAX_PARTING_PER_WORKSPACE).collect();
+        assert_eq!(registry.parting_of(&workspace()), all);
+        assert_eq!(registry.parting(), all.iter().map(|n| (workspace(), *n)).collect::<Vec<_>>());
+        let next = registry.register(seat(), 99).registration;
+        assert_eq!((next.part(), next.part()), (Some(0), None));
+        drop((places, next));
+        assert!(registry.parting().is_empty() && registry.tunnels() == 0);
     }
 }

@@ -4,7 +4,12 @@ use super::{Scene, Target, ended, frames, hear, runtime, say, throw};
 use crate::gate::raw::channels::answers_or_ended;
 use anyhow::{Context, Result, ensure};
 use drawbridge_shared::{
-    native::{control, identity::Identity, quic, tunnel::Tunnel},
+    native::{
+        control,
+        identity::Identity,
+        quic,
+        tunnel::{Stream, Tunnel},
+    },
     tunnel::{
         frame::{Frame, Reason},
         open::Opening,
@@ -16,10 +21,11 @@ use e2e::{
     SOON, Stack,
     raw::{Heard, Raw, message, number},
 };
+use serde_json::json;
 use std::{
     sync::mpsc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::time::timeout;
 
@@ -28,6 +34,10 @@ type Asking = JoinHandle<Result<()>>;
 
 /// A daemon looks for the rest of a connection once a second.
 const WATCHED: Duration = Duration::from_secs(3);
+/// Tunnels of one workspace that may be left and still be there.
+const PARTING: usize = 8;
+/// Well below the time after which such a tunnel ends by itself.
+const MOMENT: Duration = Duration::from_secs(5);
 /// Asked for in one breath.
 const PINGS: usize = 100_000;
 
@@ -49,6 +59,9 @@ pub(super) fn play(world: &Stack) -> Result<()> {
     }
     restless(&scene, &target).context("streams that break at once")?;
     scene.unharmed("streams that break at once")?;
+    runtime.block_on(goodbyes(&target)).context("goodbyes")?;
+    scene.unharmed("goodbyes")?;
+    runtime.block_on(unseated(world, &target)).context("a goodbye before its key is reset")?;
     scene.nothing_raw_is_logged()
 }
 
@@ -110,6 +123,40 @@ async fn later_frames(target: &Target) -> Result<()> {
         ended(&tunnel).await.with_context(|| format!("{bytes:?}"))?;
     }
     Ok(())
+}
+
+/// Of those that were left and stay, a workspace has few, and none for long with nothing on it.
+async fn goodbyes(target: &Target) -> Result<()> {
+    let mut left = Vec::new();
+    for _ in 0..2 * PARTING {
+        left.push(parted(target).await?);
+    }
+    let begun = Instant::now();
+    let first: Vec<_> = left.iter().take(PARTING - 1).collect();
+    for (tunnel, _) in first {
+        ended(tunnel).await.context("it is left in addition")?;
+    }
+    ensure!(begun.elapsed() < MOMENT, "the first were there for {:?}", begun.elapsed());
+    for (tunnel, _) in &left {
+        ended(tunnel).await.context("nothing runs there")?;
+    }
+    Ok(())
+}
+
+/// A goodbye saves no agent from the end of its key.
+async fn unseated(world: &Stack, target: &Target) -> Result<()> {
+    let (tunnel, _control) = parted(target).await?;
+    ensure!(timeout(Duration::from_millis(200), tunnel.closed()).await.is_err(), "a goodbye is no end");
+    world.edge.operator().delete(&format!("/api/operator/workspaces/{}/agent-key", target.workspace), &json!({}))?.ok()?;
+    timeout(MOMENT, tunnel.closed()).await.map(drop).context("it outlived its key")
+}
+
+/// A tunnel whose agent has said goodbye and does not go.
+async fn parted(target: &Target) -> Result<(Tunnel, Stream)> {
+    let tunnel = call(target).await?;
+    let mut control = target.enter(&tunnel).await?;
+    say(&mut control, &Frame::Goodbye { reason: Reason::Stopping, words: "raw".into() }).await?;
+    Ok((tunnel, control))
 }
 
 /// Each is answered, or the tunnel is ended: what is not is that answers pile up.
