@@ -7,7 +7,7 @@ use crate::{
     authorize::Gate,
     bridge::{self, Sink, Source, Tally},
     denial::Denial,
-    limits::{FIRST_WORD, LAST_WORDS, OPEN_TIMEOUT, OPEN_TRIES, PARTING, PASSAGE_PAUSE},
+    limits::{FIRST_WORD, LAST_WORDS, OPEN_TIMEOUT, OPEN_TRIES, PARTING, PASSAGE_PAUSE, SETTLING},
     passage,
     witness::{Crossing, Ending, Who},
 };
@@ -33,7 +33,7 @@ use std::{
     future::{self, Future},
     io,
     net::SocketAddr,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
@@ -114,18 +114,30 @@ pub(super) async fn run(hall: Arc<Hall>, request: Request, channel: Channel, cut
             hall.used.note(&user, request.key, clock::now());
             let crossing = hall.witness.opened(request.who(), &user, &workspace);
             let over = CancellationToken::new();
-            let served = serve(&hall, &request, (user, workspace), (channel, halves), crossing, (cut, &over));
-            let travelled = async {
+            let served = pin!(serve(&hall, &request, (user, workspace), (channel, halves), crossing, (cut, &over)));
+            let travelled = pin!(async {
                 let _arrival = travel.await;
                 over.cancel();
-            };
-            tokio::join!(served, travelled);
+            });
+            both(served, travelled, hall.patience + SETTLING).await;
         }
         Err(denial) => {
             hall.witness.refused(request.who(), &denial);
             let failure = ChannelOpenFailure::Other { code: denial.code(), reason: denial.to_string() };
             channel.reply.reject(failure).await;
         }
+    }
+}
+
+/// Both to their end. Once the channel is `served`, its agent has so long to confirm that it heard, over its next tunnel where need be.
+async fn both(
+    mut served: impl Future<Output = ()> + Unpin,
+    mut travelled: impl Future<Output = ()> + Unpin,
+    bound: Duration,
+) {
+    tokio::select! {
+        () = &mut served => drop(time::timeout(bound, travelled).await),
+        () = &mut travelled => served.await,
     }
 }
 
@@ -361,6 +373,19 @@ mod tests {
         hears.await.unwrap();
         tasks.close();
         tasks.wait().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_does_not_confirm_the_end_of_a_channel_is_waited_for_no_longer() {
+        let lasts = async |served: Duration, travelled: Duration| {
+            let begun = time::Instant::now();
+            both(pin!(time::sleep(served)), pin!(time::sleep(travelled)), SETTLING).await;
+            begun.elapsed().as_secs()
+        };
+        let (short, long) = (Duration::from_secs(1), Duration::from_secs(86_400));
+        assert_eq!(lasts(short, long).await, 1 + SETTLING.as_secs());
+        assert_eq!(lasts(short, 2 * short).await, 2);
+        assert_eq!(lasts(long, short).await, long.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
