@@ -165,6 +165,9 @@ pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 /// channel: a call to the edge fits, and both are over well within a second of the edge's acknowledgement.
 pub(crate) const PARTING: Duration = Duration::from_millis(300);
 
+/// The same where the whole connection is to end for it, which takes [`PARTING`] too before it says why: still within the second.
+pub(crate) const OUTLIVED: Duration = Duration::from_millis(900);
+
 /// Lines that wait for the audit trail's disk: two seconds of a thousand logins a second, in 2 MiB.
 pub(crate) const AUDIT_QUEUE: usize = 4096;
 /// Lines written at once.

@@ -7,7 +7,7 @@ use crate::{
     authorize::Gate,
     bridge::{self, Sink, Source, Tally},
     denial::Denial,
-    limits::{FIRST_WORD, LAST_WORDS, OPEN_TIMEOUT, OPEN_TRIES, PARTING, PASSAGE_PAUSE, SETTLING},
+    limits::{FIRST_WORD, LAST_WORDS, OPEN_TIMEOUT, OPEN_TRIES, OUTLIVED, PARTING, PASSAGE_PAUSE, SETTLING},
     passage,
     witness::{Crossing, Ending, Who},
 };
@@ -21,6 +21,7 @@ use drawbridge_shared::{
         resume::{Budget, StrandReader, StrandWriter},
         ssh::leftovers::Leftovers,
     },
+    revocation::Stay,
     target,
     tunnel::{instance::Instance, open::Open},
 };
@@ -155,11 +156,7 @@ async fn serve(
     let denied = async {
         let stays = |gate: Gate<'_>| gate.stays_inside(&request.key, &user, &workspace);
         revoked = Some(hall.until_revoked(stays).await);
-        // A key that is nobody's any more ends the whole connection, which can say why: closing here would outrun it.
-        if hall.gate(|gate| gate.stays(&request.key)).is_err() {
-            future::pending().await
-        }
-        time::sleep(PARTING).await;
+        time::sleep(parting(hall.gate(|gate| gate.stays(&request.key)))).await;
     };
     let ends = (denied, over.cancelled());
     let crossed = cross((inbound, outbound), halves, &mut crossing.tally, ends, (&leftovers, &closed));
@@ -168,6 +165,13 @@ async fn serve(
         () = cut.cancelled() => if hall.end.is_cancelled() { Ending::Denied(Denial::Stopping) } else { Ending::Left },
     };
     crossing.closed(&revoked.map_or(ending, |revocation| Ending::Denied(Denial::Revoked(revocation))));
+}
+
+/// How long a channel is left open whose user may no longer be here, by whether their connection `stays`. A key that is nobody's any
+/// more ends the whole connection, which can say why: closing here would outrun it. It may be somebody's again before the connection
+/// has heard, and then only the channel ends.
+fn parting(stays: Stay) -> Duration {
+    if stays.is_ok() { PARTING } else { OUTLIVED }
 }
 
 /// A strand to the workspace's agent, which has spoken: an SSH server does so first, so that waiting for it costs the client nothing,
@@ -355,7 +359,7 @@ impl Sink for ToAgent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use drawbridge_shared::native::resume;
+    use drawbridge_shared::{native::resume, revocation::Revocation};
     use tokio::sync::oneshot;
 
     fn begun(tasks: &TaskTracker, travel: impl Future<Output = Arrival> + Send + 'static) -> (Begun, resume::Driver) {
@@ -386,6 +390,13 @@ mod tests {
         assert_eq!(lasts(short, long).await, 1 + SETTLING.as_secs());
         assert_eq!(lasts(short, 2 * short).await, 2);
         assert_eq!(lasts(long, short).await, long.as_secs());
+    }
+
+    #[test]
+    fn a_channel_ends_even_if_its_connection_does_not() {
+        assert_eq!(parting(Ok(None)), PARTING);
+        let removed = parting(Err(Revocation::Removed));
+        assert!(removed > PARTING && removed < Duration::from_secs(1), "{removed:?}");
     }
 
     #[tokio::test(start_paused = true)]
