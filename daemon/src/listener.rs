@@ -35,7 +35,7 @@ use drawbridge_shared::{
 use handshake::{Refusal, Welcomed};
 use lobby::{Lobby, Silent};
 use rand::RngExt;
-use std::{io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time,
@@ -90,21 +90,28 @@ impl Listener {
     /// Takes agents in until `end`; their tunnels live on in tasks of their own. While the daemon drains, its tunnels over WebSocket still
     /// need sockets, and agents are told to go elsewhere unless somebody here waits for them.
     pub(crate) async fn run(self, end: CancellationToken) {
-        let (tasks, mut jammed) = (TaskTracker::new(), Jammed::new("agents"));
+        let tasks = TaskTracker::new();
+        let doors = async { tokio::join!(self.answer_all(&tasks), self.open_all(&tasks)) };
+        end.run_until_cancelled(doors).await;
+    }
+
+    /// Who knocks over QUIC, whatever the other door does.
+    async fn answer_all(&self, tasks: &TaskTracker) {
+        while let Some(knock) = self.ports.quic.accept().await {
+            self.answer(knock, tasks);
+        }
+    }
+
+    /// Who knocks over TCP.
+    async fn open_all(&self, tasks: &TaskTracker) -> Infallible {
+        let mut jammed = Jammed::new("agents");
         loop {
-            tokio::select! {
-                () = end.cancelled() => return,
-                knock = self.ports.quic.accept() => match knock {
-                    Some(knock) => self.answer(knock, &tasks),
-                    None => return,
-                },
-                knock = self.ports.websocket.accept() => match knock {
-                    Ok(knock) => self.open(knock, &tasks),
-                    Err(fault) => {
-                        jammed.tell(&fault);
-                        time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
+            match self.ports.websocket.accept().await {
+                Ok(knock) => self.open(knock, tasks),
+                Err(fault) => {
+                    jammed.tell(&fault);
+                    time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
