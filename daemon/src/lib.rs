@@ -57,6 +57,7 @@ use registry::Registry;
 use snapshot::{Keeper, Pace, Store};
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use witness::Witness;
 
@@ -75,7 +76,13 @@ pub struct Daemon {
     listening: Listening,
     spans: Spans,
     tokens: Tokens,
+    fallen: CancellationToken,
 }
+
+/// A daemon stopped that was not told to, and is to be started again.
+#[derive(Debug, thiserror::Error)]
+#[error("the agents' QUIC door fell shut, and nobody can serve without it")]
+pub struct Fallen;
 
 /// A daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -144,7 +151,9 @@ impl Daemon {
             stop: stop.clone(),
         };
         let ports = (agents.clone(), identity.public());
-        let listener = Listener::new(ports, slot.clone(), snapshots.clone(), registry.clone(), metrics, stop.clone());
+        let fallen = CancellationToken::new();
+        let heeded = listener::Tokens { stop: stop.clone(), fallen: fallen.clone() };
+        let listener = Listener::new(ports, slot.clone(), snapshots.clone(), registry.clone(), metrics, heeded);
         let renewal = Renewal::open(edge.clone(), certify::PATH, identity.public(), state.clone());
         let mut chores = Chores::default();
         let end = chores.end();
@@ -159,7 +168,7 @@ impl Daemon {
         chores.add(listener.run(end.clone()));
         scribe.into_iter().for_each(|scribe| chores.add(scribe.run(end.clone())));
         operators.into_iter().for_each(|door| chores.add(admin.clone().run(door, end.clone())));
-        Ok(Self { jump, users, agents, registry, chores, state, slot, listening, spans: config.spans, tokens })
+        Ok(Self { jump, users, agents, registry, chores, state, slot, listening, spans: config.spans, tokens, fallen })
     }
 
     /// Where it listens.
@@ -168,8 +177,8 @@ impl Daemon {
     }
 
     /// Serves until told to stop, then until its sessions have ended or were ended. Whose place it takes is told so.
-    pub async fn run(self) {
-        let Self { jump, users, agents, registry, chores, state, slot, listening, spans, tokens } = self;
+    pub async fn run(self) -> Result<(), Fallen> {
+        let Self { jump, users, agents, registry, chores, state, slot, listening, spans, tokens, fallen } = self;
         let (chores, sessions) = (chores.begin(), jump.tasks());
         let door = chores.spawn(jump.run(users, slot.clone()));
         listening.announce(&state);
@@ -181,6 +190,7 @@ impl Daemon {
         chores.finish().await;
         listening.withdraw(&state);
         info!("stopped");
+        if fallen.is_cancelled() { Err(Fallen) } else { Ok(()) }
     }
 }
 
@@ -242,7 +252,21 @@ mod tests {
             tokens.end.cancel();
             greeting
         };
-        let ((), greeting) = tokio::join!(daemon.run(), user);
+        let (ran, greeting) = tokio::join!(daemon.run(), user);
+        ran.unwrap();
         assert_eq!(&greeting, b"SSH-2.0-");
+    }
+
+    /// quinn's own task, which serves the socket, ends with the runtime that it was started on.
+    #[test]
+    fn a_daemon_whose_quic_door_falls_shut_stops_and_says_so() {
+        let root = tempfile::tempdir().unwrap();
+        let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (first, second) = (runtime(), runtime());
+        let binding = Daemon::bind(config(root.path()), Passed::default(), Tokens::default());
+        let daemon = first.block_on(binding).unwrap();
+        drop(first);
+        let ran = second.block_on(async { tokio::time::timeout(std::time::Duration::from_secs(30), daemon.run()).await });
+        assert!(matches!(ran, Ok(Err(Fallen))), "{ran:?}");
     }
 }

@@ -41,7 +41,7 @@ use tokio::{
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// The agents' doors.
 #[derive(Clone, Debug)]
@@ -54,13 +54,21 @@ pub(crate) struct Listener {
     snapshots: Snapshots,
     registry: Registry<Link>,
     metrics: Metrics,
-    /// Fires when nothing new is to begin.
-    stop: CancellationToken,
+    tokens: Tokens,
     /// One count a door: who floods one leaves the other open.
     handshakes: Doors<Arc<Semaphore>>,
     lobby: Lobby,
     /// Places to wait at the door of QUIC, where a knock is not open yet.
     knocks: Arc<Semaphore>,
+}
+
+/// What a listener heeds, and says.
+#[derive(Clone, Debug)]
+pub(crate) struct Tokens {
+    /// Fires when nothing new is to begin.
+    pub(crate) stop: CancellationToken,
+    /// Fires when a door fell shut, and with it the other one.
+    pub(crate) fallen: CancellationToken,
 }
 
 #[derive(Clone, Debug)]
@@ -77,14 +85,14 @@ impl Listener {
         snapshots: Snapshots,
         registry: Registry<Link>,
         metrics: Metrics,
-        stop: CancellationToken,
+        tokens: Tokens,
     ) -> Self {
         let instance = Instance(rand::rng().random());
         let places = || Arc::new(Semaphore::new(MAX_TUNNEL_HANDSHAKES));
         let handshakes = Doors { quic: places(), websocket: places() };
         let knocks = Arc::new(Semaphore::new(MAX_KNOCKS));
         let lobby = Lobby::default();
-        Self { ports, identity, instance, slot, snapshots, registry, metrics, stop, handshakes, lobby, knocks }
+        Self { ports, identity, instance, slot, snapshots, registry, metrics, tokens, handshakes, lobby, knocks }
     }
 
     /// Takes agents in until `end`; their tunnels live on in tasks of their own. While the daemon drains, its tunnels over WebSocket still
@@ -95,10 +103,15 @@ impl Listener {
         end.run_until_cancelled(doors).await;
     }
 
-    /// Who knocks over QUIC, whatever the other door does.
+    /// Who knocks over QUIC, whatever the other door does. Its end is the daemon's: what runs goes on over the other meanwhile.
     async fn answer_all(&self, tasks: &TaskTracker) {
         while let Some(knock) = self.ports.quic.accept().await {
             self.answer(knock, tasks);
+        }
+        if !self.tokens.stop.is_cancelled() {
+            error!("the agents' QUIC door fell shut, which no daemon can do without: it stops, and is to be started again");
+            self.tokens.fallen.cancel();
+            self.tokens.stop.cancel();
         }
     }
 
@@ -194,7 +207,7 @@ impl Listener {
     fn place(&self, welcomed: Welcomed) -> Result<Welcomed, Refusal> {
         let workspace = &welcomed.seat.workspace;
         let no = |reason, words| Err(Refusal::Words { workspace: workspace.clone(), reason, words });
-        if self.stop.is_cancelled() && !self.registry.is_awaited(workspace) {
+        if self.tokens.stop.is_cancelled() && !self.registry.is_awaited(workspace) {
             return no(Reason::Draining, "this daemon is about to stop and takes nothing new: its successor does, or another");
         }
         if self.registry.tunnels() >= MAX_TUNNELS {
@@ -217,7 +230,7 @@ impl Listener {
         let Registered { registration, evicted, displaced } = self.registry.register(seat, link.clone());
         // Once more, now that whoever hears of a change finds it: the key may have gone between the proof and here.
         link.stays(self.snapshots.current().agent_key(&workspace));
-        if self.stop.is_cancelled() {
+        if self.tokens.stop.is_cancelled() {
             // It came for what waits here, or between the signal and the word to all.
             link.drain();
         }

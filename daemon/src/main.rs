@@ -39,7 +39,7 @@ async fn run(raw: Raw, passed: Passed) -> Result<()> {
     let heeding = tokens.clone().heed()?;
     let daemon = Daemon::bind(config, passed, tokens).await?;
     tokio::select! {
-        () = daemon.run() => Ok(()),
+        ran = daemon.run() => Ok(ran?),
         never = heeding => match never {},
     }
 }
