@@ -4,13 +4,13 @@ mod penalties;
 mod source;
 mod startups;
 
+pub(crate) use source::Source;
 pub use startups::Startups;
 
 use crate::witness::Early;
 use drawbridge_shared::native::crowd::{Crowd, Seated};
 use ipnet::IpNet;
 use penalties::Penalties;
-use source::Source;
 use std::{
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},

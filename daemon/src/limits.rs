@@ -78,16 +78,17 @@ pub(crate) const INFLOW: Bounds =
 
 /// An agent shows who it is within this time from its first packet.
 pub(crate) const TUNNEL_HANDSHAKE: Duration = Duration::from_secs(10);
-/// Tunnels in their handshake, over each transport; over WebSocket, sockets of tunnels that are in count among them.
-pub(crate) const MAX_TUNNEL_HANDSHAKES: usize = 512;
+/// Tunnels in their handshake, over each transport, and as many sockets from where tunnels over WebSocket are in. Half of them from one
+/// source: a fleet of agents behind one address is in by hundreds a second.
+pub(crate) const MAX_TUNNEL_HANDSHAKES: usize = 1024;
 /// Callers over TCP that have said nothing yet; each takes a socket, and whoever is silent for longest makes room.
 pub(crate) const MAX_SILENT: usize = 512;
 /// They say something within this time, TLS and HTTP are done within this much again: round trips of the longest ways, and a busy
 /// machine.
 pub(crate) const SOCKET_HANDSHAKE: Duration = Duration::from_secs(4);
 /// Agents that wait over QUIC for a place among these: all that a restart brings at once. Sent away they would come back with
-/// longer and longer pauses. Each has proven its address and costs what its first packets hold.
-pub(crate) const MAX_KNOCKS: usize = 4096;
+/// longer and longer pauses. Each has proven its address and costs what its first packets hold. Half of them from one source.
+pub(crate) const MAX_KNOCKS: usize = 8192;
 /// For so long at most; an agent gives up after five seconds.
 pub(crate) const KNOCK: Duration = Duration::from_secs(4);
 /// After a user or an agent could not be accepted, for want of file descriptors mostly.

@@ -2,6 +2,7 @@
 
 mod handshake;
 mod lobby;
+mod places;
 mod ports;
 mod retry;
 
@@ -9,6 +10,7 @@ pub(crate) use ports::Ports;
 pub use ports::PortsFault;
 
 use crate::{
+    admission::Source,
     jammed::Jammed,
     limits::{ACCEPT_PAUSE, KNOCK, MAX_KNOCKS, MAX_TUNNEL_HANDSHAKES, MAX_TUNNELS, PARTED, SOCKET_HANDSHAKE, TUNNEL_HANDSHAKE},
     link::Link,
@@ -20,11 +22,12 @@ use drawbridge_shared::{
     native::{
         clock,
         control::{self, ControlFault},
+        crowd::Crowd,
         identity::PublicIdentity,
         quic,
         slot::Slot,
         talk::Talk,
-        tunnel::{Stream, Tunnel},
+        tunnel::{Stream, Transport, Tunnel},
         websocket,
     },
     tunnel::{
@@ -34,10 +37,11 @@ use drawbridge_shared::{
 };
 use handshake::{Refusal, Welcomed};
 use lobby::{Lobby, Silent};
+use places::{Place, Places};
 use rand::RngExt;
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -55,11 +59,12 @@ pub(crate) struct Listener {
     registry: Registry<Link>,
     metrics: Metrics,
     tokens: Tokens,
-    /// One count a door: who floods one leaves the other open.
-    handshakes: Doors<Arc<Semaphore>>,
+    handshakes: Doors,
     lobby: Lobby,
     /// Places to wait at the door of QUIC, where a knock is not open yet.
-    knocks: Arc<Semaphore>,
+    knocks: Places,
+    /// From where there are tunnels over WebSocket.
+    known: Crowd<Source>,
 }
 
 /// What a listener heeds, and says.
@@ -71,10 +76,13 @@ pub(crate) struct Tokens {
     pub(crate) fallen: CancellationToken,
 }
 
+/// One count each: who floods one leaves the others open.
 #[derive(Clone, Debug)]
-struct Doors<T> {
-    quic: T,
-    websocket: T,
+struct Doors {
+    quic: Places,
+    websocket: Places,
+    /// Over TCP too, from where tunnels are in: these need sockets, whoever else calls.
+    known: Places,
 }
 
 impl Listener {
@@ -88,11 +96,10 @@ impl Listener {
         tokens: Tokens,
     ) -> Self {
         let instance = Instance(rand::rng().random());
-        let places = || Arc::new(Semaphore::new(MAX_TUNNEL_HANDSHAKES));
-        let handshakes = Doors { quic: places(), websocket: places() };
-        let knocks = Arc::new(Semaphore::new(MAX_KNOCKS));
-        let lobby = Lobby::default();
-        Self { ports, identity, instance, slot, snapshots, registry, metrics, tokens, handshakes, lobby, knocks }
+        let places = || Places::new(MAX_TUNNEL_HANDSHAKES);
+        let handshakes = Doors { quic: places(), websocket: places(), known: places() };
+        let (knocks, lobby, known) = (Places::new(MAX_KNOCKS), Lobby::default(), Crowd::of(MAX_TUNNELS));
+        Self { ports, identity, instance, slot, snapshots, registry, metrics, tokens, handshakes, lobby, knocks, known }
     }
 
     /// Takes agents in until `end`; their tunnels live on in tasks of their own. While the daemon drains, its tunnels over WebSocket still
@@ -131,22 +138,22 @@ impl Listener {
 
     /// Only accepts; all else happens in the knocker's own task.
     fn answer(&self, knock: quic::Knock, tasks: &TaskTracker) {
-        let busy = self.handshakes.quic.available_permits() < MAX_TUNNEL_HANDSHAKES / 2;
-        if busy && !knock.validated() {
+        let from = knock.peer().ip();
+        if !knock.validated() && self.handshakes.quic.are_scarce(from) {
             return knock.retry();
         }
-        match self.knocks.clone().try_acquire_owned() {
-            Ok(waits) if self.registry.tunnels() < MAX_TUNNELS => drop(tasks.spawn(self.clone().receive(knock, waits))),
+        match self.knocks.take(from) {
+            Some(waits) if self.registry.tunnels() < MAX_TUNNELS => drop(tasks.spawn(self.clone().receive(knock, waits))),
             _ => knock.refuse(),
         }
     }
 
-    async fn receive(self, knock: quic::Knock, waits: OwnedSemaphorePermit) {
-        let place = self.handshakes.quic.clone().acquire_owned();
-        let Ok(Ok(permit)) = time::timeout(KNOCK, place).await else { return knock.refuse() };
+    async fn receive(self, knock: quic::Knock, waits: Place) {
+        let place = self.handshakes.quic.wait(knock.peer().ip());
+        let Ok(Some(place)) = time::timeout(KNOCK, place).await else { return knock.refuse() };
         drop(waits);
         let tunnel = async { Ok(Some(knock.admit().await.map_err(io::Error::from)?)) };
-        self.admit(Box::pin(tunnel), permit).await;
+        self.admit(Box::pin(tunnel), place).await;
     }
 
     /// The same of the TCP door, which also takes the sockets of tunnels that are in.
@@ -159,16 +166,22 @@ impl Listener {
         let Ok(Some(Ok(()))) = spoken.await else { return };
         drop(silent);
         // One too many is closed at once, before anything is read from it: an agent comes back as its own back-off says.
-        let Ok(permit) = self.handshakes.websocket.clone().try_acquire_owned() else { return };
+        let Some(place) = self.handshake(knock.peer().ip()) else { return };
         let tunnel = async {
             let socket = time::timeout(SOCKET_HANDSHAKE, knock.admit()).await.map_err(io::Error::from)?;
             socket.map_err(|fault| io::Error::other(fault).into())
         };
-        self.admit(Box::pin(tunnel), permit).await;
+        self.admit(Box::pin(tunnel), place).await;
+    }
+
+    /// A place over TCP.
+    fn handshake(&self, from: IpAddr) -> Option<Place> {
+        let Doors { websocket, known, .. } = &self.handshakes;
+        if self.known.holds(&from.into()) { known.take(from) } else { websocket.take(from) }
     }
 
     /// `tunnel` is a data socket where there is none.
-    async fn admit(&self, tunnel: impl Future<Output = Result<Option<Tunnel>, ControlFault>>, permit: OwnedSemaphorePermit) {
+    async fn admit(&self, tunnel: impl Future<Output = Result<Option<Tunnel>, ControlFault>>, place: Place) {
         let shaken = async {
             match tunnel.await? {
                 Some(tunnel) => self.shake(tunnel).await.map(Some),
@@ -177,7 +190,7 @@ impl Listener {
         };
         // Its kilobytes are not to stay with the tunnel's task, nor those of `tunnel`: both are boxed.
         let shaken = Box::pin(time::timeout(TUNNEL_HANDSHAKE, shaken)).await;
-        drop(permit);
+        drop(place);
         match shaken {
             Ok(Ok(Some((tunnel, control, welcomed)))) => self.serve(tunnel, control, welcomed).await,
             Ok(Ok(None)) => {}
@@ -217,8 +230,8 @@ impl Listener {
     }
 
     fn retry_after(&self) -> Duration {
-        let Doors { quic, websocket } = &self.handshakes;
-        let waiting = [quic, websocket].map(|places| MAX_TUNNEL_HANDSHAKES - places.available_permits());
+        let Doors { quic, websocket, known } = &self.handshakes;
+        let waiting = [quic, websocket, known].map(Places::taken);
         retry::after(waiting.into_iter().sum(), rand::rng().random())
     }
 
@@ -227,6 +240,8 @@ impl Listener {
         let workspace = seat.workspace.clone();
         let (link, frames) = Link::new(tunnel.clone(), seat.instance, key);
         let _counted = self.metrics.tunnel(tunnel.transport());
+        let by_sockets = tunnel.transport() == Transport::WebSocket;
+        let _known = by_sockets.then(|| self.known.seat(vec![tunnel.peer().ip().into()]));
         let Registered { registration, evicted, displaced } = self.registry.register(seat, link.clone());
         // Once more, now that whoever hears of a change finds it: the key may have gone between the proof and here.
         link.stays(self.snapshots.current().agent_key(&workspace));

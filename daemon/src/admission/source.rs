@@ -7,7 +7,7 @@ const HOST_BITS: u32 = 64;
 
 /// An address without what its holder may choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Source(IpAddr);
+pub(crate) struct Source(IpAddr);
 
 impl Source {
     pub(super) const fn is_v4(self) -> bool {

@@ -42,6 +42,11 @@ impl<K: Clone + Eq + Hash> Crowd<K> {
         Some(Seated { crowd: self.clone(), owners })
     }
 
+    /// Whether `owner` has any.
+    pub fn holds(&self, owner: &K) -> bool {
+        self.lock().contains_key(owner)
+    }
+
     /// Whether nobody has any.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
@@ -75,6 +80,7 @@ mod tests {
         let crowd = Crowd::of(100);
         let mut all: Vec<_> = (0..100).map(|_| crowd.seat(vec!["alice"]).unwrap()).collect();
         assert!(crowd.seat(vec!["alice"]).is_none());
+        assert!(crowd.holds(&"alice") && !crowd.holds(&"bob"));
         assert!(crowd.seat(Vec::new()).is_some());
         let shared = crowd.seat(vec!["bob", "alice"]).expect("bob has room");
         all.extend((1..100).map(|_| crowd.seat(vec!["bob"]).unwrap()));

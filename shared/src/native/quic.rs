@@ -60,7 +60,7 @@ const RESET_INTERVAL: Duration = Duration::from_micros(100);
 /// takes longer than this sees a few packets twice.
 const FIRST_GUESS: Duration = Duration::from_millis(100);
 /// Agents that knock and are not answered yet: more than the daemon lets wait, which turns the others away.
-const MAX_INCOMING: usize = 8192;
+const MAX_INCOMING: usize = 16_384;
 /// Bytes of an agent's that are kept until it is answered: its first flight, several times.
 const INCOMING: u64 = 16 << 10;
 /// And of all together.
@@ -134,6 +134,11 @@ impl Acceptor {
 }
 
 impl Knock {
+    /// Where it seems to come from.
+    pub fn peer(&self) -> SocketAddr {
+        self.incoming.remote_address()
+    }
+
     /// Whether the address is known to be the agent's own.
     pub fn validated(&self) -> bool {
         self.incoming.remote_address_validated()

@@ -40,6 +40,7 @@ pub struct Door {
 #[derive(Debug)]
 pub struct Knock {
     stream: TcpStream,
+    peer: SocketAddr,
     door: Door,
 }
 
@@ -63,8 +64,8 @@ impl Door {
 
     /// The next who knocks. A wait that is given up loses nobody.
     pub async fn accept(&self) -> io::Result<Knock> {
-        let (stream, _) = self.listener.accept().await?;
-        Ok(Knock { stream, door: self.clone() })
+        let (stream, peer) = self.listener.accept().await?;
+        Ok(Knock { stream, peer, door: self.clone() })
     }
 
     /// Waits until the last words of all tunnels are sent.
@@ -75,6 +76,11 @@ impl Door {
 }
 
 impl Knock {
+    /// Where it comes from.
+    pub const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
     /// Waits until something was said, or nothing will be. Has no bound of its own.
     pub async fn speaks(&self) -> io::Result<()> {
         self.stream.peek(&mut [0]).await.map(drop)
