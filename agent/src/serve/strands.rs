@@ -105,9 +105,10 @@ impl<L> Strands<L> {
         };
         entry.leg = resume.leg;
         entry.waiting = None;
-        let mailbox = entry.mailbox.clone();
+        // Before anybody else has the table: who finds the offer does not wait.
+        let older = entry.mailbox.put(Offer { leg, received: resume.received });
         drop(table);
-        mailbox.put(Offer { leg, received: resume.received });
+        drop(older);
         Ok(())
     }
 
@@ -174,13 +175,18 @@ impl<L> Default for Mailbox<L> {
 
 impl<L> Mailbox<L> {
     /// A leg that nobody fetched is older than this one, and broken by being dropped.
-    fn put(&self, offer: Offer<L>) {
-        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(offer);
+    fn put(&self, offer: Offer<L>) -> Option<Offer<L>> {
+        let older = self.newest().replace(offer);
         self.came.notify_one();
+        older
     }
 
     fn take(&self) -> Option<Offer<L>> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.newest().take()
+    }
+
+    fn newest(&self) -> MutexGuard<'_, Option<Offer<L>>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -195,9 +201,12 @@ impl<L> Seat<L> {
         }
     }
 
-    /// The strand has no leg now, and waits with others.
+    /// The strand has no leg now, and waits with others; not where the next one came before it knew that the last one broke.
     pub(super) fn wait(&self) {
         let mut table = self.strands.lock();
+        if self.mailbox.newest().is_some() {
+            return;
+        }
         table.waits += 1;
         let wait = table.waits;
         if let Some(entry) = table.entries.get_mut(&self.key) {
@@ -274,6 +283,19 @@ mod tests {
         assert!(strands.evict() && over(&two) && !over(&one));
         assert!(strands.evict() && over(&one));
         assert!(!strands.evict() && !over(&three));
+    }
+
+    #[tokio::test]
+    async fn whose_next_leg_was_quicker_than_the_end_of_the_last_does_not_wait() {
+        let strands = Strands::<u8>::default();
+        let seat = strands.enter(HOST, ticket(1)).unwrap();
+        strands.resume(DAEMON, &Resume::new(&ticket(1), 1, 0), 7).unwrap();
+        seat.wait();
+        strands.orphan(Host { process: Instance([2; 16]), ..HOST });
+        assert!(!strands.evict() && !seat.mailbox.given_up.initialized(), "it rides");
+        assert_eq!(seat.next().await.leg, 7);
+        seat.wait();
+        assert_eq!(seat.given_up().await, ORPHANED);
     }
 
     #[test]
