@@ -13,7 +13,7 @@ pub struct EnvPolicy {
 pub(super) enum Unfit {
     #[error("the variable is not among those a client may set")]
     NotAccepted,
-    #[error("the variable steers the loader, the C library or a shell's start")]
+    #[error("the variable steers the loader, the C library, a shell's start or what git runs")]
     Injects,
     #[error("the variable's name or value cannot stand in an environment")]
     Malformed,
@@ -40,6 +40,33 @@ const LOADER: [&str; 14] = [
 /// What shells read before their first command: files to source, functions, options. Variables of interpreters
 /// (`PYTHON*`, `PERL5*`, `NODE_OPTIONS`) are not here: they wait until the shell runs one, and a policy may want them.
 const SHELL: [&str; 6] = ["BASH_ENV", "ENV", "ZDOTDIR", "SHELLOPTS", "BASHOPTS", "BASH_FUNC_*"];
+
+/// What git runs, reads as configuration (which names programs to run) or writes to (a trace into `~/.ssh/rc` is a program too);
+/// `GIT_*` is let in for who commits, `GIT_PROTOCOL` for how two gits talk.
+const GIT: [&str; 22] = [
+    "GITPERLLIB",
+    "GIT_ALLOW_PROTOCOL",
+    "GIT_ASKPASS",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG*",
+    "GIT_DIFFTOOL*",
+    "GIT_DIFF_TOOL",
+    "GIT_DIR",
+    "GIT_EDITOR",
+    "GIT_EXEC_PATH",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_MERGE_TOOL",
+    "GIT_PAGER",
+    "GIT_PROXY_COMMAND",
+    "GIT_SEQUENCE_EDITOR",
+    "GIT_SHELL_PATH",
+    "GIT_SSH",
+    "GIT_SSH_*",
+    "GIT_TEMPLATE_DIR",
+    "GIT_TEST_*",
+    "GIT_TEXTDOMAINDIR",
+    "GIT_TRACE*",
+];
 
 /// A pattern that no variable's name can match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +97,7 @@ impl EnvPolicy {
         if !whole || name.len() + value.len() > limits::ENV_VALUE {
             return Err(Unfit::Malformed);
         }
-        if LOADER.iter().chain(&SHELL).any(|pattern| matches(pattern, name)) {
+        if LOADER.iter().chain(&SHELL).chain(&GIT).any(|pattern| matches(pattern, name)) {
             return Err(Unfit::Injects);
         }
         self.accepted.iter().any(|pattern| matches(pattern, name)).then_some(()).ok_or(Unfit::NotAccepted)
@@ -137,8 +164,25 @@ mod tests {
         for name in loader.into_iter().chain(["BASH_ENV", "ENV", "ZDOTDIR", "SHELLOPTS", "BASH_FUNC_ls%%"]) {
             assert_eq!(policy.check(name, b"x"), Err(Unfit::Injects), "{name}");
         }
-        for name in ["MY_LD_PRELOAD", "PYTHONPATH", "ENVIRONMENT"] {
+        for name in ["MY_LD_PRELOAD", "PYTHONPATH", "ENVIRONMENT", "EDITOR"] {
             assert_eq!(policy.check(name, b""), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn git_is_told_who_commits_and_never_what_to_run() {
+        let runs = concat!(
+            "CONFIG CONFIG_COUNT CONFIG_KEY_0 CONFIG_VALUE_0 CONFIG_PARAMETERS CONFIG_GLOBAL CONFIG_SYSTEM EXEC_PATH SSH SSH_COMMAND ",
+            "SSH_VARIANT PROXY_COMMAND ASKPASS EXTERNAL_DIFF EDITOR SEQUENCE_EDITOR PAGER TEMPLATE_DIR DIR COMMON_DIR ",
+            "DIFFTOOL_EXTCMD DIFF_TOOL ALLOW_PROTOCOL TEST_FSMONITOR TRACE TRACE_PACKET TRACE2_EVENT TEXTDOMAINDIR"
+        );
+        for policy in [EnvPolicy::default(), EnvPolicy::new(["*"]), EnvPolicy::new(["GIT_SSH_COMMAND", "GIT_CONFIG_*"])] {
+            for name in runs.split(' ').map(|name| format!("GIT_{name}")) {
+                assert_eq!(policy.check(&name, b"x"), Err(Unfit::Injects), "{name}");
+            }
+        }
+        for name in ["GIT_AUTHOR_NAME", "GIT_AUTHOR_DATE", "GIT_COMMITTER_EMAIL", "GIT_PROTOCOL", "GIT_TERMINAL_PROMPT"] {
+            assert_eq!(EnvPolicy::default().check(name, b"x"), Ok(()), "{name}");
         }
     }
 
