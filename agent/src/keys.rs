@@ -109,19 +109,18 @@ impl Keys {
 }
 
 impl Authorize for Keys {
+    fn knows(&self, key: &Fingerprint) -> Option<UserId> {
+        self.user_of(key, clock::now())
+    }
+
+    async fn refresh(&self) {
+        self.refresh.wait().await;
+    }
+
     /// However old the news: whoever is in stays while there is no document.
     async fn revoked(&self, key: &Fingerprint, user: &UserId) -> Revocation {
         let stays = |document: &Arc<AuthorizedKeys>| document.stays(key, user, clock::now());
         until_revoked(self.held.clone(), |held| held.as_ref().map_or(Ok(None), stays)).await
-    }
-
-    /// A key that is news to this agent is looked up once more before it is refused.
-    async fn authorize(&self, key: &Fingerprint) -> Option<UserId> {
-        if let Some(user) = self.user_of(key, clock::now()) {
-            return Some(user);
-        }
-        self.refresh.wait().await;
-        self.user_of(key, clock::now())
     }
 }
 

@@ -106,9 +106,12 @@ impl Default for Alive {
 
 /// Who knows which keys may log in.
 pub trait Authorize: Clone + Send + Sync + 'static {
-    /// Whose key this is in this workspace, by the verified authorized-keys document; `None` refuses. It is asked for
-    /// offered keys too, before any signature, and given up after ten seconds.
-    fn authorize(&self, key: &Fingerprint) -> impl Future<Output = Option<UserId>> + Send;
+    /// Whose key this is in this workspace, by the verified authorized-keys document that is held now; `None` refuses. It is
+    /// asked for offered keys too, before any signature.
+    fn knows(&self, key: &Fingerprint) -> Option<UserId>;
+
+    /// Has a newer document fetched, where there is one: for the first key of a connection that is news. Given up after ten seconds.
+    fn refresh(&self) -> impl Future<Output = ()> + Send;
 
     /// Comes to an end when `user`, who came in with that key, may no longer stay, and says why.
     fn revoked(&self, key: &Fingerprint, user: &UserId) -> impl Future<Output = Revocation> + Send;
@@ -202,6 +205,7 @@ impl<A: Authorize> Server<A> {
             forwards: self.forwards(&tasks, &ended),
             tasks: tasks.clone(),
             verified: verified.clone(),
+            refreshed: false,
             grant: Some(grant),
             login: None,
             denied: None,
@@ -301,9 +305,11 @@ mod tests {
     struct Open;
 
     impl Authorize for Open {
-        async fn authorize(&self, _: &Fingerprint) -> Option<UserId> {
+        fn knows(&self, _: &Fingerprint) -> Option<UserId> {
             "alice".parse().ok()
         }
+
+        async fn refresh(&self) {}
 
         async fn revoked(&self, _: &Fingerprint, _: &UserId) -> Revocation {
             future::pending().await

@@ -7,6 +7,7 @@ use drawbridge_shared::{
     native::ssh::{is_of, is_sha1},
 };
 use russh::keys::{Algorithm, PublicKey};
+use std::mem;
 use tokio::time::timeout;
 
 /// A key that may log in, and whose it is.
@@ -39,8 +40,13 @@ pub(super) enum Denial {
     Certificate,
 }
 
-/// Whether `key`, signing with `algorithm`, may log in under any name.
-pub(super) async fn key<A: Authorize>(authorizer: &A, key: &PublicKey, algorithm: &Algorithm) -> Result<Login, Denial> {
+/// Whether `key`, signing with `algorithm`, may log in under any name. `refreshed` is the connection's: whether it has had its look-up.
+pub(super) async fn key<A: Authorize>(
+    authorizer: &A,
+    refreshed: &mut bool,
+    key: &PublicKey,
+    algorithm: &Algorithm,
+) -> Result<Login, Denial> {
     if is_sha1(algorithm) {
         return Err(Denial::Sha1);
     }
@@ -48,9 +54,18 @@ pub(super) async fn key<A: Authorize>(authorizer: &A, key: &PublicKey, algorithm
         return Err(Denial::Kind);
     }
     let key = Fingerprint::of(key);
-    let answer = timeout(limits::AUTHORIZE_DEADLINE, authorizer.authorize(&key)).await;
-    let user = answer.map_err(|_| Denial::LookUp)?.ok_or(Denial::UnknownKey)?;
+    let user = whose(authorizer, refreshed, &key).await?.ok_or(Denial::UnknownKey)?;
     Ok(Login { user, key })
+}
+
+/// A key that is news to this agent is looked up once more, once a connection: what the look-up brought decides about all others.
+async fn whose<A: Authorize>(authorizer: &A, refreshed: &mut bool, key: &Fingerprint) -> Result<Option<UserId>, Denial> {
+    let user = authorizer.knows(key);
+    if user.is_some() || mem::replace(refreshed, true) {
+        return Ok(user);
+    }
+    timeout(limits::AUTHORIZE_DEADLINE, authorizer.refresh()).await.map_err(|_| Denial::LookUp)?;
+    Ok(authorizer.knows(key))
 }
 
 #[cfg(test)]
@@ -58,18 +73,44 @@ mod tests {
     use super::*;
     use drawbridge_shared::revocation::Revocation;
     use russh::keys::{HashAlg, PrivateKey, key::safe_rng};
-    use std::future::pending;
+    use std::{
+        future::pending,
+        sync::{Arc, Mutex},
+    };
 
     #[derive(Clone)]
     enum Book {
         Holds(Fingerprint),
+        Growing(Arc<Mutex<News>>),
         Silent,
     }
 
+    /// What is known, what a look-up brings, and how many there were.
+    #[derive(Default)]
+    struct News {
+        known: Vec<Fingerprint>,
+        fresh: Vec<Fingerprint>,
+        rounds: u32,
+    }
+
     impl Authorize for Book {
-        async fn authorize(&self, key: &Fingerprint) -> Option<UserId> {
+        fn knows(&self, key: &Fingerprint) -> Option<UserId> {
+            let known = match self {
+                Self::Holds(known) => known == key,
+                Self::Growing(news) => news.lock().unwrap().known.contains(key),
+                Self::Silent => false,
+            };
+            known.then(|| "alice".parse().unwrap())
+        }
+
+        async fn refresh(&self) {
             match self {
-                Self::Holds(known) => (known == key).then(|| "alice".parse().unwrap()),
+                Self::Holds(_) => {}
+                Self::Growing(news) => {
+                    let News { known, fresh, rounds } = &mut *news.lock().unwrap();
+                    known.append(fresh);
+                    *rounds += 1;
+                }
                 Self::Silent => pending().await,
             }
         }
@@ -94,17 +135,17 @@ mod tests {
     async fn a_key_is_who_the_book_says() {
         let (known, stranger) = (public(), public());
         let book = Book::Holds(Fingerprint::of(&known));
-        let login = key(&book, &known, &Algorithm::Ed25519).await.unwrap();
+        let login = key(&book, &mut false, &known, &Algorithm::Ed25519).await.unwrap();
         assert_eq!((login.user.as_str(), login.key), ("alice", Fingerprint::of(&known)));
-        assert_eq!(key(&book, &stranger, &Algorithm::Ed25519).await, Err(Denial::UnknownKey));
+        assert_eq!(key(&book, &mut false, &stranger, &Algorithm::Ed25519).await, Err(Denial::UnknownKey));
     }
 
     #[tokio::test]
     async fn sha1_is_refused_and_sha2_is_not() {
         let known = PublicKey::from_openssh(RSA).unwrap();
         let book = Book::Holds(Fingerprint::of(&known));
-        assert_eq!(key(&book, &known, &Algorithm::Rsa { hash: None }).await, Err(Denial::Sha1));
-        assert!(key(&book, &known, &Algorithm::Rsa { hash: Some(HashAlg::Sha256) }).await.is_ok());
+        assert_eq!(key(&book, &mut false, &known, &Algorithm::Rsa { hash: None }).await, Err(Denial::Sha1));
+        assert!(key(&book, &mut false, &known, &Algorithm::Rsa { hash: Some(HashAlg::Sha256) }).await.is_ok());
     }
 
     #[tokio::test]
@@ -112,12 +153,27 @@ mod tests {
         let known = public();
         let book = Book::Holds(Fingerprint::of(&known));
         for other in [Algorithm::Dsa, Algorithm::SkEd25519, Algorithm::Rsa { hash: Some(HashAlg::Sha512) }] {
-            assert_eq!(key(&book, &known, &other).await, Err(Denial::Kind));
+            assert_eq!(key(&book, &mut false, &known, &other).await, Err(Denial::Kind));
         }
+    }
+
+    #[tokio::test]
+    async fn the_first_strange_key_of_a_connection_is_looked_up_and_what_it_brought_counts_for_all() {
+        let (early, late, strangers) = (public(), public(), [public(), public(), public()]);
+        let news = Arc::new(Mutex::new(News { fresh: vec![Fingerprint::of(&early)], ..News::default() }));
+        let (book, mut refreshed) = (Book::Growing(news.clone()), false);
+        for stranger in &strangers {
+            assert_eq!(key(&book, &mut refreshed, stranger, &Algorithm::Ed25519).await, Err(Denial::UnknownKey));
+        }
+        assert!(key(&book, &mut refreshed, &early, &Algorithm::Ed25519).await.is_ok());
+        assert_eq!(key(&book, &mut refreshed, &late, &Algorithm::Ed25519).await, Err(Denial::UnknownKey));
+        news.lock().unwrap().known.push(Fingerprint::of(&late));
+        assert!(key(&book, &mut refreshed, &late, &Algorithm::Ed25519).await.is_ok(), "whatever is held counts");
+        assert_eq!(news.lock().unwrap().rounds, 1, "one look-up a connection");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_authorizer_is_not_waited_for() {
-        assert_eq!(key(&Book::Silent, &public(), &Algorithm::Ed25519).await, Err(Denial::LookUp));
+        assert_eq!(key(&Book::Silent, &mut false, &public(), &Algorithm::Ed25519).await, Err(Denial::LookUp));
     }
 }

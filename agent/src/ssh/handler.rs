@@ -44,6 +44,8 @@ pub(super) struct Connection<A> {
     pub(super) tasks: TaskTracker,
     /// Fires at the end of a login.
     pub(super) verified: CancellationToken,
+    /// Fresh news of keys were asked for.
+    pub(super) refreshed: bool,
     /// Tells whose login it was, once it is one.
     pub(super) grant: Option<oneshot::Sender<Login>>,
     pub(super) login: Option<Login>,
@@ -98,7 +100,7 @@ impl<A: Authorize> Handler for Connection<A> {
     }
 
     async fn auth_publickey_offered(&mut self, _user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
-        match auth::key(&self.server.authorizer, offer.public_key, offer.algorithm).await {
+        match auth::key(&self.server.authorizer, &mut self.refreshed, offer.public_key, offer.algorithm).await {
             Ok(_unproven) => Ok(Auth::Accept),
             Err(denial) => {
                 tracing::debug!(client = %self.peer.client, %denial, "key not accepted");
@@ -108,7 +110,7 @@ impl<A: Authorize> Handler for Connection<A> {
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
-        match auth::key(&self.server.authorizer, key.public_key, key.algorithm).await {
+        match auth::key(&self.server.authorizer, &mut self.refreshed, key.public_key, key.algorithm).await {
             Ok(login) => {
                 self.admit(&login, user).await;
                 Ok(Auth::Accept)

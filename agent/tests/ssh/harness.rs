@@ -41,9 +41,11 @@ pub(crate) struct Workspace {
 struct Members(watch::Sender<Vec<Fingerprint>>);
 
 impl Authorize for Members {
-    async fn authorize(&self, key: &Fingerprint) -> Option<UserId> {
+    fn knows(&self, key: &Fingerprint) -> Option<UserId> {
         self.0.borrow().contains(key).then(|| "alice".parse().unwrap())
     }
+
+    async fn refresh(&self) {}
 
     async fn revoked(&self, key: &Fingerprint, _: &UserId) -> Revocation {
         self.0.subscribe().wait_for(|members| !members.contains(key)).await.unwrap();
