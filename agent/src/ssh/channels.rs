@@ -71,7 +71,6 @@ pub(super) struct Open {
     flow: Flow,
     closed: CancellationToken,
     _closes: DropGuard,
-    _place: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
@@ -89,6 +88,8 @@ pub(super) struct Parts {
     pub(super) flow: Flow,
     pub(super) channel: ChannelWriteHalf<Msg>,
     pub(super) terminal: Option<(Terminal, OwnedFd)>,
+    /// Among all connections' sessions: as long as the program is, however long the channel is in the table.
+    pub(super) place: OwnedSemaphorePermit,
 }
 
 impl Channels {
@@ -149,10 +150,10 @@ impl Channels {
         let (inlet, stdin) = backlog(self.inflow.meter());
         let closed = self.connection.child_token();
         let flow = self.keyboard.beside();
-        let stage = Stage::Preparing(Box::new(Parts { stdin, flow: flow.clone(), channel, terminal: None }));
+        let stage = Stage::Preparing(Box::new(Parts { stdin, flow: flow.clone(), channel, terminal: None, place }));
         let _closes = closed.clone().drop_guard();
         let session = Session::default();
-        self.open.insert(id, Open { session, stage, inlet, flow, closed, _closes, _place: place });
+        self.open.insert(id, Open { session, stage, inlet, flow, closed, _closes });
     }
 
     /// The channel, if it is open.

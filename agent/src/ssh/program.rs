@@ -30,7 +30,7 @@ use tokio::{
     join,
     process::{Child, ChildStderr, ChildStdout},
     select,
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
     time::timeout,
 };
@@ -70,6 +70,8 @@ pub(super) struct Job {
     pub(super) sink: Sink,
     /// Fires when the channel or the connection is gone.
     pub(super) closed: CancellationToken,
+    /// Among all connections' sessions.
+    pub(super) place: OwnedSemaphorePermit,
 }
 
 /// Runs the program to its end, or hangs it up when the channel goes first.
@@ -144,7 +146,7 @@ fn call(job: &Job) -> Call {
 }
 
 async fn accompany(mut child: Child, job: Job) {
-    let Job { process, stdin, sink, closed, .. } = job;
+    let Job { process, stdin, sink, closed, place: _place, .. } = job;
     process.group.led_by(&child);
     let mut pipes = (child.stdout.take(), child.stderr.take());
     let attended = attend(&mut child, &mut pipes, &process, stdin, &sink);

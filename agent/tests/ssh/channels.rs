@@ -133,17 +133,23 @@ async fn many_channels_work_until_the_cap_and_again_after_it() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sessions_are_counted_over_all_connections() {
-    let workspace = Workspace::start().await;
+/// As many as may be, over four connections.
+async fn all_sessions(workspace: &Workspace) -> (Vec<Handle<Trusting>>, Vec<russh::Channel<client::Msg>>) {
     let (mut connections, mut open) = (Vec::new(), Vec::new());
     for _ in 0..4 {
-        let session = login(&workspace).await;
+        let session = login(workspace).await;
         for _ in 0..256 {
             open.push(session.channel_open_session().await.unwrap());
         }
         connections.push(session);
     }
+    (connections, open)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_counted_over_all_connections() {
+    let workspace = Workspace::start().await;
+    let (mut connections, _open) = all_sessions(&workspace).await;
     let one_more = login(&workspace).await;
     let refused = one_more.channel_open_session().await.unwrap_err();
     assert!(matches!(refused, russh::Error::ChannelOpenFailure(russh::ChannelOpenFailure::ResourceShortage)), "{refused:?}");
@@ -155,6 +161,20 @@ async fn sessions_are_counted_over_all_connections() {
     let mut channel = retry(&one_more).await;
     channel.exec(false, "echo again").await.unwrap();
     assert_eq!(story(&mut channel).await[0], "out again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sessions_place_ends_with_its_program_though_nothing_more_is_opened_on_its_connection() {
+    let workspace = Workspace::start().await;
+    let (_connections, mut open) = all_sessions(&workspace).await;
+    let other = login(&workspace).await;
+    assert!(other.channel_open_session().await.is_err());
+    for mut ended in open.drain(..2) {
+        ended.exec(false, "true").await.unwrap();
+        story(&mut ended).await;
+    }
+    let _both = [retry(&other).await, retry(&other).await];
+    assert!(other.channel_open_session().await.is_err());
 }
 
 /// A program's end is told just before its place is free.

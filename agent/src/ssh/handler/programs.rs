@@ -49,6 +49,7 @@ impl<A> Connection<A> {
             stdin: parts.stdin,
             sink: Sink::new(parts.channel, parts.flow, wire),
             closed: open.closed(),
+            place: parts.place,
         }));
         Ok(())
     }
