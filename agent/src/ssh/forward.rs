@@ -172,8 +172,8 @@ impl Forwards {
         let account = self.account()?;
         self.policy.agent()?;
         if self.agent.is_none() {
-            let (listener, _folder, path) = unix::agent(account)?;
-            let listeners = vec![Listener::Agent { listener, _folder }];
+            let (listener, _nook, path) = unix::agent(account)?;
+            let listeners = vec![Listener::Agent { listener, _nook }];
             let listening = Listening::start(listeners, Entrance::Agent, &self.crew, handle);
             self.agent = Some(Agent { path: path.to_string_lossy().into_owned(), _listening: listening });
         }

@@ -1,8 +1,10 @@
 //! TCP and Unix sockets as one kind of thing: what listens, and what is connected.
 
-use super::{lane::Lane, unix::Claim};
+use super::{
+    lane::Lane,
+    unix::{Claim, Nook},
+};
 use std::{io, net::SocketAddr};
-use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// A connected socket.
@@ -17,7 +19,7 @@ pub(super) enum Socket {
 pub(super) enum Listener {
     Tcp(TcpListener),
     Unix { listener: UnixListener, _claim: Claim },
-    Agent { listener: UnixListener, _folder: TempDir },
+    Agent { listener: UnixListener, _nook: Nook },
 }
 
 impl Listener {

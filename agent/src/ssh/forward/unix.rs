@@ -3,15 +3,14 @@
 use super::denied::Denied;
 use crate::ssh::{account::Account, limits};
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Gid, Mode, RawMode, Uid, chownat, fchmod, lstat},
+    fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, RawMode, Uid, chownat, fchmod, lstat, openat, statat, unlinkat},
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with},
 };
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt,
+    os::{fd::AsFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
 };
-use tempfile::TempDir;
 use tokio::net::{UnixListener, UnixStream};
 
 /// sshd's `StreamLocalBindMask` of 0177, said the other way round.
@@ -21,10 +20,23 @@ const AGENT_PARENT: &str = "/tmp";
 
 /// A socket's file; removed when this is dropped, unless another has taken its place.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct Claim(Mark);
+
+/// A file that was made here, as it can be known again.
+#[derive(Debug)]
+struct Mark {
     path: PathBuf,
     device: u64,
     inode: u64,
+}
+
+/// An SSH agent's socket in a folder of its own. Both go when this is dropped, and nothing else: the folder is the account's, what is
+/// in it may be anything, and whoever removes it may be root.
+#[derive(Debug)]
+pub(super) struct Nook {
+    folder: PathBuf,
+    /// Named as in the folder.
+    socket: Mark,
 }
 
 /// A path that a client may name.
@@ -55,22 +67,24 @@ pub(super) fn listener(account: &Account, path: &Path, unlink: bool) -> Result<(
         fs::remove_file(path)?;
     }
     let listener = bound(path)?;
-    Ok((listener, Claim::of(path)?))
+    Ok((listener, Claim(Mark::of(path)?)))
 }
 
 /// A listening socket for an SSH agent, in a folder that only the account enters.
-pub(super) fn agent(account: &Account) -> Result<(UnixListener, TempDir, PathBuf), Denied> {
+pub(super) fn agent(account: &Account) -> Result<(UnixListener, Nook, PathBuf), Denied> {
     let private = fs::Permissions::from_mode(0o700);
     let folder = tempfile::Builder::new().prefix("ssh-").rand_bytes(10).permissions(private).tempdir_in(AGENT_PARENT)?;
-    let path = folder.path().join(format!("agent.{}", std::process::id()));
+    let name = PathBuf::from(format!("agent.{}", std::process::id()));
+    let path = folder.path().join(&name);
     let listener = bound(&path)?;
+    let socket = Mark { path: name, ..Mark::of(&path)? };
     if trusted(account).is_err() {
         let (uid, gid) = (Some(Uid::from_raw(account.uid)), Some(Gid::from_raw(account.gid)));
         // The socket first: once the folder is the account's, what is in it may be anything.
         chownat(CWD, &path, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
         chownat(CWD, folder.path(), uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
     }
-    Ok((listener, folder, path))
+    Ok((listener, Nook { folder: folder.keep(), socket }, path))
 }
 
 fn bound(path: &Path) -> io::Result<UnixListener> {
@@ -83,19 +97,36 @@ fn bound(path: &Path) -> io::Result<UnixListener> {
     UnixListener::from_std(socket.into())
 }
 
-impl Claim {
+impl Mark {
     fn of(path: &Path) -> io::Result<Self> {
         let stat = lstat(path)?;
         Ok(Self { path: path.to_owned(), device: stat.st_dev, inode: stat.st_ino })
+    }
+
+    fn remove(&self, folder: impl AsFd) {
+        let found = statat(&folder, &self.path, AtFlags::SYMLINK_NOFOLLOW);
+        if found.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (self.device, self.inode)) {
+            // The folder may have been closed to us since; then the file stays, as sshd's always does.
+            let _ = unlinkat(&folder, &self.path, AtFlags::empty());
+        }
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if lstat(&self.path).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (self.device, self.inode)) {
-            // The folder may have been closed to us since; then the file stays, as sshd's always does.
-            let _ = fs::remove_file(&self.path);
+        self.0.remove(CWD);
+    }
+}
+
+impl Drop for Nook {
+    fn drop(&mut self) {
+        // No link in the folder's place is followed.
+        let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if let Ok(inside) = openat(CWD, &self.folder, folder, Mode::empty()) {
+            self.socket.remove(inside);
         }
+        // What the account has put there stays, and the folder with it.
+        let _ = fs::remove_dir(&self.folder);
     }
 }
 
@@ -103,6 +134,7 @@ impl Drop for Claim {
 mod tests {
     use super::*;
     use rustix::fs::stat;
+    use tempfile::TempDir;
 
     fn own() -> Account {
         Account::current()
@@ -162,10 +194,41 @@ mod tests {
 
     #[tokio::test]
     async fn an_agents_socket_is_in_a_folder_of_its_own() {
-        let (_listener, folder, path) = agent(&own()).unwrap();
-        assert_eq!((mode(folder.path()), mode(&path)), (0o700, OWNER_ALONE));
-        assert!(path.starts_with(folder.path()));
-        drop(folder);
+        let (_listener, nook, path) = agent(&own()).unwrap();
+        let folder = path.parent().unwrap();
+        assert_eq!((mode(folder), mode(&path)), (0o700, OWNER_ALONE));
+        drop(nook);
+        assert!(!folder.exists());
+    }
+
+    #[tokio::test]
+    async fn what_its_account_puts_into_an_agents_folder_is_not_removed_with_it() {
+        let (_listener, nook, path) = agent(&own()).unwrap();
+        let folder = path.parent().unwrap();
+        fs::create_dir(folder.join("work")).unwrap();
+        fs::write(folder.join("work/file"), "kept").unwrap();
+        drop(nook);
         assert!(!path.exists());
+        assert_eq!(fs::read(folder.join("work/file")).unwrap(), b"kept");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn another_file_or_folder_in_the_place_of_an_agents_stays() {
+        let elsewhere = TempDir::new_in(AGENT_PARENT).unwrap();
+        let (_listener, nook, path) = agent(&own()).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "kept").unwrap();
+        drop(nook);
+        assert_eq!(fs::read(&path).unwrap(), b"kept");
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+
+        let (_listener, nook, path) = agent(&own()).unwrap();
+        let (folder, moved) = (path.parent().unwrap(), elsewhere.path().join("moved"));
+        fs::rename(folder, &moved).unwrap();
+        std::os::unix::fs::symlink(&moved, folder).unwrap();
+        drop(nook);
+        assert!(moved.join(path.file_name().unwrap()).exists(), "a link was followed");
+        fs::remove_file(folder).unwrap();
     }
 }
