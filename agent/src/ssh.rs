@@ -15,6 +15,7 @@ mod group;
 mod handler;
 mod identity;
 mod limits;
+mod lookout;
 mod modes;
 mod notices;
 mod program;
@@ -45,6 +46,7 @@ use drawbridge_shared::{
 use flow::Keyboard;
 use forward::{Forwards, Resolver};
 use handler::Connection;
+use lookout::Lookout;
 use notices::Notices;
 use russh::{
     Disconnect,
@@ -78,6 +80,8 @@ pub struct Server<A> {
     env: Arc<EnvPolicy>,
     notices: Arc<Notices>,
     startup: Arc<Startup>,
+    /// Of all connections: they share its looks.
+    lookout: Arc<Lookout>,
     /// Places for session channels, over all connections.
     sessions: Arc<Semaphore>,
     agent: Option<Executable>,
@@ -149,6 +153,7 @@ impl<A: Authorize> Server<A> {
             env: Arc::default(),
             notices: Arc::new(Notices::below(root)),
             startup: Arc::new(Startup::below(root)),
+            lookout: Arc::default(),
             sessions,
             agent: None,
             forwarding: ForwardPolicy::default(),

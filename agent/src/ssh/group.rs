@@ -1,11 +1,11 @@
 //! A session's process group: signals to it while it is ours, and its end when the client has gone.
 
-use super::limits;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
-use std::{
-    fs,
-    sync::{Mutex, MutexGuard, PoisonError},
+use super::{
+    limits,
+    lookout::{Lookout, ignores_hangup},
 };
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::{
     process::Child,
     time::{Instant, sleep},
@@ -66,17 +66,16 @@ impl Group {
 /// Ends what `child` leads: SIGHUP, and after a grace SIGKILL for whoever did not choose to ignore SIGHUP, so that
 /// what runs under nohup lives on, as does what left the group (setsid, tmux). Until then the leader is not reaped,
 /// and so the group's number cannot become another's.
-pub(super) async fn hang_up(mut child: Child) {
+pub(super) async fn hang_up(mut child: Child, lookout: &Lookout) {
     let Some(leader) = pid(&child) else { return };
+    let watch = lookout.watch(leader);
     let _gone = kill_process_group(leader, Signal::HUP);
     // A stopped job would never see it.
     let _gone = kill_process_group(leader, Signal::CONT);
     let deadline = Instant::now() + limits::HANGUP_GRACE;
-    while !mortals(leader).is_empty() {
+    while !watch.mortals().await.is_empty() {
         if Instant::now() >= deadline {
-            for pid in mortals(leader) {
-                let _gone = kill_process(pid, Signal::KILL);
-            }
+            watch.kill().await;
             break;
         }
         sleep(limits::HANGUP_LOOK).await;
@@ -101,34 +100,11 @@ fn has_ended(leader: Pid) -> bool {
     !matches!(waitid(WaitId::Pid(leader), look), Ok(None))
 }
 
-/// The living members of `group` that would die of SIGHUP or have a handler for it.
-fn mortals(group: Pid) -> Vec<Pid> {
-    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
-    all.flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
-        .filter(|&pid| is_living_member(pid, group) && !ignores_hangup(pid))
-        .collect()
-}
-
-fn is_living_member(pid: Pid, group: Pid) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in brackets may hold anything; state, parent and group follow it.
-    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let state = fields.next();
-    state.is_some_and(|state| state != "Z") && fields.nth(1).and_then(|id| id.parse().ok()) == Some(group.as_raw_nonzero().get())
-}
-
-fn ignores_hangup(pid: Pid) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask & 1 << (Signal::HUP.as_raw() - 1) != 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ssh::{account::Account, call::Call, session::Program, spawn::spawn};
+    use crate::ssh::{account::Account, call::Call, lookout::group_of, session::Program, spawn::spawn};
+    use rustix::process::kill_process;
     use tokio::io::{AsyncBufReadExt, BufReader};
 
     /// A child that has said "ready".
@@ -149,9 +125,9 @@ mod tests {
         let child = child("sleep 600 & echo ready; wait").await;
         let leader = pid(&child).unwrap();
         let start = Instant::now();
-        hang_up(child).await;
+        hang_up(child, &Lookout::default()).await;
         assert!(start.elapsed() < limits::HANGUP_GRACE);
-        assert!(mortals(leader).is_empty() && has_ended(leader));
+        assert!(group_of(leader).is_none() && has_ended(leader));
     }
 
     #[tokio::test]
@@ -159,16 +135,16 @@ mod tests {
         let child = child("trap : HUP; echo ready; while :; do read -t 1; done").await;
         let leader = pid(&child).unwrap();
         tokio::time::pause();
-        hang_up(child).await;
-        assert!(mortals(leader).is_empty() && !is_living_member(leader, leader));
+        hang_up(child, &Lookout::default()).await;
+        assert_eq!(group_of(leader), None);
     }
 
     #[tokio::test]
     async fn who_ignores_the_hangup_lives_on() {
         let child = child("trap '' HUP; echo ready; exec sleep 600").await;
         let leader = pid(&child).unwrap();
-        hang_up(child).await;
-        assert!(is_living_member(leader, leader));
+        hang_up(child, &Lookout::default()).await;
+        assert_eq!(group_of(leader), Some(leader));
         kill_process(leader, Signal::KILL).unwrap();
     }
 

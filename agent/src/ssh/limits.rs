@@ -69,7 +69,7 @@ pub(super) const PIPE: usize = 256 * 1024;
 
 /// Between SIGHUP and SIGKILL when a client has gone: time to save a file, not to finish a build.
 pub(super) const HANGUP_GRACE: Duration = Duration::from_secs(5);
-/// How often the remains of a process group are looked at in that time.
+/// How often the remains of process groups are looked at in that time, of all that are hung up together.
 pub(super) const HANGUP_LOOK: Duration = Duration::from_millis(100);
 
 /// Forwarded connections of one connection, both ways together, those included whose last bytes are still on their way to

@@ -8,6 +8,7 @@ use super::{
     executable::Executable,
     group::{self, Group},
     limits,
+    lookout::Lookout,
     notices::Notices,
     pty::Terminal,
     session::{Launch, Program},
@@ -59,6 +60,7 @@ pub(super) struct Job {
     pub(super) account: Arc<Account>,
     pub(super) notices: Arc<Notices>,
     pub(super) startup: Arc<Startup>,
+    pub(super) lookout: Arc<Lookout>,
     /// Runs scripts of `startup`.
     pub(super) agent: Option<Executable>,
     pub(super) peer: Peer,
@@ -146,7 +148,7 @@ fn call(job: &Job) -> Call {
 }
 
 async fn accompany(mut child: Child, job: Job) {
-    let Job { process, stdin, sink, closed, place: _place, .. } = job;
+    let Job { process, stdin, sink, closed, lookout, place: _place, .. } = job;
     process.group.led_by(&child);
     let mut pipes = (child.stdout.take(), child.stderr.take());
     let attended = attend(&mut child, &mut pipes, &process, stdin, &sink);
@@ -156,7 +158,7 @@ async fn accompany(mut child: Child, job: Job) {
             process.group.gone();
             drop(process);
             // The pipes stay open meanwhile: a shell that says "Hangup" into a closed one dies before its trap.
-            group::hang_up(child).await;
+            group::hang_up(child, &lookout).await;
         }
     }
 }

@@ -41,6 +41,7 @@ impl<A> Connection<A> {
             account: self.account.clone(),
             notices: self.server.notices.clone(),
             startup: self.server.startup.clone(),
+            lookout: self.server.lookout.clone(),
             agent: self.server.agent.clone(),
             peer: self.peer,
             launch,
