@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::{
     process::Child,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 /// Where signals for one session's program go.
@@ -66,8 +66,8 @@ impl Group {
 /// Ends what `child` leads: SIGHUP, and after a grace SIGKILL for whoever did not choose to ignore SIGHUP, so that
 /// what runs under nohup lives on, as does what left the group (setsid, tmux). Until then the leader is not reaped,
 /// and so the group's number cannot become another's.
-pub(super) async fn hang_up(mut child: Child, lookout: &Lookout) {
-    let Some(leader) = pid(&child) else { return };
+pub(super) async fn hang_up(child: &Child, lookout: &Lookout) {
+    let Some(leader) = pid(child) else { return };
     let watch = lookout.watch(leader);
     let _gone = kill_process_group(leader, Signal::HUP);
     // A stopped job would never see it.
@@ -75,19 +75,18 @@ pub(super) async fn hang_up(mut child: Child, lookout: &Lookout) {
     let deadline = Instant::now() + limits::HANGUP_GRACE;
     while !watch.mortals().await.is_empty() {
         if Instant::now() >= deadline {
-            watch.kill().await;
-            break;
+            return watch.kill().await;
         }
         sleep(limits::HANGUP_LOOK).await;
     }
-    reap(leader, &mut child).await;
 }
 
-/// A leader that ignores SIGHUP lives on; tokio reaps it when it ends, as it does with every dropped child.
-async fn reap(leader: Pid, child: &mut Child) {
-    let ends = !ignores_hangup(leader);
-    if ends || has_ended(leader) {
-        let _status = child.wait().await;
+/// Waits a moment for the end of a leader that was hung up. One that ignores SIGHUP lives on, and so does one that we may not kill
+/// (`sudo`) until it writes to somebody; tokio reaps it when it ends, as it does with every dropped child.
+pub(super) async fn reap(mut child: Child) {
+    let Some(leader) = pid(&child) else { return };
+    if has_ended(leader) || !ignores_hangup(leader) {
+        let _late = timeout(limits::REAP, child.wait()).await;
     }
 }
 
@@ -103,7 +102,14 @@ fn has_ended(leader: Pid) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ssh::{account::Account, call::Call, lookout::group_of, session::Program, spawn::spawn};
+    use crate::ssh::{
+        account::{Account, Assumed},
+        call::Call,
+        identity::Identity,
+        lookout::group_of,
+        session::Program,
+        spawn::spawn,
+    };
     use rustix::process::kill_process;
     use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -120,12 +126,17 @@ mod tests {
         child
     }
 
+    async fn over(child: Child) {
+        hang_up(&child, &Lookout::default()).await;
+        reap(child).await;
+    }
+
     #[tokio::test]
     async fn sleepers_die_at_once_and_are_reaped() {
         let child = child("sleep 600 & echo ready; wait").await;
         let leader = pid(&child).unwrap();
         let start = Instant::now();
-        hang_up(child, &Lookout::default()).await;
+        over(child).await;
         assert!(start.elapsed() < limits::HANGUP_GRACE);
         assert!(group_of(leader).is_none() && has_ended(leader));
     }
@@ -135,7 +146,10 @@ mod tests {
         let child = child("trap : HUP; echo ready; while :; do read -t 1; done").await;
         let leader = pid(&child).unwrap();
         tokio::time::pause();
-        hang_up(child, &Lookout::default()).await;
+        hang_up(&child, &Lookout::default()).await;
+        // Who is killed ends in the kernel's time.
+        tokio::time::resume();
+        reap(child).await;
         assert_eq!(group_of(leader), None);
     }
 
@@ -143,8 +157,31 @@ mod tests {
     async fn who_ignores_the_hangup_lives_on() {
         let child = child("trap '' HUP; echo ready; exec sleep 600").await;
         let leader = pid(&child).unwrap();
-        hang_up(child, &Lookout::default()).await;
+        over(child).await;
         assert_eq!(group_of(leader), Some(leader));
+        kill_process(leader, Signal::KILL).unwrap();
+    }
+
+    /// As under `sudo`: this thread gives up root, and what it started has it.
+    #[test]
+    fn who_may_not_be_killed_is_not_waited_for() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let hang_up = move || {
+            runtime.block_on(async {
+                let child = child("echo ready; exec sleep 600").await;
+                let leader = pid(&child).unwrap();
+                let nobody = Account { uid: 65534, gid: 65534, assumed: Some(Assumed::default()), ..Account::current() };
+                Identity::of(&nobody).unwrap().take_on().unwrap();
+                tokio::time::pause();
+                over(child).await;
+                leader
+            })
+        };
+        let leader = std::thread::spawn(hang_up).join().unwrap();
+        assert_eq!(group_of(leader), Some(leader), "it was killed all the same");
         kill_process(leader, Signal::KILL).unwrap();
     }
 

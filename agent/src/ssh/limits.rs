@@ -69,6 +69,8 @@ pub(super) const PIPE: usize = 256 * 1024;
 
 /// Between SIGHUP and SIGKILL when a client has gone: time to save a file, not to finish a build.
 pub(super) const HANGUP_GRACE: Duration = Duration::from_secs(5);
+/// From the end of that to a leader's own: time for the kernel, and no longer for one that we may not kill.
+pub(super) const REAP: Duration = Duration::from_millis(500);
 /// How often the remains of process groups are looked at in that time, of all that are hung up together.
 pub(super) const HANGUP_LOOK: Duration = Duration::from_millis(100);
 

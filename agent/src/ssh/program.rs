@@ -158,7 +158,10 @@ async fn accompany(mut child: Child, job: Job) {
             process.group.gone();
             drop(process);
             // The pipes stay open meanwhile: a shell that says "Hangup" into a closed one dies before its trap.
-            group::hang_up(child, &lookout).await;
+            group::hang_up(&child, &lookout).await;
+            // One that we may not kill ends when it writes.
+            drop(pipes);
+            group::reap(child).await;
         }
     }
 }
