@@ -1,7 +1,10 @@
 //! The verified authorized-keys document: fetched, on disk, asked at every login, with no edge in between.
 
+mod hints;
 #[cfg(test)]
 mod tests;
+
+pub use hints::Hints;
 
 use crate::{ssh::Authorize, status::Board};
 use drawbridge_shared::{
@@ -96,9 +99,13 @@ impl Keys {
         self.held.clone()
     }
 
-    /// Has the edge asked soon.
-    pub fn hint(&self) {
-        self.refresh.hint();
+    /// For the words of one daemon.
+    pub fn hints(&self) -> Hints {
+        Hints::new(self.clone())
+    }
+
+    fn seq(&self) -> Option<SnapshotSeq> {
+        self.held.borrow().as_ref().map(|document| document.seq)
     }
 
     fn user_of(&self, key: &Fingerprint, now: Timestamp) -> Option<UserId> {

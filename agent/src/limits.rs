@@ -33,6 +33,11 @@ pub(crate) const SUPERSEDED_PAUSE: Duration = Duration::from_secs(30);
 pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A goodbye may take this long to leave; the daemon also sees the tunnel end.
 pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest wait for a daemon's word that keys changed where its last ones, ever further apart, brought nothing.
+pub(crate) const HINT_GAP: Duration = Duration::from_secs(4);
+/// After a silence as long as this a daemon's word is heeded at once, whatever its last ones brought: who is silent in between asks the
+/// edge no more often for it.
+pub(crate) const HINTS_FORGOTTEN: Duration = Duration::from_secs(15);
 /// Streams at a time that have not said what for: all connections may come back at once after an outage.
 pub(crate) const MAX_OPENINGS: usize = 1024;
 /// Connections that are served, told why not, or wait for a daemon to hear how they ended.

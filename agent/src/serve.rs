@@ -115,7 +115,7 @@ impl Service {
         stop: &CancellationToken,
         retire: &CancellationToken,
     ) -> Parting {
-        let mut talk = Talk::new(&tunnel, control);
+        let (mut talk, mut hints) = (Talk::new(&tunnel, control), self.keys.hints());
         let connections = TaskTracker::new();
         let mut left = false;
         loop {
@@ -124,13 +124,14 @@ impl Service {
                     Ok(stream) => self.take(host, stream, &connections),
                     Err(fault) => return Parting::Broke(fault.to_string()),
                 },
-                heard = talk.next() => match self.heed(heard) {
+                heard = talk.next() => match Self::heed(heard, &mut hints) {
                     None => {}
                     Some((parting, least)) => {
                         self.see_off(host, tunnel, talk, connections, least);
                         return parting;
                     }
                 },
+                () = hints.heed() => {}
                 () = self.leaving.cancelled(), if !left => {
                     left = true;
                     if let Err(fault) = talk.say(&Frame::Drain) {

@@ -1,7 +1,7 @@
 //! How a tunnel is left: what runs on it goes on to its end, and its daemon is still heard.
 
 use super::{Host, Service};
-use crate::limits::RETIRED;
+use crate::{keys::Hints, limits::RETIRED};
 use drawbridge_shared::{
     native::{control::ControlFault, talk::Talk, tunnel::Tunnel},
     tunnel::frame::{Frame, Reason},
@@ -26,10 +26,10 @@ pub(crate) enum Parting {
 
 impl Service {
     /// How the tunnel is left, and how long it is kept at least, where it is.
-    pub(super) fn heed(&self, heard: Result<Frame, ControlFault>) -> Option<(Parting, Duration)> {
+    pub(super) fn heed(heard: Result<Frame, ControlFault>, hints: &mut Hints) -> Option<(Parting, Duration)> {
         let (parting, least) = match heard {
-            Ok(Frame::KeysChanged { .. }) => {
-                self.keys.hint();
+            Ok(Frame::KeysChanged { seq }) => {
+                hints.heard(seq);
                 return None;
             }
             Ok(Frame::Drain) => (Parting::Dismissed { reason: Reason::Draining, words: "the daemon drains".into() }, RETIRED),
@@ -67,11 +67,16 @@ impl Service {
 
     /// What the daemon still says of a tunnel that is seen off: that keys changed, that it goes, that it lives.
     async fn listen(&self, talk: &mut Talk, goodbye: &CancellationToken) {
-        while let Ok(frame) = talk.next().await {
-            match frame {
-                Frame::KeysChanged { .. } => self.keys.hint(),
-                Frame::Goodbye { .. } => goodbye.cancel(),
-                _ => {}
+        let mut hints = self.keys.hints();
+        loop {
+            tokio::select! {
+                heard = talk.next() => match heard {
+                    Ok(Frame::KeysChanged { seq }) => hints.heard(seq),
+                    Ok(Frame::Goodbye { .. }) => goodbye.cancel(),
+                    Ok(_) => {}
+                    Err(_) => return,
+                },
+                () = hints.heed() => {}
             }
         }
     }

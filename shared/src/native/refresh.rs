@@ -53,18 +53,23 @@ impl Default for Refresh {
 impl Refresh {
     /// Wishes, and waits a bounded time for the next round to end.
     pub async fn wait(&self) {
-        let wanted = self.begun.load(Ordering::Acquire) + 1;
-        let mut ended = self.ended.subscribe();
-        self.hint();
-        let granted = ended.wait_for(|round| *round >= wanted);
+        let round = self.hint();
         // Too late is an answer too: the caller decides by what is held.
         let patience = if self.pace().is_slow() { SLOW_PATIENCE } else { PATIENCE };
-        let _ = time::timeout(patience, granted).await;
+        let _ = time::timeout(patience, self.ended(round)).await;
     }
 
-    /// Wishes, and does not wait.
-    pub fn hint(&self) {
+    /// Wishes, and does not wait. Returns the round that grants it.
+    pub fn hint(&self) -> u64 {
+        let round = self.begun.load(Ordering::Acquire) + 1;
         self.wish.notify_one();
+        round
+    }
+
+    /// Comes to an end when that round or a later one has.
+    pub async fn ended(&self, round: u64) {
+        // The sender is ours: it outlives the wait.
+        let _ = self.ended.subscribe().wait_for(|last| *last >= round).await;
     }
 
     /// Somebody wishes, and the last call lies [`GAP`] behind.
