@@ -2,6 +2,7 @@
 
 mod account;
 mod accounts;
+mod aside;
 mod auth;
 mod call;
 mod channels;

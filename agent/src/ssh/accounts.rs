@@ -2,7 +2,7 @@
 
 mod book;
 
-use super::account::Account;
+use super::{account::Account, aside::soon};
 pub use book::Book;
 use drawbridge_shared::native::clock;
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
@@ -48,6 +48,8 @@ pub(super) enum NoLogin {
     NoShell { name: String, shell: PathBuf },
     #[error("the login shell of '{name}', {}, is no program", shell.display())]
     BadShell { name: String, shell: PathBuf },
+    #[error("the login shell of '{name}', {}, is on a file system that does not answer", shell.display())]
+    SilentShell { name: String, shell: PathBuf },
 }
 
 impl From<Account> for Accounts {
@@ -79,7 +81,8 @@ impl Accounts {
     pub(super) async fn choose(&self, asked: &str) -> Result<Arc<Account>, NoLogin> {
         let name = self.meant(asked)?;
         let account = if name == self.own.name { self.own.clone() } else { Arc::new(self.enter(name).await?) };
-        has_shell(&account)?;
+        let entered = account.clone();
+        soon(move || has_shell(&entered)).await.unwrap_or_else(|_| Err(NoLogin::silent(&account)))?;
         Ok(account)
     }
 
@@ -124,6 +127,12 @@ impl Accounts {
             return Err(NoLogin::Expired(account.name));
         }
         Ok(account)
+    }
+}
+
+impl NoLogin {
+    fn silent(Account { name, shell, .. }: &Account) -> Self {
+        Self::SilentShell { name: name.clone(), shell: shell.clone() }
     }
 }
 

@@ -143,13 +143,13 @@ impl Forwards {
     }
 
     /// `streamlocal-forward@openssh.com`.
-    pub(super) fn listen_on_socket(&mut self, path: &str, handle: &Handle) -> Result<(), Denied> {
+    pub(super) async fn listen_on_socket(&mut self, path: &str, handle: &Handle) -> Result<(), Denied> {
         let account = self.account()?;
         self.policy.sockets_from_workspace()?;
         self.may_listen()?;
-        let (listener, _claim) = unix::listener(account, &unix::path(path)?, self.policy.unlink)?;
+        let (listener, claim) = unix::listener(account, &unix::path(path)?, self.policy.unlink).await?;
         let entrance = Entrance::Unix { path: path.to_owned() };
-        let listening = Listening::start(vec![Listener::Unix { listener, _claim }], entrance, &self.crew, handle);
+        let listening = Listening::start(vec![Listener::Unix { listener, claim }], entrance, &self.crew, handle);
         self.listening.insert(Place::Unix(path.to_owned()), listening);
         Ok(())
     }
@@ -172,8 +172,8 @@ impl Forwards {
         let account = self.account()?;
         self.policy.agent()?;
         if self.agent.is_none() {
-            let (listener, _nook, path) = unix::agent(account)?;
-            let listeners = vec![Listener::Agent { listener, _nook }];
+            let (listener, nook, path) = unix::agent(account)?;
+            let listeners = vec![Listener::Agent { listener, nook }];
             let listening = Listening::start(listeners, Entrance::Agent, &self.crew, handle);
             self.agent = Some(Agent { path: path.to_string_lossy().into_owned(), _listening: listening });
         }

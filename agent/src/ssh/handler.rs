@@ -1,4 +1,4 @@
-//! russh's calls translated: nothing is decided here, and nothing waits but for the authorizer.
+//! russh's calls translated: nothing is decided here, and nothing waits but for the authorizer and, a bounded time, for file systems.
 
 mod forwarding;
 mod programs;
@@ -337,7 +337,7 @@ impl<A: Authorize> Handler for Connection<A> {
     }
 
     async fn streamlocal_forward(&mut self, path: &str, wire: &mut Wire) -> Result<bool, Error> {
-        let bound = self.forwards.listen_on_socket(path, &wire.handle());
+        let bound = self.forwards.listen_on_socket(path, &wire.handle()).await;
         Ok(allowed(wire, bound)?.is_some())
     }
 

@@ -3,6 +3,7 @@
 use super::{
     Peer,
     account::Account,
+    aside::{aside, soon},
     call::Call,
     environment,
     executable::Executable,
@@ -23,6 +24,7 @@ use std::{
     future::pending,
     io,
     os::fd::{AsFd, OwnedFd},
+    pin::pin,
     process::ExitStatus,
     sync::Arc,
 };
@@ -32,7 +34,6 @@ use tokio::{
     process::{Child, ChildStderr, ChildStdout},
     select,
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::spawn_blocking,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -94,7 +95,10 @@ pub(super) async fn run(mut job: Job) {
 /// What comes before the program, as under sshd: the message of the day, and that nobody may log in now.
 async fn welcome(job: &Job) -> Result<(), Ending> {
     if job.process.terminal.is_some() && job.launch.program == Program::Shell {
-        tell(job, Stream::Out, job.notices.of_the_day(&job.account)).await;
+        let (notices, account) = (job.notices.clone(), job.account.clone());
+        // A home that does not answer hushes nobody, and its shell does not start.
+        let message = soon(move || notices.of_the_day(&account)).await.unwrap_or_default();
+        tell(job, Stream::Out, message).await;
     }
     match job.notices.nobody_may(&job.account) {
         Some(why) => {
@@ -119,23 +123,26 @@ async fn start(job: &mut Job) -> Option<io::Result<Child>> {
     let turn = job.closed.run_until_cancelled(STARTING.acquire()).await?;
     let tty = job.process.terminal.as_ref().map(Terminal::path);
     let environment = environment::of(&job.account, &job.peer, &job.launch, tty);
-    let (account, call, slave) = (job.account.clone(), call(job), job.slave.take());
-    let mut started = spawn_blocking(move || spawn::spawn(&account, call, environment, slave));
+    let (account, program, slave) = (job.account.clone(), job.launch.program.clone(), job.slave.take());
+    let (startup, agent) = (job.startup.clone(), job.agent.clone());
+    let mut started = pin!(aside(move || {
+        let call = call(&account, &program, &startup, agent.as_ref());
+        spawn::spawn(&account, call, environment, slave)
+    }));
     let in_time = timeout(limits::TURN, &mut started).await;
     drop(turn);
     let done = match in_time {
         Ok(done) => done,
         Err(_) => started.await,
     };
-    Some(done.map_err(io::Error::from).flatten())
+    Some(done.flatten())
 }
 
 /// The program, after a script where there is one that can be run.
-fn call(job: &Job) -> Call {
-    let (program, account) = (&job.launch.program, &job.account);
+fn call(account: &Account, program: &Program, startup: &Startup, agent: Option<&Executable>) -> Call {
     let call = Call::of(account, program);
-    let Some(script) = job.startup.script(account, program) else { return call };
-    match job.agent.as_ref().filter(|agent| agent.is_for(account)) {
+    let Some(script) = startup.script(account, program) else { return call };
+    match agent.filter(|agent| agent.is_for(account)) {
         Some(agent) => script.before(call, agent),
         None => {
             tracing::warn!(
@@ -295,7 +302,7 @@ async fn screen(terminal: &Terminal, ended: &CancellationToken, sink: &Sink) {
 
 /// The program was there at the login, or is the agent's own, and does not start: sshd's child says so and ends with 1.
 async fn refuse(job: &Job, fault: &io::Error) -> Ending {
-    let program = call(job).file;
+    let program = Call::of(&job.account, &job.launch.program).file;
     tracing::info!(program = %program.display(), %fault, "a program does not start");
     let told = format!("{}: {}\n", program.display(), spawn::reason(fault));
     let _lost: Result<(), Lost> = job.sink.send(Stream::Err, told).await;

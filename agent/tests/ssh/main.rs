@@ -10,6 +10,7 @@ mod copies;
 mod ending;
 mod forwarding;
 mod harness;
+mod hung;
 mod many;
 mod notices;
 mod programs;

@@ -74,6 +74,7 @@ async fn take_in(listener: Listener, entrance: Arc<Entrance>, crew: Crew, handle
         }
     };
     stop.run_until_cancelled(taking).await;
+    listener.leave().await;
 }
 
 async fn bring(socket: Socket, entrance: Arc<Entrance>, crew: Crew, handle: Handle, turn: OwnedSemaphorePermit) {

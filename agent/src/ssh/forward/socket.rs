@@ -4,6 +4,7 @@ use super::{
     lane::Lane,
     unix::{Claim, Nook},
 };
+use crate::ssh::aside::soon;
 use std::{io, net::SocketAddr};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -18,8 +19,8 @@ pub(super) enum Socket {
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, _claim: Claim },
-    Agent { listener: UnixListener, _nook: Nook },
+    Unix { listener: UnixListener, claim: Claim },
+    Agent { listener: UnixListener, nook: Nook },
 }
 
 impl Listener {
@@ -33,6 +34,21 @@ impl Listener {
                 Ok(Socket::Tcp(stream))
             }
             Self::Unix { listener, .. } | Self::Agent { listener, .. } => Ok(Socket::Unix(listener.accept().await?.0)),
+        }
+    }
+
+    /// Listens no more; what it has on disk is gone afterwards.
+    pub(super) async fn leave(self) {
+        match self {
+            Self::Tcp(_) => {}
+            Self::Unix { listener, claim } => {
+                drop(listener);
+                claim.release().await;
+            }
+            Self::Agent { listener, nook } => {
+                drop(listener);
+                let _stays = soon(|| drop(nook)).await;
+            }
         }
     }
 }

@@ -1,14 +1,17 @@
 //! Unix sockets in the name of a session's account: the only place that makes or opens them.
 
 use super::denied::Denied;
-use crate::ssh::{account::Account, limits};
+use crate::ssh::{account::Account, aside::soon, limits};
 use rustix::{
     fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, RawMode, Uid, chownat, fchmod, lstat, openat, statat, unlinkat},
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with},
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect as reach, listen, socket_with},
 };
 use std::{
     fs, io,
-    os::{fd::AsFd, unix::fs::PermissionsExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::PermissionsExt,
+    },
     path::{Path, PathBuf},
 };
 use tokio::net::{UnixListener, UnixStream};
@@ -18,9 +21,9 @@ const OWNER_ALONE: RawMode = 0o600;
 /// Where sshd makes the folder of its agent socket.
 const AGENT_PARENT: &str = "/tmp";
 
-/// A socket's file; removed when this is dropped, unless another has taken its place.
+/// A socket's file; removed when this is released or dropped, unless another has taken its place.
 #[derive(Debug)]
-pub(super) struct Claim(Mark);
+pub(super) struct Claim(Option<Mark>);
 
 /// A file that was made here, as it can be known again.
 #[derive(Debug)]
@@ -57,17 +60,23 @@ pub(super) fn trusted(account: &Account) -> Result<(), Denied> {
 /// A connection to the socket at `path`.
 pub(super) async fn connect(account: &Account, path: &Path) -> Result<UnixStream, Denied> {
     trusted(account)?;
-    Ok(UnixStream::connect(path).await?)
+    let path = path.to_owned();
+    Ok(soon(move || connected(&path)).await??)
 }
 
 /// A listening socket at `path`, for the account alone; `unlink` lets it take another socket's place.
-pub(super) fn listener(account: &Account, path: &Path, unlink: bool) -> Result<(UnixListener, Claim), Denied> {
+pub(super) async fn listener(account: &Account, path: &Path, unlink: bool) -> Result<(UnixListener, Claim), Denied> {
     trusted(account)?;
+    let path = path.to_owned();
+    Ok(soon(move || claimed(&path, unlink)).await??)
+}
+
+fn claimed(path: &Path, unlink: bool) -> io::Result<(UnixListener, Claim)> {
     if unlink && lstat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket) {
         fs::remove_file(path)?;
     }
     let listener = bound(path)?;
-    Ok((listener, Claim(Mark::of(path)?)))
+    Ok((listener, Claim(Some(Mark::of(path)?))))
 }
 
 /// A listening socket for an SSH agent, in a folder that only the account enters.
@@ -87,8 +96,18 @@ pub(super) fn agent(account: &Account) -> Result<(UnixListener, Nook, PathBuf), 
     Ok((listener, Nook { folder: folder.keep(), socket }, path))
 }
 
+fn socket() -> io::Result<OwnedFd> {
+    Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
+}
+
+fn connected(path: &Path) -> io::Result<UnixStream> {
+    let socket = socket()?;
+    reach(&socket, &SocketAddrUnix::new(path)?)?;
+    UnixStream::from_std(socket.into())
+}
+
 fn bound(path: &Path) -> io::Result<UnixListener> {
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    let socket = socket()?;
     // Linux gives the file the socket's own mode, so that there is no moment in which others may connect; `umask` would
     // do the same for every thread of the process.
     fchmod(&socket, Mode::from_raw_mode(OWNER_ALONE))?;
@@ -112,9 +131,20 @@ impl Mark {
     }
 }
 
+impl Claim {
+    /// Removes the file; where its folder does not answer, it may stay.
+    pub(super) async fn release(mut self) {
+        if let Some(mark) = self.0.take() {
+            let _stays = soon(move || mark.remove(CWD)).await;
+        }
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.0.remove(CWD);
+        if let Some(mark) = &self.0 {
+            mark.remove(CWD);
+        }
     }
 }
 
@@ -159,10 +189,10 @@ mod tests {
     async fn a_socket_is_its_owners_and_goes_with_its_claim() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("s");
-        let (_listener, claim) = listener(&own(), &path, false).unwrap();
+        let (_listener, claim) = listener(&own(), &path, false).await.unwrap();
         assert_eq!(mode(&path), OWNER_ALONE);
         connect(&own(), &path).await.unwrap();
-        drop(claim);
+        claim.release().await;
         assert!(!path.exists());
     }
 
@@ -170,15 +200,15 @@ mod tests {
     async fn what_is_there_stays_unless_it_may_be_replaced() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("s");
-        let (_first, claim) = listener(&own(), &path, false).unwrap();
-        assert_eq!(listener(&own(), &path, false).unwrap_err().to_string(), "Address already in use");
-        let (_second, _its) = listener(&own(), &path, true).unwrap();
+        let (_first, claim) = listener(&own(), &path, false).await.unwrap();
+        assert_eq!(listener(&own(), &path, false).await.unwrap_err().to_string(), "Address already in use");
+        let (_second, _its) = listener(&own(), &path, true).await.unwrap();
         drop(claim);
         assert!(path.exists(), "the first claim removed the second's socket");
 
         let file = folder.path().join("f");
         fs::write(&file, "kept").unwrap();
-        assert!(listener(&own(), &file, true).is_err());
+        assert!(listener(&own(), &file, true).await.is_err());
         assert_eq!(fs::read(&file).unwrap(), b"kept");
     }
 
@@ -187,7 +217,7 @@ mod tests {
         let other = Account { uid: own().uid + 1, name: "other".into(), ..own() };
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("s");
-        assert_eq!(listener(&other, &path, false).unwrap_err(), Denied::Account("other".into()));
+        assert_eq!(listener(&other, &path, false).await.unwrap_err(), Denied::Account("other".into()));
         assert_eq!(connect(&other, &path).await.unwrap_err(), Denied::Account("other".into()));
         assert!(!path.exists());
     }
