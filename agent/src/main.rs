@@ -17,7 +17,7 @@ static ALLOCATOR: drawbridge_shared::native::allocator::Allocator = drawbridge_s
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(raw) => runtime::of_agent().map_err(Into::into).and_then(|runtime| runtime.block_on(run(*raw))),
+        Command::Run(raw) => runtime::of_agent().map_err(Into::into).and_then(|runtime| runtime::run(runtime, run(*raw))),
         Command::Status { state_dir, json } => tell(&state_dir, json),
         Command::SftpServer => return sftp_server(),
         Command::StartUp { words } => return start_up(words),

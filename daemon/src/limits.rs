@@ -32,11 +32,10 @@ pub(crate) const MAX_CONNECTIONS: usize = 10_000;
 pub(crate) const MAX_CONNECTIONS_OF_USER: usize = MAX_CONNECTIONS / 2;
 /// Channels of one outer connection at a time: an IDE behind ControlMaster opens dozens.
 pub(crate) const MAX_CHANNELS: usize = 128;
-/// Answers of the jump host itself (greetings, refused commands) over one connection: russh 0.65 keeps some kilobytes
-/// for every channel that the server closes first, until the connection ends.
+/// Answers of the jump host itself (greetings, refused commands) whose channels the client has not closed yet: russh keeps some
+/// kilobytes of each.
 pub(crate) const MAX_ANSWERS: usize = 256;
-/// Channels to workspaces that we had to close first, over one connection, for the same reason: 4 MB at most. Those that
-/// come to a good end are closed by the client.
+/// Channels to workspaces that we have closed and the client has not, for the same reason: 4 MB at most.
 pub(crate) const MAX_LEFTOVERS: usize = 1024;
 /// Such an answer is taken by the client within this time: all fits in the first window of any SSH client.
 pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(10);

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Command::Identity { state_dir } => identity(&state_dir),
         Command::Run(raw) => {
             let passed = Passed::from_env();
-            runtime::of_daemon().map_err(Into::into).and_then(|runtime| runtime.block_on(run(*raw, passed)))
+            runtime::of_daemon().map_err(Into::into).and_then(|runtime| runtime::run(runtime, run(*raw, passed)))
         }
     };
     done.map_or_else(|fault| complain("drawbridge-daemon", &fault), |()| ExitCode::SUCCESS)

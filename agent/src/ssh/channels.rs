@@ -105,7 +105,7 @@ impl Channels {
         self.brake.clone()
     }
 
-    /// Whether one more fits. russh does not report channels that we closed first, so they leave the table here.
+    /// Whether one more fits. Channels that we closed first leave the table here, if their client has not closed them yet.
     pub(super) fn has_room(&mut self) -> bool {
         let Self { inflow, open, forwards, leftovers, .. } = self;
         let mut stays = |id: &ChannelId, has_ended: bool| {
@@ -117,7 +117,7 @@ impl Channels {
         open.retain(|id, channel| {
             let has_ended = channel.has_ended();
             if has_ended {
-                leftovers.note();
+                leftovers.note(*id);
             }
             stays(id, has_ended)
         });
@@ -206,6 +206,7 @@ impl Channels {
         self.inflow.closed(&id);
         self.open.remove(&id);
         self.forwards.remove(&id);
+        self.leftovers.forget(id);
     }
 
     fn inlet(&self, id: ChannelId) -> Option<&Inlet> {

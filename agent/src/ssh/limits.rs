@@ -17,9 +17,8 @@ pub(super) const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
 
 /// Open channels of one connection; fifty windows of an editor with some forwards each fit.
 pub(super) const CHANNELS: usize = 256;
-/// Channels of one connection that we closed first: russh 0.65 keeps 4 kB of each until the connection ends, 56 MB in all.
-/// Every session that ran a program is one, as its end has to come from the server.
-pub(super) const LEFTOVERS: usize = 16 * 1024;
+/// Channels of one connection that we have closed and the client has not: russh keeps 4 kB of each. A client answers at once.
+pub(super) const LEFTOVERS: usize = 1024;
 /// Session channels of all connections: each may run a program with three pipes or a terminal, and descriptors are what
 /// runs out first.
 pub(super) const SESSIONS: usize = 1024;

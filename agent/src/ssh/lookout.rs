@@ -132,10 +132,13 @@ mod tests {
     use super::*;
     use std::{os::unix::process::CommandExt, process::Command, time::Duration};
 
-    /// A sleeper that leads a group of its own.
+    /// A sleeper that leads a group of its own, and dies of SIGHUP even if these tests would not (`nohup`).
     fn sleeper() -> (std::process::Child, Pid) {
-        let child = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
+        let child = Command::new("env").args(["--default-signal=HUP", "sleep", "600"]).process_group(0).spawn().unwrap();
         let pid = Pid::from_child(&child);
+        while ignores_hangup(pid) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         (child, pid)
     }
 

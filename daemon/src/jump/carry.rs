@@ -131,11 +131,7 @@ pub(super) async fn run(hall: Arc<Hall>, request: Request, channel: Channel, cut
 }
 
 /// Both to their end. Once the channel is `served`, its agent has so long to confirm that it heard, over its next tunnel where need be.
-async fn both(
-    mut served: impl Future<Output = ()> + Unpin,
-    mut travelled: impl Future<Output = ()> + Unpin,
-    bound: Duration,
-) {
+async fn both(mut served: impl Future<Output = ()> + Unpin, mut travelled: impl Future<Output = ()> + Unpin, bound: Duration) {
     tokio::select! {
         () = &mut served => drop(time::timeout(bound, travelled).await),
         () = &mut travelled => served.await,
@@ -299,7 +295,7 @@ async fn cross(
         _ => Ending::Left,
     };
     // While its data has a taker the connection's table holds the channel, and does not take it for closed by the client.
-    leftovers.close(&outbound, closed, matches!(ending, Ending::Finished)).await;
+    leftovers.close(&outbound, closed).await;
     ending
 }
 

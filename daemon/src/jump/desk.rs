@@ -3,7 +3,7 @@
 use super::greeting;
 use crate::limits::{ANSWER_DEADLINE, MAX_ANSWERS};
 use russh::{Channel, ChannelId, ChannelWriteHalf, Error, server::Msg};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tokio::time;
 
 /// RFC 4254 section 5.2: the extended data that is standard error.
@@ -13,7 +13,8 @@ const STANDARD_ERROR: u32 = 1;
 #[derive(Default)]
 pub(super) struct Desk {
     waiting: HashMap<ChannelId, Guest>,
-    answers: usize,
+    /// Answered, and not closed by their clients yet.
+    answered: HashSet<ChannelId>,
 }
 
 /// One that is to be answered.
@@ -38,7 +39,7 @@ impl Desk {
 
     /// Whether one more may come: those that wait and those that were answered count.
     pub(super) fn has_room(&self) -> bool {
-        self.answers + self.waiting.len() < MAX_ANSWERS
+        self.answered.len() + self.waiting.len() < MAX_ANSWERS
     }
 
     /// One more.
@@ -55,13 +56,14 @@ impl Desk {
     /// It asks, and is to be answered.
     pub(super) fn call(&mut self, id: ChannelId) -> Option<Guest> {
         let guest = self.waiting.remove(&id)?;
-        self.answers += 1;
+        self.answered.insert(id);
         Some(guest)
     }
 
-    /// It went without a question.
+    /// Its client closed it, with an answer or without a question.
     pub(super) fn left(&mut self, id: ChannelId) {
         self.waiting.remove(&id);
+        self.answered.remove(&id);
     }
 }
 

@@ -23,6 +23,31 @@ pub fn of_agent() -> io::Result<Runtime> {
     build(Builder::new_multi_thread().worker_threads(1))
 }
 
+/// What comes of `main` on `runtime`. A thread beside that still waits then, for a file system that does not answer, keeps no process.
+pub fn run<F: Future>(runtime: Runtime, main: F) -> F::Output {
+    let output = runtime.block_on(main);
+    runtime.shutdown_background();
+    output
+}
+
 fn build(builder: &mut Builder) -> io::Result<Runtime> {
     builder.event_interval(EVENT_INTERVAL).on_thread_park(allocator::give_back).enable_all().build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::sync_channel;
+    use tokio::task::spawn_blocking;
+
+    #[test]
+    fn nobody_waits_for_a_thread_that_does_not_come_to_an_end() {
+        let (end, ended) = sync_channel::<()>(0);
+        let out = run(of_agent().unwrap(), async {
+            drop(spawn_blocking(move || ended.recv()));
+            7
+        });
+        assert_eq!(out, 7);
+        drop(end);
+    }
 }

@@ -47,14 +47,14 @@ impl Lane {
         W: AsyncWrite + Unpin,
     {
         let Self { inbound: Inbound { data, flow, closed, carried, leftovers }, outbound } = self;
-        let knows = cross(data, (&outbound, &flow), &closed, reader, writer).await;
-        leftovers.close(&outbound, &closed, knows).await;
+        cross(data, (&outbound, &flow), &closed, reader, writer).await;
+        leftovers.close(&outbound, &closed).await;
         drop(carried);
     }
 }
 
-/// Returns when there is nothing more to carry, or nobody to carry it to; and whether the client knows both ends.
-async fn cross<R, W>(data: Outlet, outbound: Outbound<'_>, closed: &CancellationToken, reader: R, writer: W) -> bool
+/// Returns when there is nothing more to carry, or nobody to carry it to.
+async fn cross<R, W>(data: Outlet, outbound: Outbound<'_>, closed: &CancellationToken, reader: R, writer: W)
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -63,16 +63,20 @@ where
     let mut down = pin!(to_client(reader, outbound, closed));
     select! {
         ended = &mut up => match ended {
-            Up::Finished => matches!(down.await, Down::Finished),
-            Up::Broken => false,
+            Up::Finished => {
+                down.await;
+            }
+            Up::Broken => {}
             Up::Deaf(rest) => select! {
-                _ = down => false,
-                () = discard(rest) => false,
+                _ = down => {}
+                () = discard(rest) => {}
             },
         },
         ended = &mut down => match ended {
-            Down::Finished => matches!(up.await, Up::Finished),
-            Down::Broken => false,
+            Down::Finished => {
+                up.await;
+            }
+            Down::Broken => {}
         },
     }
 }

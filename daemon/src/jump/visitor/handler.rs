@@ -179,6 +179,7 @@ impl Handler for Visitor {
     async fn channel_close(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Error> {
         self.inflow.closed(&channel);
         self.inlets.remove(&channel);
+        self.leftovers.forget(channel);
         self.desk.left(channel);
         Ok(())
     }

@@ -1,68 +1,51 @@
-//! Channels that a server has to close before the client does: russh 0.65 keeps some kilobytes of each until the connection
-//! ends, and nothing of those that the client closes first. So that is left to the client, and what is left is counted.
+//! Channels that a server has closed and whose client has not done so yet: russh keeps some kilobytes of each till then, and a client
+//! that never does could have it keep any number.
 
-use russh::{ChannelWriteHalf, server::Msg};
+use russh::{ChannelId, ChannelWriteHalf, server::Msg};
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// A client that has heard the end of both directions closes its channel itself, as OpenSSH's does, within this time.
-const CLOSING: Duration = Duration::from_secs(1);
-
-/// How many there are of one connection, of so many that there may be; cheap to clone.
+/// Those of one connection, of so many that there may be; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Leftovers {
-    count: Arc<AtomicUsize>,
+    channels: Arc<Mutex<HashSet<ChannelId>>>,
     most: usize,
 }
 
 impl Leftovers {
     /// None yet.
     pub fn new(most: usize) -> Self {
-        Self { count: Arc::default(), most }
+        Self { channels: Arc::default(), most }
     }
 
-    /// One more.
-    pub fn note(&self) {
-        self.count.fetch_add(1, Ordering::Relaxed);
+    /// We are closing `channel`.
+    pub fn note(&self, channel: ChannelId) {
+        self.lock().insert(channel);
+    }
+
+    /// Its client has closed it, first or after us.
+    pub fn forget(&self, channel: ChannelId) {
+        self.lock().remove(&channel);
     }
 
     /// Whether there may be more.
     pub fn have_room(&self) -> bool {
-        self.count.load(Ordering::Relaxed) < self.most
+        self.lock().len() < self.most
     }
 
-    /// Ends `channel`, whose client fires `closed` when it has done so itself; one that `knows` of both ends is given the
-    /// time for it.
-    pub async fn close(&self, channel: &ChannelWriteHalf<Msg>, closed: &CancellationToken, knows: bool) {
-        if knows {
-            // Else it is closed for it.
-            let _ = timeout(CLOSING, closed.cancelled()).await;
-        }
+    /// Ends `channel`, unless its client has fired `closed` by doing so.
+    pub async fn close(&self, channel: &ChannelWriteHalf<Msg>, closed: &CancellationToken) {
         if !closed.is_cancelled() {
-            self.note();
+            self.note(channel.id());
             // Fails only when the client is gone.
             let _ = channel.close().await;
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_of_a_connection_are_counted_together() {
-        let leftovers = Leftovers::new(2);
-        leftovers.clone().note();
-        assert!(leftovers.have_room());
-        leftovers.note();
-        assert!(!leftovers.clone().have_room());
+    fn lock(&self) -> MutexGuard<'_, HashSet<ChannelId>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -41,6 +41,8 @@ enum Fate {
     Closed,
     /// Both sides send what they have and its end; then the client closes it.
     Ended(&'static [u8]),
+    /// The client asks for this, is answered, and closes it after the server.
+    Asked(&'static str),
 }
 
 pub(super) fn jump(world: &Stack) -> Result<()> {
@@ -52,6 +54,9 @@ pub(super) fn jump(world: &Stack) -> Result<()> {
     })?;
     measure(&mut scene, &door, ("closed", MANY), |raw, n| batches(raw, n, Fate::Closed, |n| message::open("session", n)))?;
     measure(&mut scene, &door, ("ended", HEAVY), |raw, n| batches(raw, n, Fate::Ended(GOODBYE), way))?;
+    measure(&mut scene, &door, ("asked", HEAVY), |raw, n| {
+        batches(raw, n, Fate::Asked("shell"), |n| message::open("session", n))
+    })?;
     leftovers(&door, way)
 }
 
@@ -70,7 +75,8 @@ pub(super) fn agent(world: &Stack) -> Result<()> {
     measure(&mut scene, &door, ("refused", MANY), |raw, n| batches(raw, n, Fate::Refused, nowhere))?;
     measure(&mut scene, &door, ("closed", MANY), |raw, n| batches(raw, n, Fate::Closed, |n| message::open("session", n)))?;
     let forward = |n| message::direct(n, "127.0.0.1", port);
-    measure(&mut scene, &door, ("ended", HEAVY), |raw, n| batches(raw, n, Fate::Ended(b"to nobody"), forward))
+    measure(&mut scene, &door, ("ended", HEAVY), |raw, n| batches(raw, n, Fate::Ended(b"to nobody"), forward))?;
+    measure(&mut scene, &door, ("asked", HEAVY), |raw, n| batches(raw, n, Fate::Asked("exec"), |n| message::open("session", n)))
 }
 
 /// That the door's process grows by next to nothing with `count` channels of one connection, once it has served some.
@@ -119,12 +125,24 @@ fn is_over(raw: &mut Raw, fate: Fate, server: &mut HashMap<u32, u32>) -> Result<
             server.insert(ours, theirs);
             raw.send_all([message::data(theirs, bytes), message::about(number::CHANNEL_EOF, theirs)])?;
         }
+        (number::CHANNEL_OPEN_CONFIRMATION, Fate::Asked(what), _) => {
+            let theirs = message::theirs(&packet, ours)?;
+            server.insert(ours, theirs);
+            let request = message::request(theirs, what);
+            raw.send(if what == "exec" { request.string("true") } else { request })?;
+        }
+        (number::CHANNEL_CLOSE, Fate::Asked(_), Some(theirs)) => {
+            server.remove(&ours);
+            raw.send(message::about(number::CHANNEL_CLOSE, theirs))?;
+            return Ok(true);
+        }
         (number::CHANNEL_EOF, Fate::Ended(_), Some(theirs)) => {
             server.remove(&ours);
             raw.send(message::about(number::CHANNEL_CLOSE, theirs))?;
         }
         (number::CHANNEL_CLOSE, _, None) => return Ok(true),
         (number::CHANNEL_DATA | number::CHANNEL_WINDOW_ADJUST, ..) => {}
+        (number::CHANNEL_SUCCESS | number::CHANNEL_REQUEST | number::CHANNEL_EOF, Fate::Asked(_), _) => {}
         other => bail!("{other:?}"),
     }
     Ok(false)
@@ -136,6 +154,7 @@ impl fmt::Debug for Fate {
             Self::Refused => "refused",
             Self::Closed => "closed",
             Self::Ended(_) => "ended",
+            Self::Asked(_) => "asked",
         })
     }
 }
