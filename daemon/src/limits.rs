@@ -80,7 +80,8 @@ pub(crate) const TUNNEL_HANDSHAKE: Duration = Duration::from_secs(10);
 /// Tunnels in their handshake, over each transport, and as many sockets from where tunnels over WebSocket are in. Half of them from one
 /// source: a fleet of agents behind one address is in by hundreds a second.
 pub(crate) const MAX_TUNNEL_HANDSHAKES: usize = 1024;
-/// Callers over TCP that have said nothing yet; each takes a socket, and whoever is silent for longest makes room.
+/// Callers over TCP that have said nothing yet, and as many from where tunnels over WebSocket are in; each takes a socket, and whoever is
+/// silent for longest makes room.
 pub(crate) const MAX_SILENT: usize = 512;
 /// They say something within this time, TLS and HTTP are done within this much again: round trips of the longest ways, and a busy
 /// machine.

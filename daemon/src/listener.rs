@@ -35,6 +35,7 @@ use drawbridge_shared::{
         instance::Instance,
     },
 };
+use futures_util::FutureExt;
 use handshake::{Refusal, Welcomed};
 use lobby::{Lobby, Silent};
 use places::{Place, Places};
@@ -60,7 +61,7 @@ pub(crate) struct Listener {
     metrics: Metrics,
     tokens: Tokens,
     handshakes: Doors,
-    lobby: Lobby,
+    lobbies: Lobbies,
     /// Places to wait at the door of QUIC, where a knock is not open yet.
     knocks: Places,
     /// From where there are tunnels over WebSocket.
@@ -74,6 +75,13 @@ pub(crate) struct Tokens {
     pub(crate) stop: CancellationToken,
     /// Fires when a door fell shut, and with it the other one.
     pub(crate) fallen: CancellationToken,
+}
+
+/// Where callers over TCP wait who have said nothing yet, each with places of its own.
+#[derive(Clone, Debug, Default)]
+struct Lobbies {
+    strangers: Lobby,
+    known: Lobby,
 }
 
 /// One count each: who floods one leaves the others open.
@@ -98,8 +106,8 @@ impl Listener {
         let instance = Instance(rand::rng().random());
         let places = || Places::new(MAX_TUNNEL_HANDSHAKES);
         let handshakes = Doors { quic: places(), websocket: places(), known: places() };
-        let (knocks, lobby, known) = (Places::new(MAX_KNOCKS), Lobby::default(), Crowd::of(MAX_TUNNELS));
-        Self { ports, identity, instance, slot, snapshots, registry, metrics, tokens, handshakes, lobby, knocks, known }
+        let (knocks, lobbies, known) = (Places::new(MAX_KNOCKS), Lobbies::default(), Crowd::of(MAX_TUNNELS));
+        Self { ports, identity, instance, slot, snapshots, registry, metrics, tokens, handshakes, lobbies, knocks, known }
     }
 
     /// Takes agents in until `end`; their tunnels live on in tasks of their own. While the daemon drains, its tunnels over WebSocket still
@@ -158,12 +166,20 @@ impl Listener {
 
     /// The same of the TCP door, which also takes the sockets of tunnels that are in.
     fn open(&self, knock: websocket::Knock, tasks: &TaskTracker) {
-        tasks.spawn(self.clone().hear(knock, self.lobby.enter()));
+        let lobby = if self.knows(knock.peer().ip()) { &self.lobbies.known } else { &self.lobbies.strangers };
+        tasks.spawn(self.clone().hear(knock, lobby.enter()));
     }
 
     async fn hear(self, knock: websocket::Knock, silent: Silent) {
-        let spoken = time::timeout(SOCKET_HANDSHAKE, silent.displaced.run_until_cancelled(knock.speaks()));
-        let Ok(Some(Ok(()))) = spoken.await else { return };
+        let heard = async {
+            tokio::select! {
+                // Who has spoken is not silent, even if nobody has come to hear it.
+                biased;
+                spoken = knock.speaks() => spoken.is_ok(),
+                () = silent.displaced.cancelled() => false,
+            }
+        };
+        let Ok(true) = time::timeout(SOCKET_HANDSHAKE, heard).await else { return };
         drop(silent);
         // One too many is closed at once, before anything is read from it: an agent comes back as its own back-off says.
         let Some(place) = self.handshake(knock.peer().ip()) else { return };
@@ -177,7 +193,12 @@ impl Listener {
     /// A place over TCP.
     fn handshake(&self, from: IpAddr) -> Option<Place> {
         let Doors { websocket, known, .. } = &self.handshakes;
-        if self.known.holds(&from.into()) { known.take(from) } else { websocket.take(from) }
+        if self.knows(from) { known.take(from) } else { websocket.take(from) }
+    }
+
+    /// Whether tunnels are in from there that need sockets.
+    fn knows(&self, from: IpAddr) -> bool {
+        self.known.holds(&from.into())
     }
 
     /// `tunnel` is a data socket where there is none.
@@ -262,10 +283,14 @@ impl Listener {
             Ok(()) => converse(&tunnel, &mut talk, frames, &registration).await,
             Err(fault) => fault.to_string(),
         };
-        registration.part().iter().for_each(Link::end);
+        let parts = tunnel.closed().now_or_never().is_none();
+        let _parting = parts.then(|| {
+            registration.part().iter().for_each(Link::end);
+            registration
+        });
         self.registry.left(&workspace, clock::now());
         info!(%workspace, generation, %reason, "agent gone");
-        // Whoever says goodbye still serves its streams to their end, and closes then. Its place is given up after that.
+        // Whoever says goodbye still serves its streams to their end, and closes then.
         part(&tunnel, &mut talk).await;
         tunnel.close("the tunnel is over");
     }

@@ -1,6 +1,7 @@
 //! Agents and daemons that keep no rule of the tunnel's, on real sockets: those of others notice nothing.
 
 mod agents;
+mod crowded;
 mod daemon;
 mod door;
 
@@ -34,6 +35,8 @@ use xtask::stack::Workspace;
 pub(crate) const TESTS: &[Test] = &[
     ("peers::hostile_agents_harm_nobody", Shared(agents::play)),
     ("peers::hostile_callers_of_the_agents_door_harm_nobody", Shared(door::play)),
+    ("peers::a_crowded_door_has_room_for_tunnels_that_are_in", Shared(crowded::crowded)),
+    ("peers::a_door_that_one_source_crowds_has_room_for_others", Shared(crowded::shared)),
     ("peers::a_hostile_daemon_harms_no_agent", Shared(daemon::play)),
 ];
 

@@ -9,6 +9,7 @@ use drawbridge_shared::{
         identity::Identity,
         quic,
         tunnel::{Stream, Tunnel},
+        websocket::{self, Way},
     },
     tunnel::{
         frame::{Frame, Reason},
@@ -65,7 +66,11 @@ pub(super) fn play(world: &Stack) -> Result<()> {
     scene.nothing_raw_is_logged()
 }
 
-async fn call(target: &Target) -> Result<Tunnel> {
+pub(super) async fn call_over_tcp(target: &Target) -> Result<Tunnel> {
+    Ok(websocket::dial(Way::Straight(target.address), target.identity).await?)
+}
+
+pub(super) async fn call(target: &Target) -> Result<Tunnel> {
     Ok(quic::dial(target.address, target.identity).await?)
 }
 
@@ -194,7 +199,11 @@ fn garbage(scene: &Scene, target: &Target, bytes: &'static [u8]) -> Result<()> {
 }
 
 /// A user who asks for the target's workspace, and what it does once it is answered.
-fn visitor(scene: &Scene, target: &Target, then: impl FnOnce(&mut Raw) -> Result<()> + Send + 'static) -> Result<Asking> {
+pub(super) fn visitor(
+    scene: &Scene,
+    target: &Target,
+    then: impl FnOnce(&mut Raw) -> Result<()> + Send + 'static,
+) -> Result<Asking> {
     let mut user = scene.jump().entered()?;
     let workspace = target.workspace.to_string();
     Ok(thread::spawn(move || {
