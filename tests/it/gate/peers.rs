@@ -4,6 +4,7 @@ mod agents;
 mod crowded;
 mod daemon;
 mod door;
+mod jammed;
 
 use super::raw::scene::Scene;
 use crate::{Run::Shared, Test};
@@ -37,6 +38,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("peers::hostile_callers_of_the_agents_door_harm_nobody", Shared(door::play)),
     ("peers::a_crowded_door_has_room_for_tunnels_that_are_in", Shared(crowded::crowded)),
     ("peers::a_door_that_one_source_crowds_has_room_for_others", Shared(crowded::shared)),
+    ("peers::a_jammed_tcp_door_holds_up_nobody_over_quic", Shared(jammed::play)),
     ("peers::a_hostile_daemon_harms_no_agent", Shared(daemon::play)),
 ];
 
