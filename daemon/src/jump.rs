@@ -30,6 +30,7 @@ use drawbridge_shared::{
         clock,
         crowd::{Crowd, Seated},
         identity::{Identity, PublicIdentity},
+        reserve::Reserve,
         signals::Tokens,
         slot::Slot,
         ssh::{self, steer::Offer},
@@ -79,6 +80,8 @@ pub(crate) struct Hall {
     pub patience: Duration,
     /// To the agents that went to this daemon's successor.
     pub passage: Passage,
+    /// Bytes of all connections that are on their way.
+    reserve: Reserve,
     /// Fires when nobody new is to be let in.
     pub stop: CancellationToken,
     /// When agents began to come.
@@ -121,18 +124,34 @@ impl Hall {
 
     /// Of one daemon, which ends as `tokens` say.
     pub(crate) fn new(
-        snapshots: Snapshots,
-        registry: Registry<Link>,
+        (snapshots, registry): (Snapshots, Registry<Link>),
         (identity, domains): (PublicIdentity, Vec<String>),
         (grace, patience): (Duration, Duration),
         witness: Witness,
         passage: Passage,
+        reserve: Reserve,
         tokens: &Tokens,
     ) -> Self {
         let Tokens { stop, end } = tokens.clone();
         let (used, tasks, born) = (Used::default(), TaskTracker::new(), time::Instant::now());
         let crowd = Crowd::of(MAX_CONNECTIONS_OF_USER);
-        Self { snapshots, registry, used, witness, crowd, identity, domains, grace, patience, passage, stop, born, tasks, end }
+        Self {
+            snapshots,
+            registry,
+            used,
+            witness,
+            crowd,
+            identity,
+            domains,
+            grace,
+            patience,
+            passage,
+            reserve,
+            stop,
+            born,
+            tasks,
+            end,
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod jammed;
 mod jump;
 mod limits;
 mod listener;
+mod memory;
 mod metrics;
 mod passage;
 mod used;
@@ -42,6 +43,7 @@ use drawbridge_shared::native::{
     edge_client::{EdgeClient, EdgeFault},
     host_certificate::Renewal,
     identity::{Identity, PublicIdentity},
+    reserve::Reserve,
     signals::Tokens,
     slot::{Slot, SlotFault},
     state_dir::{StateDir, StateFault},
@@ -140,7 +142,8 @@ impl Daemon {
         let registry = Registry::default();
         let passage = Passage::new(state.clone(), slot.clone());
         let (names, spans) = ((identity.public(), config.domains), (config.grace, config.resume));
-        let hall = Hall::new(snapshots.clone(), registry.clone(), names, spans, witness, passage.clone(), &tokens);
+        let reserve = Reserve::of(memory::for_buffers());
+        let hall = Hall::new((snapshots.clone(), registry.clone()), names, spans, witness, passage.clone(), reserve, &tokens);
         let stop = tokens.stop.clone();
         let exhibition = Arc::new(Exhibition::new(&metrics, snapshots.clone()));
         let admin = Admin {

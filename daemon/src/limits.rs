@@ -58,6 +58,12 @@ pub(crate) const READ_BUFFER: usize = 64 * 1024;
 /// Bytes that the channels of one outer connection keep for their agents or have from them, beyond 256 KiB a direction
 /// that each may have: four full windows.
 pub(crate) const MAX_BUFFERED: usize = 32 << 20;
+/// Such bytes of all outer connections are this part of the memory that the daemon may have: the rest is what connections take while they
+/// hold none, and the tunnels. Beyond it each channel has 256 KiB a direction, and each connection is refilled as long as it holds less than
+/// two first windows.
+pub(crate) const BUFFERED_PART: u64 = 4;
+/// But no less: what a few connections may hold that move a lot.
+pub(crate) const MIN_BUFFERED: usize = 256 << 20;
 /// A connection without a tunnel looks for one this often, beside being told of new ones: a tunnel may fail it at once.
 pub(crate) const RESUME_PAUSE: Duration = Duration::from_secs(1);
 /// An agent process that is still there dials again within 30 s, and has 10 s to come in. Where another serves its

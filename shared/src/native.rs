@@ -18,6 +18,7 @@ pub mod proxy_header;
 pub mod pulse;
 pub mod quic;
 pub mod refresh;
+pub mod reserve;
 pub mod resume;
 pub mod runtime;
 pub mod severable;

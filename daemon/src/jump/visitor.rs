@@ -58,7 +58,8 @@ impl Visitor {
         (peer, trace_id): (SocketAddr, String),
         cut: CancellationToken,
     ) -> (Self, watch::Receiver<Standing>) {
-        let inflow = Inflow::new(INFLOW);
+        let inflow = Inflow::within(&hall.reserve, INFLOW);
+        let budget = Budget::within(&hall.reserve, MAX_BUFFERED);
         let (tries, standing) = Tries::new();
         let visitor = Self {
             brake: inflow.brake(),
@@ -70,7 +71,7 @@ impl Visitor {
             tries,
             cut,
             inflow,
-            budget: Budget::new(MAX_BUFFERED),
+            budget,
             inlets: HashMap::new(),
             leftovers: Leftovers::new(MAX_LEFTOVERS),
             desk: Desk::default(),

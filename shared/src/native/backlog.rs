@@ -4,15 +4,13 @@ pub mod brake;
 pub mod inflow;
 mod stretch;
 
+use super::reserve::{Count, Reserve};
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
     collections::VecDeque,
     io,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
 };
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
@@ -23,7 +21,7 @@ const CHUNK: usize = 4096;
 
 /// How many bytes all back-logs of one connection hold.
 #[derive(Clone, Debug, Default)]
-pub struct Meter(Arc<AtomicUsize>);
+pub struct Meter(Count);
 
 /// The reader's end. Dropping it without [`Inlet::finish`] breaks the back-log off.
 #[derive(Debug)]
@@ -43,17 +41,33 @@ pub fn backlog(meter: &Meter) -> (Inlet, Outlet) {
 }
 
 impl Meter {
+    /// Of bytes that count in `reserve` too.
+    pub fn within(reserve: &Reserve) -> Self {
+        Self(Count::within(reserve))
+    }
+
     /// Bytes taken in by any back-log of this connection and not yet consumed.
     pub fn held(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.0.held()
+    }
+
+    /// Whether all connections together hold all that they may.
+    fn is_pressed(&self) -> bool {
+        self.0.is_pressed()
+    }
+
+    /// At how many held bytes to slow down, where that is `mark` as long as all connections together may hold more, and `least`
+    /// otherwise.
+    fn mark(&self, mark: usize, least: usize) -> usize {
+        if self.0.is_pressed() { mark.min(least) } else { mark }
     }
 
     fn add(&self, n: usize) {
-        self.0.fetch_add(n, Ordering::Relaxed);
+        self.0.add(n);
     }
 
     fn sub(&self, n: usize) {
-        self.0.fetch_sub(n, Ordering::Relaxed);
+        self.0.sub(n);
     }
 }
 

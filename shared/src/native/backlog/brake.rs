@@ -33,14 +33,18 @@ const LONGEST: Duration = Duration::from_secs(1);
 pub struct Brake {
     pulled: Arc<AtomicBool>,
     meter: Meter,
-    /// Held bytes below which nothing is held back.
-    low: usize,
+    /// Held bytes below which nothing is held back, and the same while all connections hold too much.
+    marks: (usize, usize),
 }
 
 impl Brake {
-    /// Released once `meter` falls below `low`.
-    pub(super) fn new(meter: Meter, low: usize) -> Self {
-        Self { pulled: Arc::default(), meter, low }
+    /// Released once `meter` falls below the first of `marks`, or the second while all connections hold too much.
+    pub(super) fn new(meter: Meter, marks: (usize, usize)) -> Self {
+        Self { pulled: Arc::default(), meter, marks }
+    }
+
+    fn is_over(&self) -> bool {
+        self.meter.held() < self.meter.mark(self.marks.0, self.marks.1)
     }
 
     /// The next write has a stalled channel's tiny refill in it.
@@ -79,7 +83,7 @@ impl<S> Braked<S> {
     fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
         while self.look.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            if now >= self.since + LONGEST || self.brake.meter.held() < self.brake.low {
+            if now >= self.since + LONGEST || self.brake.is_over() {
                 return true;
             }
             self.look.as_mut().reset(now + LOOK);
@@ -144,7 +148,7 @@ mod tests {
         let meter = Meter::default();
         let log = backlog(&meter);
         log.0.push(vec![0; 100].into());
-        let brake = Brake::new(meter, 50);
+        let brake = Brake::new(meter, (50, 50));
         (Braked::new(near, brake.clone()), far, brake, log)
     }
 

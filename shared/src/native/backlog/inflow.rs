@@ -10,6 +10,7 @@ use super::{
     brake::Brake,
     stretch::{Probe, Stretch},
 };
+use crate::native::reserve::Reserve;
 use std::{collections::HashMap, hash::Hash, time::Instant};
 
 /// The refill that holds a channel back and yet lets it recover.
@@ -65,11 +66,29 @@ struct Window {
     probe: Option<Probe>,
 }
 
+impl Bounds {
+    /// Held bytes at which refills become a trickle while all connections together hold too much: one channel that stalls does not
+    /// stop the others.
+    const fn least(&self) -> usize {
+        2 * self.first_window as usize
+    }
+}
+
 impl<K: Eq + Hash> Inflow<K> {
     /// No channel yet.
     pub fn new(bounds: Bounds) -> Self {
+        Self::counted(bounds, Meter::default())
+    }
+
+    /// The same of a connection whose held bytes count in `reserve` too. While that is full it keeps to what two channels may always
+    /// send, and the others go on.
+    pub fn within(reserve: &Reserve, bounds: Bounds) -> Self {
+        Self::counted(bounds, Meter::within(reserve))
+    }
+
+    fn counted(bounds: Bounds, meter: Meter) -> Self {
         let stretch = Stretch::new(bounds.first_window, bounds.window);
-        Self { bounds, meter: Meter::default(), windows: HashMap::new(), granted: 0, choked: false, hurried: false, stretch }
+        Self { bounds, meter, windows: HashMap::new(), granted: 0, choked: false, hurried: false, stretch }
     }
 
     /// Where this connection's back-logs count what they hold.
@@ -79,7 +98,7 @@ impl<K: Eq + Hash> Inflow<K> {
 
     /// Holds back the refills of stalled channels while too much is held.
     pub fn brake(&self) -> Brake {
-        Brake::new(self.meter.clone(), self.bounds.low)
+        Brake::new(self.meter.clone(), (self.bounds.low, self.bounds.least()))
     }
 
     /// Whether a channel of which `held` bytes are held was just refilled with no more than a trickle, and will be again:
@@ -138,10 +157,11 @@ impl<K: Eq + Hash> Inflow<K> {
 
     fn next_target(&mut self) -> u32 {
         let mark = if self.choked { self.bounds.low } else { self.bounds.high };
-        self.choked = self.meter.held() >= mark;
+        let pressed = self.meter.is_pressed();
+        self.choked = self.meter.held() >= self.meter.mark(mark, self.bounds.least());
         match self.choked {
             true => TRICKLE,
-            false if self.granted > self.bounds.granted => self.bounds.first_window,
+            false if pressed || self.granted > self.bounds.granted => self.bounds.first_window,
             false if self.hurried && self.stretch.window() == self.bounds.first_window => self.bounds.first_window / HURRIED,
             false => self.stretch.window(),
         }
@@ -199,6 +219,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn while_others_hold_too_much_little_is_held_and_who_is_served_goes_on() {
+        let (bounds, reserve) = (Bounds { first_window: 50_000, ..BOUNDS }, Reserve::of(1 << 20));
+        let [mut stalls, mut served] =
+            [0, 1].map(|_| Inflow::<u8>::within(&reserve, Bounds { low: 1 << 30, high: 1 << 30, ..bounds }));
+        stalls.opened(1);
+        served.opened(1);
+        let (inlet, _outlet) = backlog(stalls.meter());
+        inlet.push(vec![7; bounds.least()].into());
+        let targets =
+            |stalls: &mut Inflow<u8>, served: &mut Inflow<u8>| [stalls, served].map(|inflow| inflow.refilled(&1, 50_000));
+        assert!(!targets(&mut stalls, &mut served).contains(&TRICKLE), "there is room");
+        let others = Meter::within(&reserve);
+        others.add(1 << 20);
+        assert_eq!(targets(&mut stalls, &mut served), [TRICKLE, bounds.first_window]);
+        others.sub(1 << 20);
+        assert!(!targets(&mut stalls, &mut served).contains(&TRICKLE), "there is room again");
+    }
+
+    #[tokio::test]
     async fn a_stalled_channel_is_held_near_the_mark_and_recovers() {
         let mut connection = Connection::new();
         let mut outlet = connection.open(1);
@@ -247,7 +286,8 @@ mod tests {
         let free = BOUNDS.first_window;
         let steps = [(999, free), (1000, TRICKLE), (201, TRICKLE), (199, free), (999, free)];
         for (held, target) in steps {
-            inflow.meter.0.store(held, std::sync::atomic::Ordering::Relaxed);
+            inflow.meter.sub(inflow.meter.held());
+            inflow.meter.add(held);
             assert_eq!(inflow.refilled(&1, 2), target, "{held}");
         }
     }
@@ -257,7 +297,7 @@ mod tests {
         let mut inflow = Inflow::<u8>::new(BOUNDS);
         inflow.opened(1);
         assert!(!inflow.is_stalled(5000, TRICKLE), "nothing is choked");
-        inflow.meter.0.store(1000, std::sync::atomic::Ordering::Relaxed);
+        inflow.meter.add(1000);
         inflow.refilled(&1, BOUNDS.window);
         assert!(inflow.is_stalled(100, TRICKLE));
         assert!(!inflow.is_stalled(99, TRICKLE), "its consumer keeps up");

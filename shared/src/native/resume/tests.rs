@@ -1,7 +1,7 @@
 //! Halves and drivers over duplex pipes that are cut.
 
 use super::{driver::QUIET, *};
-use crate::tunnel::resume::WINDOW;
+use crate::{native::reserve::Reserve, tunnel::resume::WINDOW};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 
@@ -154,7 +154,18 @@ async fn a_writer_whose_reader_is_slow_stays_within_the_window() {
 
 #[tokio::test]
 async fn a_full_budget_leaves_everybody_a_little() {
-    let budget = Budget::new(1);
+    leaves_a_little(Budget::new(1)).await;
+}
+
+#[tokio::test]
+async fn so_does_one_that_is_within_what_others_have_taken() {
+    let reserve = Reserve::of(FLOOR);
+    let (others, budget) = (Budget::within(&reserve, FLOOR), Budget::within(&reserve, 64 << 20));
+    others.recharge(&mut 0, FLOOR);
+    leaves_a_little(budget).await;
+}
+
+async fn leaves_a_little(budget: Budget) {
     let mut near = end(&budget);
     let piece = Bytes::from(vec![0; FLOOR / 2]);
     near.writer.send(piece.clone()).await.unwrap();

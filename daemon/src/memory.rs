@@ -1,0 +1,62 @@
+//! How much memory the bytes of all connections may take: a part of what this process may have, by the machine and its control groups.
+
+use crate::limits::{BUFFERED_PART, MIN_BUFFERED};
+use std::{fs, path::Path};
+use tracing::info;
+
+/// Where Linux has its control groups (version 2).
+const GROUPS: &str = "/sys/fs/cgroup";
+
+/// So many bytes.
+pub(crate) fn for_buffers() -> usize {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = ancestors(&groups).filter_map(|group| limit(&fs::read_to_string(group).ok()?));
+    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
+    let buffered = part(limits.chain(machine).min());
+    info!(mib = buffered >> 20, "bytes on their way may take so much memory, over all connections");
+    buffered
+}
+
+/// Of `memory`, as far as that is known.
+fn part(memory: Option<u64>) -> usize {
+    memory.map_or(MIN_BUFFERED, |bytes| usize::try_from(bytes / BUFFERED_PART).unwrap_or(usize::MAX).max(MIN_BUFFERED))
+}
+
+/// The files with the limits of the control group that `text` names (cgroups(7): `0::/path`), and of those around it.
+fn ancestors(text: &str) -> impl Iterator<Item = String> {
+    let group = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+    Path::new(group).ancestors().map(|group| format!("{GROUPS}{}/memory.max", group.display()))
+}
+
+/// `max` is none.
+fn limit(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
+}
+
+/// The machine's, in bytes, from /proc/meminfo.
+fn total(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_groups_around_a_process_are_asked_too() {
+        let files = |text| ancestors(text).collect::<Vec<_>>();
+        let service = ["/system.slice/drawbridge.service/memory.max", "/system.slice/memory.max", "//memory.max"];
+        assert_eq!(files("0::/system.slice/drawbridge.service\n"), service.map(|file| format!("{GROUPS}{file}")));
+        assert_eq!(files("4:memory:/old\n"), [format!("{GROUPS}//memory.max")]);
+    }
+
+    #[test]
+    fn a_part_of_the_least_that_is_said() {
+        assert_eq!((limit("max\n"), limit("1073741824\n")), (None, Some(1 << 30)));
+        assert_eq!(total("MemTotal:       16384 kB\nMemFree: 1 kB\n"), Some(16 << 20));
+        assert_eq!(part(Some(64 << 30)), (64 << 30) / 4);
+        assert_eq!((part(Some(16 << 20)), part(None)), (MIN_BUFFERED, MIN_BUFFERED));
+        assert!(for_buffers() >= MIN_BUFFERED);
+    }
+}

@@ -1,0 +1,132 @@
+//! Bytes that all connections of a process hold together. Each counts its own, and tells of them here in steps: thousands that hold
+//! little have nothing to tell, and a packet seldom has.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// What a connection need not tell of. Ten thousand hold 160 MB so at most.
+const STEP: usize = 16 << 10;
+
+/// The sum, and its bound; cheap to clone. While it is full each connection may hold little: it slows them down, and stops nobody.
+#[derive(Clone, Debug)]
+pub struct Reserve(Arc<Sum>);
+
+#[derive(Debug)]
+struct Sum {
+    used: AtomicUsize,
+    most: usize,
+}
+
+/// One connection's count, which tells a reserve where it has one; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Count(Arc<Own>);
+
+/// With the last of its clones the reserve has back what it was told of, whatever became of the bytes.
+#[derive(Debug, Default)]
+struct Own {
+    held: AtomicUsize,
+    reserve: Option<Reserve>,
+}
+
+impl Reserve {
+    /// Full at `most` bytes.
+    pub fn of(most: usize) -> Self {
+        Self(Arc::new(Sum { used: AtomicUsize::new(0), most }))
+    }
+
+    /// Bytes that it was told of.
+    pub fn used(&self) -> usize {
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// Whether that is all there may be.
+    pub fn is_full(&self) -> bool {
+        self.used() >= self.0.most
+    }
+
+    /// Somebody held `before`, and holds `after` now.
+    fn moved(&self, before: usize, after: usize) {
+        let (before, after) = (before / STEP, after / STEP);
+        if after > before {
+            self.0.used.fetch_add((after - before) * STEP, Ordering::Relaxed);
+        } else if after < before {
+            self.0.used.fetch_sub((before - after) * STEP, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Count {
+    /// Tells `reserve`.
+    pub(super) fn within(reserve: &Reserve) -> Self {
+        Self(Arc::new(Own { held: AtomicUsize::new(0), reserve: Some(reserve.clone()) }))
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.0.held.load(Ordering::Relaxed)
+    }
+
+    /// Whether all connections together hold all that they may.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.0.reserve.as_ref().is_some_and(Reserve::is_full)
+    }
+
+    pub(super) fn add(&self, n: usize) {
+        let before = self.0.held.fetch_add(n, Ordering::Relaxed);
+        self.0.tell(before, before + n);
+    }
+
+    pub(super) fn sub(&self, n: usize) {
+        let before = self.0.held.fetch_sub(n, Ordering::Relaxed);
+        self.0.tell(before, before - n);
+    }
+}
+
+impl Own {
+    /// Each change of the count follows another, so that what is told of them adds up.
+    fn tell(&self, before: usize, after: usize) {
+        if let Some(reserve) = &self.reserve {
+            reserve.moved(before, after);
+        }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.tell(*self.held.get_mut(), 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn little_is_not_told_and_much_is_full() {
+        let reserve = Reserve::of(4 * STEP);
+        let counts: Vec<_> = (0..2).map(|_| Count::within(&reserve)).collect();
+        counts.iter().for_each(|count| count.add(STEP - 1));
+        assert_eq!(reserve.used(), 0);
+        counts.iter().for_each(|count| count.add(STEP + 1));
+        assert!(reserve.is_full() && counts.iter().all(Count::is_pressed), "{reserve:?}");
+        counts[0].sub(1);
+        assert!(!reserve.is_full() && !Count::default().is_pressed());
+        drop(counts);
+        assert_eq!(reserve.used(), 0, "whoever is gone holds nothing");
+    }
+
+    #[test]
+    fn what_is_told_from_many_threads_adds_up() {
+        let reserve = Reserve::of(usize::MAX);
+        let count = Count::within(&reserve);
+        thread::scope(|scope| {
+            for n in 1..5 {
+                let count = count.clone();
+                scope.spawn(move || (0..10_000).for_each(|_| [count.add(n * 4099), count.sub(n * 4099)].into_iter().collect()));
+            }
+        });
+        assert_eq!((count.held(), reserve.used()), (0, 0));
+    }
+}
