@@ -41,8 +41,8 @@ enum Fate {
     Closed,
     /// Both sides send what they have and its end; then the client closes it.
     Ended(&'static [u8]),
-    /// The client asks for this, is answered, and closes it after the server.
-    Asked(&'static str),
+    /// The client asks for a shell, is answered, and closes it after the server.
+    Asked,
 }
 
 pub(super) fn jump(world: &Stack) -> Result<()> {
@@ -54,9 +54,7 @@ pub(super) fn jump(world: &Stack) -> Result<()> {
     })?;
     measure(&mut scene, &door, ("closed", MANY), |raw, n| batches(raw, n, Fate::Closed, |n| message::open("session", n)))?;
     measure(&mut scene, &door, ("ended", HEAVY), |raw, n| batches(raw, n, Fate::Ended(GOODBYE), way))?;
-    measure(&mut scene, &door, ("asked", HEAVY), |raw, n| {
-        batches(raw, n, Fate::Asked("shell"), |n| message::open("session", n))
-    })?;
+    measure(&mut scene, &door, ("asked", HEAVY), |raw, n| batches(raw, n, Fate::Asked, |n| message::open("session", n)))?;
     leftovers(&door, way)
 }
 
@@ -75,8 +73,7 @@ pub(super) fn agent(world: &Stack) -> Result<()> {
     measure(&mut scene, &door, ("refused", MANY), |raw, n| batches(raw, n, Fate::Refused, nowhere))?;
     measure(&mut scene, &door, ("closed", MANY), |raw, n| batches(raw, n, Fate::Closed, |n| message::open("session", n)))?;
     let forward = |n| message::direct(n, "127.0.0.1", port);
-    measure(&mut scene, &door, ("ended", HEAVY), |raw, n| batches(raw, n, Fate::Ended(b"to nobody"), forward))?;
-    measure(&mut scene, &door, ("asked", HEAVY), |raw, n| batches(raw, n, Fate::Asked("exec"), |n| message::open("session", n)))
+    measure(&mut scene, &door, ("ended", HEAVY), |raw, n| batches(raw, n, Fate::Ended(b"to nobody"), forward))
 }
 
 /// That the door's process grows by next to nothing with `count` channels of one connection, once it has served some.
@@ -125,13 +122,12 @@ fn is_over(raw: &mut Raw, fate: Fate, server: &mut HashMap<u32, u32>) -> Result<
             server.insert(ours, theirs);
             raw.send_all([message::data(theirs, bytes), message::about(number::CHANNEL_EOF, theirs)])?;
         }
-        (number::CHANNEL_OPEN_CONFIRMATION, Fate::Asked(what), _) => {
+        (number::CHANNEL_OPEN_CONFIRMATION, Fate::Asked, _) => {
             let theirs = message::theirs(&packet, ours)?;
             server.insert(ours, theirs);
-            let request = message::request(theirs, what);
-            raw.send(if what == "exec" { request.string("true") } else { request })?;
+            raw.send(message::request(theirs, "shell"))?;
         }
-        (number::CHANNEL_CLOSE, Fate::Asked(_), Some(theirs)) => {
+        (number::CHANNEL_CLOSE, Fate::Asked, Some(theirs)) => {
             server.remove(&ours);
             raw.send(message::about(number::CHANNEL_CLOSE, theirs))?;
             return Ok(true);
@@ -142,7 +138,7 @@ fn is_over(raw: &mut Raw, fate: Fate, server: &mut HashMap<u32, u32>) -> Result<
         }
         (number::CHANNEL_CLOSE, _, None) => return Ok(true),
         (number::CHANNEL_DATA | number::CHANNEL_WINDOW_ADJUST, ..) => {}
-        (number::CHANNEL_SUCCESS | number::CHANNEL_REQUEST | number::CHANNEL_EOF, Fate::Asked(_), _) => {}
+        (number::CHANNEL_SUCCESS | number::CHANNEL_REQUEST | number::CHANNEL_EOF, Fate::Asked, _) => {}
         other => bail!("{other:?}"),
     }
     Ok(false)
@@ -154,7 +150,7 @@ impl fmt::Debug for Fate {
             Self::Refused => "refused",
             Self::Closed => "closed",
             Self::Ended(_) => "ended",
-            Self::Asked(_) => "asked",
+            Self::Asked => "asked",
         })
     }
 }
