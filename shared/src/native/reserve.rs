@@ -94,7 +94,8 @@ impl Own {
 
 impl Drop for Own {
     fn drop(&mut self) {
-        self.tell(*self.held.get_mut(), 0);
+        let held = *self.held.get_mut();
+        self.tell(held, 0);
     }
 }
 
