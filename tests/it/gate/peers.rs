@@ -36,7 +36,6 @@ use xtask::stack::Workspace;
 pub(crate) const TESTS: &[Test] = &[
     ("peers::hostile_agents_harm_nobody", Shared(agents::play)),
     ("peers::hostile_callers_of_the_agents_door_harm_nobody", Shared(door::play)),
-    ("peers::a_crowded_door_has_room_for_tunnels_that_are_in", Shared(crowded::crowded)),
     ("peers::a_door_that_one_source_crowds_has_room_for_others", Shared(crowded::shared)),
     ("peers::a_jammed_tcp_door_holds_up_nobody_over_quic", Shared(jammed::play)),
     ("peers::a_hostile_daemon_harms_no_agent", Shared(daemon::play)),

@@ -199,11 +199,7 @@ fn garbage(scene: &Scene, target: &Target, bytes: &'static [u8]) -> Result<()> {
 }
 
 /// A user who asks for the target's workspace, and what it does once it is answered.
-pub(super) fn visitor(
-    scene: &Scene,
-    target: &Target,
-    then: impl FnOnce(&mut Raw) -> Result<()> + Send + 'static,
-) -> Result<Asking> {
+fn visitor(scene: &Scene, target: &Target, then: impl FnOnce(&mut Raw) -> Result<()> + Send + 'static) -> Result<Asking> {
     let mut user = scene.jump().entered()?;
     let workspace = target.workspace.to_string();
     Ok(thread::spawn(move || {
