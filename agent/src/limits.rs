@@ -35,6 +35,8 @@ pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest wait for a daemon's word that keys changed where its last ones, ever further apart, brought nothing.
 pub(crate) const HINT_GAP: Duration = Duration::from_secs(4);
+/// So many in a row may bring nothing before that: some changes that daemons tell of are in no document.
+pub(crate) const HINTS_FREE: u32 = 8;
 /// After a silence as long as this a daemon's word is heeded at once, whatever its last ones brought: who is silent in between asks the
 /// edge no more often for it.
 pub(crate) const HINTS_FORGOTTEN: Duration = Duration::from_secs(15);

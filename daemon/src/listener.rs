@@ -2,7 +2,6 @@
 
 mod handshake;
 mod lobby;
-mod places;
 mod ports;
 mod retry;
 
@@ -24,6 +23,7 @@ use drawbridge_shared::{
         control::{self, ControlFault},
         crowd::Crowd,
         identity::PublicIdentity,
+        places::{Place, Places},
         quic,
         slot::Slot,
         talk::Talk,
@@ -38,9 +38,8 @@ use drawbridge_shared::{
 use futures_util::FutureExt;
 use handshake::{Refusal, Welcomed};
 use lobby::{Lobby, Silent};
-use places::{Place, Places};
 use rand::RngExt;
-use std::{convert::Infallible, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     time,
@@ -63,7 +62,7 @@ pub(crate) struct Listener {
     handshakes: Doors,
     lobbies: Lobbies,
     /// Places to wait at the door of QUIC, where a knock is not open yet.
-    knocks: Places,
+    knocks: Places<Source>,
     /// From where there are tunnels over WebSocket.
     known: Crowd<Source>,
 }
@@ -87,10 +86,10 @@ struct Lobbies {
 /// One count each: who floods one leaves the others open.
 #[derive(Clone, Debug)]
 struct Doors {
-    quic: Places,
-    websocket: Places,
+    quic: Places<Source>,
+    websocket: Places<Source>,
     /// Over TCP too, from where tunnels are in: these need sockets, whoever else calls.
-    known: Places,
+    known: Places<Source>,
 }
 
 impl Listener {
@@ -146,8 +145,8 @@ impl Listener {
 
     /// Only accepts; all else happens in the knocker's own task.
     fn answer(&self, knock: quic::Knock, tasks: &TaskTracker) {
-        let from = knock.peer().ip();
-        if !knock.validated() && self.handshakes.quic.are_scarce(from) {
+        let from = Source::from(knock.peer().ip());
+        if !knock.validated() && self.handshakes.quic.are_scarce(&from) {
             return knock.retry();
         }
         match self.knocks.take(from) {
@@ -156,8 +155,8 @@ impl Listener {
         }
     }
 
-    async fn receive(self, knock: quic::Knock, waits: Place) {
-        let place = self.handshakes.quic.wait(knock.peer().ip());
+    async fn receive(self, knock: quic::Knock, waits: Place<Source>) {
+        let place = self.handshakes.quic.wait(knock.peer().ip().into());
         let Ok(Some(place)) = time::timeout(KNOCK, place).await else { return knock.refuse() };
         drop(waits);
         let tunnel = async { Ok(Some(knock.admit().await.map_err(io::Error::from)?)) };
@@ -166,7 +165,7 @@ impl Listener {
 
     /// The same of the TCP door, which also takes the sockets of tunnels that are in.
     fn open(&self, knock: websocket::Knock, tasks: &TaskTracker) {
-        let lobby = if self.knows(knock.peer().ip()) { &self.lobbies.known } else { &self.lobbies.strangers };
+        let lobby = if self.knows(knock.peer().ip().into()) { &self.lobbies.known } else { &self.lobbies.strangers };
         tasks.spawn(self.clone().hear(knock, lobby.enter()));
     }
 
@@ -182,7 +181,7 @@ impl Listener {
         let Ok(true) = time::timeout(SOCKET_HANDSHAKE, heard).await else { return };
         drop(silent);
         // One too many is closed at once, before anything is read from it: an agent comes back as its own back-off says.
-        let Some(place) = self.handshake(knock.peer().ip()) else { return };
+        let Some(place) = self.handshake(knock.peer().ip().into()) else { return };
         let tunnel = async {
             let socket = time::timeout(SOCKET_HANDSHAKE, knock.admit()).await.map_err(io::Error::from)?;
             socket.map_err(|fault| io::Error::other(fault).into())
@@ -191,18 +190,18 @@ impl Listener {
     }
 
     /// A place over TCP.
-    fn handshake(&self, from: IpAddr) -> Option<Place> {
+    fn handshake(&self, from: Source) -> Option<Place<Source>> {
         let Doors { websocket, known, .. } = &self.handshakes;
         if self.knows(from) { known.take(from) } else { websocket.take(from) }
     }
 
     /// Whether tunnels are in from there that need sockets.
-    fn knows(&self, from: IpAddr) -> bool {
-        self.known.holds(&from.into())
+    fn knows(&self, from: Source) -> bool {
+        self.known.holds(&from)
     }
 
     /// `tunnel` is a data socket where there is none.
-    async fn admit(&self, tunnel: impl Future<Output = Result<Option<Tunnel>, ControlFault>>, place: Place) {
+    async fn admit(&self, tunnel: impl Future<Output = Result<Option<Tunnel>, ControlFault>>, place: Place<Source>) {
         let shaken = async {
             match tunnel.await? {
                 Some(tunnel) => self.shake(tunnel).await.map(Some),

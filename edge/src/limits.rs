@@ -48,6 +48,8 @@ pub const OVERDUE: Duration = Duration::from_secs(6 * 60);
 pub const BLOB_GRACE: Duration = Duration::from_secs(15 * 60);
 /// Shards dropped in one alarm.
 pub const SWEEP: usize = 100;
+/// Later marks that are looked through for the same shards: what a few imports make in a quarter of an hour.
+pub const SWEEP_LOOK: usize = 4000;
 
 /// Names applied to KV in one pass: an invocation may make 1000 KV operations.
 pub const APPLY_NAMES: usize = 200;

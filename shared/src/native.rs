@@ -14,6 +14,7 @@ pub mod identity;
 pub mod log;
 pub mod long_way;
 pub mod options;
+pub mod places;
 pub mod proxy_header;
 pub mod pulse;
 pub mod quic;

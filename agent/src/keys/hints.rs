@@ -1,9 +1,9 @@
 //! One daemon's word that keys changed: heeded at once, and later and later while it brings nothing.
 
 use super::Keys;
-use crate::limits::{HINT_GAP, HINTS_FORGOTTEN};
+use crate::limits::{HINT_GAP, HINTS_FORGOTTEN, HINTS_FREE};
 use drawbridge_shared::{id::SnapshotSeq, native::refresh::GAP};
-use std::{future::pending, time::Duration};
+use std::future::pending;
 use tokio::time::{Instant, sleep_until};
 
 /// Of one tunnel: no daemon's word delays another's.
@@ -19,8 +19,8 @@ pub struct Hints {
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     at: Instant,
-    /// How long that one had waited at least.
-    gap: Duration,
+    /// How many before it, in a row, had brought nothing.
+    vain: u32,
     /// Of the keeper's: the one that brings what there is.
     round: u64,
     held: Option<SnapshotSeq>,
@@ -38,29 +38,39 @@ impl Hints {
         self.wanted = self.wanted.max(Some(seq));
     }
 
-    /// Has the edge asked for what was heard, once that may be; never where there is nothing. Given up, it has lost nothing.
+    /// Has the edge asked for what was heard, once that may be; never where there is nothing. What it has not come to when the tunnel
+    /// ends is asked for then.
     pub async fn heed(&mut self) {
         let Some(wanted) = self.wanted else { return pending().await };
-        let gap = match self.asked {
+        let vain = match self.asked {
             Some(asked) => self.rest(asked).await,
-            None => Duration::ZERO,
+            None => 0,
         };
         self.wanted = None;
         let held = self.keys.seq();
         if held < Some(wanted) {
-            self.asked = Some(Asked { at: Instant::now(), gap, round: self.keys.refresh.hint(), held });
+            self.asked = Some(Asked { at: Instant::now(), vain, round: self.keys.refresh.hint(), held });
         }
     }
 
-    /// Waits until what was asked for has come, and a while longer where it was nothing new.
-    async fn rest(&self, asked: Asked) -> Duration {
+    /// Waits until what was asked for has come, and a while longer where it was nothing new, again. Returns how often in a row.
+    async fn rest(&self, asked: Asked) -> u32 {
         self.keys.refresh.ended(asked.round).await;
         if self.keys.seq() > asked.held || asked.at.elapsed() > HINTS_FORGOTTEN {
-            return Duration::ZERO;
+            return 0;
         }
-        let gap = (asked.gap * 2).clamp(GAP, HINT_GAP);
-        sleep_until(asked.at + gap).await;
-        gap
+        let vain = asked.vain.saturating_add(1);
+        let doubled = vain.saturating_sub(HINTS_FREE).min(u32::BITS - 1);
+        sleep_until(asked.at + GAP.saturating_mul(1 << doubled).min(HINT_GAP)).await;
+        vain
+    }
+}
+
+impl Drop for Hints {
+    fn drop(&mut self) {
+        if self.wanted > self.keys.seq() {
+            self.keys.refresh.hint();
+        }
     }
 }
 
@@ -72,7 +82,7 @@ mod tests {
         authorized_keys::AuthorizedKeys,
         native::{clock, refresh::Refresh},
     };
-    use std::{cell::Cell, sync::Arc};
+    use std::{cell::Cell, sync::Arc, time::Duration};
     use tokio::{
         sync::watch,
         time::{self, sleep},
@@ -164,7 +174,7 @@ mod tests {
         let scene = Scene::new();
         let minute = Duration::from_secs(60);
         let calls = scene.during(scene.insists(u64::MAX, Duration::from_millis(50), minute)).await;
-        let bound = 6 + minute.div_duration_f32(HINT_GAP) as u32;
+        let bound = 6 + HINTS_FREE + minute.div_duration_f32(HINT_GAP) as u32;
         assert!((10..=bound).contains(&calls), "{calls} calls, more than {bound}");
     }
 
@@ -201,7 +211,7 @@ mod tests {
         let story = async {
             let mut hints = scene.keys.hints();
             for quiet in [HINTS_FORGOTTEN + GAP, GAP * 2] {
-                for _ in 0..6 {
+                for _ in 0..HINTS_FREE + 6 {
                     hints.heard(SnapshotSeq(u64::MAX));
                     hints.heed().await;
                 }

@@ -48,8 +48,6 @@ pub(super) enum NoLogin {
     NoShell { name: String, shell: PathBuf },
     #[error("the login shell of '{name}', {}, is no program", shell.display())]
     BadShell { name: String, shell: PathBuf },
-    #[error("the login shell of '{name}', {}, is on a file system that does not answer", shell.display())]
-    SilentShell { name: String, shell: PathBuf },
 }
 
 impl From<Account> for Accounts {
@@ -82,7 +80,8 @@ impl Accounts {
         let name = self.meant(asked)?;
         let account = if name == self.own.name { self.own.clone() } else { Arc::new(self.enter(name).await?) };
         let entered = account.clone();
-        soon(move || has_shell(&entered)).await.unwrap_or_else(|_| Err(NoLogin::silent(&account)))?;
+        // One whose file system does not answer is found out when it is to start.
+        soon(account.uid, move || has_shell(&entered)).await.unwrap_or(Ok(()))?;
         Ok(account)
     }
 
@@ -127,12 +126,6 @@ impl Accounts {
             return Err(NoLogin::Expired(account.name));
         }
         Ok(account)
-    }
-}
-
-impl NoLogin {
-    fn silent(Account { name, shell, .. }: &Account) -> Self {
-        Self::SilentShell { name: name.clone(), shell: shell.clone() }
     }
 }
 

@@ -125,6 +125,11 @@ impl Channels {
         open.len() + forwards.len() < limits::CHANNELS && leftovers.have_room()
     }
 
+    /// One that did not fit is closed: it counts until its client has closed it too.
+    pub(super) fn turn_away(&self, id: ChannelId) {
+        self.leftovers.note(id);
+    }
+
     /// Takes a channel in that only carries bytes. Its read half has to be dropped too.
     pub(super) fn carry(&mut self, id: ChannelId) -> Inbound {
         self.inflow.opened(id);

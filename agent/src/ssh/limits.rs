@@ -53,8 +53,8 @@ pub(super) const STARTING: usize = 2;
 /// Whoever takes longer, since its home does not answer, lets others start meanwhile.
 pub(super) const TURN: Duration = Duration::from_secs(1);
 
-/// Calls to file systems at a time, of all connections. Each has a thread, of 512 in all that the agent's own files are saved with too,
-/// and one whose folder does not answer keeps it.
+/// Calls to file systems at a time, of all connections; one account has half of them at most. Each has a thread, of 512 in all that the
+/// agent's own files are saved with too, and one whose folder does not answer keeps it.
 pub(super) const ASIDE: usize = 64;
 /// One question to a file system that somebody waits for; a home on a server that is being started again is there by then.
 pub(super) const FILE_SYSTEM: Duration = Duration::from_secs(5);

@@ -95,9 +95,9 @@ pub(super) async fn run(mut job: Job) {
 /// What comes before the program, as under sshd: the message of the day, and that nobody may log in now.
 async fn welcome(job: &Job) -> Result<(), Ending> {
     if job.process.terminal.is_some() && job.launch.program == Program::Shell {
-        let (notices, account) = (job.notices.clone(), job.account.clone());
+        let (notices, account, uid) = (job.notices.clone(), job.account.clone(), job.account.uid);
         // A home that does not answer hushes nobody, and its shell does not start.
-        let message = soon(move || notices.of_the_day(&account)).await.unwrap_or_default();
+        let message = soon(uid, move || notices.of_the_day(&account)).await.unwrap_or_default();
         tell(job, Stream::Out, message).await;
     }
     match job.notices.nobody_may(&job.account) {
@@ -125,7 +125,7 @@ async fn start(job: &mut Job) -> Option<io::Result<Child>> {
     let environment = environment::of(&job.account, &job.peer, &job.launch, tty);
     let (account, program, slave) = (job.account.clone(), job.launch.program.clone(), job.slave.take());
     let (startup, agent) = (job.startup.clone(), job.agent.clone());
-    let mut started = pin!(aside(move || {
+    let mut started = pin!(aside(job.account.uid, move || {
         let call = call(&account, &program, &startup, agent.as_ref());
         spawn::spawn(&account, call, environment, slave)
     }));

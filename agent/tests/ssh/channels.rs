@@ -163,6 +163,22 @@ async fn sessions_are_counted_over_all_connections() {
     assert_eq!(story(&mut channel).await[0], "out again");
 }
 
+/// More than may be closed by us and not by the client (`limits::LEFTOVERS`): a client that answers has none of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_runs_any_number_of_commands() {
+    let workspace = Workspace::start().await;
+    let session = login(&workspace).await;
+    for _ in 0..11 {
+        let runs = (0..100).map(|_| async {
+            let mut channel = session.channel_open_session().await.unwrap();
+            channel.exec(false, "true").await.unwrap();
+            story(&mut channel).await;
+        });
+        futures_util::future::join_all(runs).await;
+    }
+    assert!(session.channel_open_session().await.is_ok());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sessions_place_ends_with_its_program_though_nothing_more_is_opened_on_its_connection() {
     let workspace = Workspace::start().await;

@@ -129,7 +129,7 @@ impl Visitor {
         self.hall.tasks.spawn(carried);
     }
 
-    /// Forgets channels that were refused or whose bridge has ended: russh reports only those that the client closes.
+    /// Forgets channels that were refused, or whose bridge has ended and whose client has not closed them yet.
     fn sweep(&mut self) {
         let inflow = &mut self.inflow;
         self.inlets.retain(|id, (inlet, _)| {

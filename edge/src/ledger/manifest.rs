@@ -4,7 +4,7 @@ use super::change::{Change, decode};
 use crate::{
     command::{Outcome, SnapshotCommand},
     etag,
-    limits::{HEARTBEAT, OVERDUE, SWEEP},
+    limits::{HEARTBEAT, OVERDUE, SWEEP, SWEEP_LOOK},
     names,
     refusal::{Refusal, Thing},
     rows::{Rows, RowsFault},
@@ -56,10 +56,11 @@ pub(super) fn current<R: Rows>(change: &Change<'_, R>) -> Result<Option<Manifest
 
 /// Drops shards that were replaced long ago, unless a later change brought the same bytes back.
 pub(super) fn sweep<R: Rows>(change: &mut Change<'_, R>) -> Result<(), RowsFault> {
-    let marks = change.scan(names::GARBAGE, "", SWEEP)?;
+    let marks = change.scan(names::GARBAGE, "", SWEEP_LOOK)?;
     let marks = marks.iter().filter_map(|(name, _)| Some((name, names::parse_garbage(name)?)));
     let marks: Vec<_> = marks.collect();
     let (due, later) = marks.split_at(marks.partition_point(|(_, (due, _))| *due <= change.now()));
+    let due = due.get(..SWEEP).unwrap_or(due);
     if due.is_empty() {
         return Ok(());
     }

@@ -9,6 +9,9 @@ use std::sync::{
 /// What a connection need not tell of. Ten thousand hold 160 MB so at most.
 const STEP: usize = 16 << 10;
 
+/// Whoever holds less is not slowed down for what others hold.
+const LITTLE: usize = 1 << 20;
+
 /// The sum, and its bound; cheap to clone. While it is full each connection may hold little: it slows them down, and stops nobody.
 #[derive(Clone, Debug)]
 pub struct Reserve(Arc<Sum>);
@@ -43,7 +46,8 @@ impl Reserve {
 
     /// Whether that is all there may be.
     pub fn is_full(&self) -> bool {
-        self.used() >= self.0.most
+        // For a moment more may have been given back than was told of, on another thread.
+        (self.0.most..=isize::MAX as usize).contains(&self.used())
     }
 
     /// Somebody held `before`, and holds `after` now.
@@ -67,9 +71,9 @@ impl Count {
         self.0.held.load(Ordering::Relaxed)
     }
 
-    /// Whether all connections together hold all that they may.
+    /// Whether all connections together hold all that they may, and this one has a part in it.
     pub(super) fn is_pressed(&self) -> bool {
-        self.0.reserve.as_ref().is_some_and(Reserve::is_full)
+        self.0.reserve.as_ref().is_some_and(Reserve::is_full) && self.held() >= LITTLE
     }
 
     pub(super) fn add(&self, n: usize) {

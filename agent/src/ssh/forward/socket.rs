@@ -2,7 +2,7 @@
 
 use super::{
     lane::Lane,
-    unix::{Claim, Nook},
+    unix::{self, Claim, Nook},
 };
 use crate::ssh::aside::soon;
 use std::{io, net::SocketAddr};
@@ -47,7 +47,7 @@ impl Listener {
             }
             Self::Agent { listener, nook } => {
                 drop(listener);
-                let _stays = soon(|| drop(nook)).await;
+                let _stays = soon(unix::own(), || drop(nook)).await;
             }
         }
     }

@@ -53,22 +53,26 @@ pub(super) fn path(text: &str) -> Result<PathBuf, Denied> {
 
 /// Whether this process's own rights are the account's: with any other's, a path would open what the account may not.
 pub(super) fn trusted(account: &Account) -> Result<(), Denied> {
-    let own = rustix::process::geteuid().as_raw();
-    (own == account.uid).then_some(()).ok_or_else(|| Denied::Account(account.name.clone()))
+    (own() == account.uid).then_some(()).ok_or_else(|| Denied::Account(account.name.clone()))
+}
+
+/// The number of the agent's own account.
+pub(super) fn own() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// A connection to the socket at `path`.
 pub(super) async fn connect(account: &Account, path: &Path) -> Result<UnixStream, Denied> {
     trusted(account)?;
     let path = path.to_owned();
-    Ok(soon(move || connected(&path)).await??)
+    Ok(soon(account.uid, move || connected(&path)).await??)
 }
 
 /// A listening socket at `path`, for the account alone; `unlink` lets it take another socket's place.
 pub(super) async fn listener(account: &Account, path: &Path, unlink: bool) -> Result<(UnixListener, Claim), Denied> {
     trusted(account)?;
     let path = path.to_owned();
-    Ok(soon(move || claimed(&path, unlink)).await??)
+    Ok(soon(account.uid, move || claimed(&path, unlink)).await??)
 }
 
 fn claimed(path: &Path, unlink: bool) -> io::Result<(UnixListener, Claim)> {
@@ -135,7 +139,7 @@ impl Claim {
     /// Removes the file; where its folder does not answer, it may stay.
     pub(super) async fn release(mut self) {
         if let Some(mark) = self.0.take() {
-            let _stays = soon(move || mark.remove(CWD)).await;
+            let _stays = soon(own(), move || mark.remove(CWD)).await;
         }
     }
 }
@@ -166,7 +170,7 @@ mod tests {
     use rustix::fs::stat;
     use tempfile::TempDir;
 
-    fn own() -> Account {
+    fn account() -> Account {
         Account::current()
     }
 
@@ -189,9 +193,9 @@ mod tests {
     async fn a_socket_is_its_owners_and_goes_with_its_claim() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("s");
-        let (_listener, claim) = listener(&own(), &path, false).await.unwrap();
+        let (_listener, claim) = listener(&account(), &path, false).await.unwrap();
         assert_eq!(mode(&path), OWNER_ALONE);
-        connect(&own(), &path).await.unwrap();
+        connect(&account(), &path).await.unwrap();
         claim.release().await;
         assert!(!path.exists());
     }
@@ -200,21 +204,21 @@ mod tests {
     async fn what_is_there_stays_unless_it_may_be_replaced() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("s");
-        let (_first, claim) = listener(&own(), &path, false).await.unwrap();
-        assert_eq!(listener(&own(), &path, false).await.unwrap_err().to_string(), "Address already in use");
-        let (_second, _its) = listener(&own(), &path, true).await.unwrap();
+        let (_first, claim) = listener(&account(), &path, false).await.unwrap();
+        assert_eq!(listener(&account(), &path, false).await.unwrap_err().to_string(), "Address already in use");
+        let (_second, _its) = listener(&account(), &path, true).await.unwrap();
         drop(claim);
         assert!(path.exists(), "the first claim removed the second's socket");
 
         let file = folder.path().join("f");
         fs::write(&file, "kept").unwrap();
-        assert!(listener(&own(), &file, true).await.is_err());
+        assert!(listener(&account(), &file, true).await.is_err());
         assert_eq!(fs::read(&file).unwrap(), b"kept");
     }
 
     #[tokio::test]
     async fn rights_of_another_account_are_not_lent() {
-        let other = Account { uid: own().uid + 1, name: "other".into(), ..own() };
+        let other = Account { uid: own() + 1, name: "other".into(), ..account() };
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("s");
         assert_eq!(listener(&other, &path, false).await.unwrap_err(), Denied::Account("other".into()));
@@ -224,7 +228,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_agents_socket_is_in_a_folder_of_its_own() {
-        let (_listener, nook, path) = agent(&own()).unwrap();
+        let (_listener, nook, path) = agent(&account()).unwrap();
         let folder = path.parent().unwrap();
         assert_eq!((mode(folder), mode(&path)), (0o700, OWNER_ALONE));
         drop(nook);
@@ -233,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_its_account_puts_into_an_agents_folder_is_not_removed_with_it() {
-        let (_listener, nook, path) = agent(&own()).unwrap();
+        let (_listener, nook, path) = agent(&account()).unwrap();
         let folder = path.parent().unwrap();
         fs::create_dir(folder.join("work")).unwrap();
         fs::write(folder.join("work/file"), "kept").unwrap();
@@ -246,14 +250,14 @@ mod tests {
     #[tokio::test]
     async fn another_file_or_folder_in_the_place_of_an_agents_stays() {
         let elsewhere = TempDir::new_in(AGENT_PARENT).unwrap();
-        let (_listener, nook, path) = agent(&own()).unwrap();
+        let (_listener, nook, path) = agent(&account()).unwrap();
         fs::remove_file(&path).unwrap();
         fs::write(&path, "kept").unwrap();
         drop(nook);
         assert_eq!(fs::read(&path).unwrap(), b"kept");
         fs::remove_dir_all(path.parent().unwrap()).unwrap();
 
-        let (_listener, nook, path) = agent(&own()).unwrap();
+        let (_listener, nook, path) = agent(&account()).unwrap();
         let (folder, moved) = (path.parent().unwrap(), elsewhere.path().join("moved"));
         fs::rename(folder, &moved).unwrap();
         std::os::unix::fs::symlink(&moved, folder).unwrap();

@@ -32,6 +32,7 @@ impl<A> Connection<A> {
         let inbound = self.channels.has_room().then(|| self.channels.carry(id));
         if inbound.is_none() {
             tracing::warn!(client = %self.peer.client, denied = %Denied::Channels, "forwarding refused");
+            self.channels.turn_away(id);
             wire.close(id)?;
         }
         Ok(self.forwards.confirmed(id, inbound))

@@ -68,9 +68,9 @@ struct Window {
 
 impl Bounds {
     /// Held bytes at which refills become a trickle while all connections together hold too much: one channel that stalls does not
-    /// stop the others.
+    /// stop the others, as large as its window may have become.
     const fn least(&self) -> usize {
-        2 * self.first_window as usize
+        self.window as usize + self.first_window as usize
     }
 }
 

@@ -38,11 +38,13 @@ impl Leftovers {
 
     /// Ends `channel`, unless its client has fired `closed` by doing so.
     pub async fn close(&self, channel: &ChannelWriteHalf<Msg>, closed: &CancellationToken) {
-        if !closed.is_cancelled() {
-            self.note(channel.id());
-            // Fails only when the client is gone.
-            let _ = channel.close().await;
+        // Before the look: a client that closes it in between is forgotten here or there.
+        self.note(channel.id());
+        if closed.is_cancelled() {
+            return self.forget(channel.id());
         }
+        // Fails only when the client is gone.
+        let _ = channel.close().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<ChannelId>> {

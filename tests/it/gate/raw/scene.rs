@@ -97,6 +97,11 @@ impl Scene {
         Ok(())
     }
 
+    /// Whether the daemon's log has these words.
+    pub(in crate::gate) fn daemon_says(&self, words: &str) -> Result<bool> {
+        Ok(fs::read_to_string(&self.logs[0])?.contains(words))
+    }
+
     /// What clients call themselves is no command to a terminal and no line of its own, and no task has panicked.
     pub(in crate::gate) fn nothing_raw_is_logged(&self) -> Result<()> {
         for log in &self.logs {

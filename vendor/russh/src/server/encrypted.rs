@@ -1440,8 +1440,11 @@ impl Session {
                 let channel_num = map_err!(ChannelId::decode(r))?;
                 map_err!(ensure_end(r))?;
                 if !self.common.is_established_channel(channel_num) {
-                    // We closed it first, and this is the answer: now it is gone for both.
-                    if self.channels.remove(&channel_num).is_none() {
+                    // One that we opened and the client has not confirmed is not there yet.
+                    let awaits = (self.common.encrypted.as_ref())
+                        .is_some_and(|enc| enc.channels.contains_key(&channel_num));
+                    // Else we closed it first, and this is the answer: now it is gone for both.
+                    if awaits || self.channels.remove(&channel_num).is_none() {
                         return Ok(());
                     }
                     return handler.channel_close(channel_num, self).await;

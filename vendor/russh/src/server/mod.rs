@@ -1193,6 +1193,9 @@ fn is_known(message_type: u8) -> bool {
     matches!(message_type, 1..=7 | 20 | 21 | 30..=49 | 50 | 61 | 80..=82 | 90..=100)
 }
 
+/// Bytes of a queued `SSH_MSG_CHANNEL_WINDOW_ADJUST`, and some more for its place in the queue.
+const WINDOW_ADJUSTMENT: usize = 32;
+
 async fn reply<H: Handler + Send>(
     session: &mut Session,
     handler: &mut H,
@@ -1266,12 +1269,12 @@ async fn reply<H: Handler + Send>(
                 if kex.peer_kexinit_received() {
                     return Err(crate::Error::Inconsistent.into());
                 }
-                // A channel's data is bounded by its window, which may have grown, and is never answered
-                // by more than a window's adjustment.
-                if ![msg::CHANNEL_DATA, msg::CHANNEL_EXTENDED_DATA].contains(&msg_type) {
-                    session.pending_len =
-                        session.pending_len.saturating_add(pkt.buffer.len() as u32);
-                }
+                // A channel's data is bounded by its window, which may have grown; what counts of it is
+                // the answer, a window's adjustment, which waits.
+                let is_data = [msg::CHANNEL_DATA, msg::CHANNEL_EXTENDED_DATA].contains(&msg_type);
+                let bound = if is_data { WINDOW_ADJUSTMENT } else { usize::MAX };
+                session.pending_len =
+                    session.pending_len.saturating_add(pkt.buffer.len().min(bound) as u32);
                 if u64::from(session.pending_len) > 2 * u64::from(session.common.config.window_size)
                 {
                     return Err(crate::Error::Pending.into());
