@@ -54,8 +54,8 @@ const KEYS: &[Algorithm] = &[
 /// Bytes in one direction after which we change keys unasked: OpenSSH's own bound for ciphers with blocks of 16 bytes, 2^32
 /// of them (RFC 4344 section 3.2), and far below 2^32 packets, after which nonces would come again.
 ///
-/// Stock clients change keys earlier, at a gibibyte or an hour (RFC 4253 section 9), and should: russh 0.65 ends a
-/// connection on which more than two first windows arrive between its own KEXINIT and the client's, and our windows grow.
+/// Clients may change keys earlier (RFC 4253 section 9 says at a gibibyte or an hour); OpenSSH's does at this bound too, or as its
+/// `RekeyLimit` says.
 const REKEY_BYTES: usize = 1 << 36;
 /// No time after which we change keys unasked, as sshd (`RekeyLimit default none`).
 const REKEY_TIME: Duration = Duration::MAX;
