@@ -110,12 +110,16 @@ mod tests {
 
     #[test]
     fn little_is_not_told_and_much_is_full() {
-        let reserve = Reserve::of(4 * STEP);
+        let reserve = Reserve::of(2 * LITTLE);
         let counts: Vec<_> = (0..2).map(|_| Count::within(&reserve)).collect();
         counts.iter().for_each(|count| count.add(STEP - 1));
         assert_eq!(reserve.used(), 0);
-        counts.iter().for_each(|count| count.add(STEP + 1));
+        counts.iter().for_each(|count| count.add(LITTLE - STEP + 1));
         assert!(reserve.is_full() && counts.iter().all(Count::is_pressed), "{reserve:?}");
+        let other = Count::within(&reserve);
+        other.add(LITTLE - 1);
+        assert!(!other.is_pressed(), "its part in it is little");
+        drop(other);
         counts[0].sub(1);
         assert!(!reserve.is_full() && !Count::default().is_pressed());
         drop(counts);

@@ -220,20 +220,21 @@ mod tests {
 
     #[tokio::test]
     async fn while_others_hold_too_much_little_is_held_and_who_is_served_goes_on() {
-        let (bounds, reserve) = (Bounds { first_window: 50_000, ..BOUNDS }, Reserve::of(1 << 20));
-        let [mut stalls, mut served] =
-            [0, 1].map(|_| Inflow::<u8>::within(&reserve, Bounds { low: 1 << 30, high: 1 << 30, ..bounds }));
+        const MUCH: usize = 8 << 20;
+        let bounds = Bounds { first_window: 1 << 20, window: 2 << 20, low: 1 << 30, high: 1 << 30, ..BOUNDS };
+        let reserve = Reserve::of(MUCH);
+        let [mut stalls, mut served] = [0, 1].map(|_| Inflow::<u8>::within(&reserve, bounds));
         stalls.opened(1);
         served.opened(1);
         let (inlet, _outlet) = backlog(stalls.meter());
         inlet.push(vec![7; bounds.least()].into());
         let targets =
-            |stalls: &mut Inflow<u8>, served: &mut Inflow<u8>| [stalls, served].map(|inflow| inflow.refilled(&1, 50_000));
+            |stalls: &mut Inflow<u8>, served: &mut Inflow<u8>| [stalls, served].map(|inflow| inflow.refilled(&1, 1 << 20));
         assert!(!targets(&mut stalls, &mut served).contains(&TRICKLE), "there is room");
         let others = Meter::within(&reserve);
-        others.add(1 << 20);
+        others.add(MUCH);
         assert_eq!(targets(&mut stalls, &mut served), [TRICKLE, bounds.first_window]);
-        others.sub(1 << 20);
+        others.sub(MUCH);
         assert!(!targets(&mut stalls, &mut served).contains(&TRICKLE), "there is room again");
     }
 
