@@ -42,7 +42,9 @@ async fn two_hundred_short_connections_leave_nothing_behind() {
     }
     clients.join_all().await;
     workspace.stop().await;
-    until("no zombies", || zombies().is_empty()).await;
+    // Other tests of this process have some too, each for a moment.
+    let left = zombies();
+    until("no zombies", || !zombies().iter().any(|pid| left.contains(pid))).await;
     // Other tests of this process open some too, but not a hundred.
     until("descriptors are closed", || descriptors() < 300).await;
 }
