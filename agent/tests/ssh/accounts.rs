@@ -104,5 +104,5 @@ async fn another_accounts_programs_are_hung_up_and_reaped() {
     child.kill().await.unwrap();
     crate::harness::until("the program's end", || !crate::harness::lives(&pid)).await;
     workspace.stop().await;
-    crate::harness::until("no zombies", || crate::harness::zombies().is_empty()).await;
+    crate::harness::no_zombie_stays().await;
 }

@@ -1,6 +1,6 @@
 //! What becomes of programs when the client goes, the server stops, or they are sent to the background.
 
-use crate::harness::{Workspace, ends, line_in, lives, text, until, zombies};
+use crate::harness::{Workspace, ends, line_in, lives, no_zombie_stays, text, until};
 use std::{fs, process::Stdio};
 
 const WAIT: &str = "echo $$ > pid; while :; do sleep 0.05; done";
@@ -85,5 +85,5 @@ async fn nothing_is_left_as_a_zombie() {
     line_in(&workspace.home("pid")).await;
     child.kill().await.unwrap();
     workspace.stop().await;
-    until("no zombies", || zombies().is_empty()).await;
+    no_zombie_stays().await;
 }

@@ -209,8 +209,14 @@ pub(crate) fn lives(pid: &str) -> bool {
     state(pid).is_some_and(|state| state != "Z")
 }
 
+/// Waits for the end of all that have ended and were not waited for. Other tests of this process have some too, each for a moment.
+pub(crate) async fn no_zombie_stays() {
+    let left = zombies();
+    until("no zombies", || !zombies().iter().any(|pid| left.contains(pid))).await;
+}
+
 /// Children of this process that have ended and were not reaped.
-pub(crate) fn zombies() -> Vec<String> {
+fn zombies() -> Vec<String> {
     let own = std::process::id().to_string();
     let all = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().into_string().ok());
     all.filter(|pid| stat(pid).is_some_and(|fields| fields[0] == "Z" && fields[1] == own)).collect()

@@ -1,6 +1,6 @@
 //! Many at once and many in a row: sessions of one connection, connections, and clients that fall silent.
 
-use crate::harness::{Workspace, ends, line_in, lives, text, until, zombies};
+use crate::harness::{Workspace, ends, line_in, lives, no_zombie_stays, text, until};
 use drawbridge_agent::ssh::Alive;
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::Duration;
@@ -42,9 +42,7 @@ async fn two_hundred_short_connections_leave_nothing_behind() {
     }
     clients.join_all().await;
     workspace.stop().await;
-    // Other tests of this process have some too, each for a moment.
-    let left = zombies();
-    until("no zombies", || !zombies().iter().any(|pid| left.contains(pid))).await;
+    no_zombie_stays().await;
     // Other tests of this process open some too, but not a hundred.
     until("descriptors are closed", || descriptors() < 300).await;
 }
