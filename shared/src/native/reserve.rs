@@ -10,7 +10,7 @@ use std::sync::{
 const STEP: usize = 16 << 10;
 
 /// Whoever holds less is not slowed down for what others hold.
-const LITTLE: usize = 1 << 20;
+pub(super) const LITTLE: usize = 1 << 20;
 
 /// The sum, and its bound; cheap to clone. While it is full each connection may hold little: it slows them down, and stops nobody.
 #[derive(Clone, Debug)]

@@ -89,9 +89,10 @@ fn start_up(scene: &Scene<'_>) -> Result<()> {
     }
     let folder = crate::world::home().join(".ssh");
     fs::create_dir_all(&folder)?;
-    let (whole, rc) = (folder.join(format!("rc.{}", std::process::id())), folder.join("rc"));
+    // The other side does so at the same time.
+    let whole = tempfile::NamedTempFile::new_in(&folder)?;
     fs::write(&whole, START_UP)?;
-    fs::rename(whole, rc)?;
+    whole.persist(folder.join("rc"))?;
     let wish = "SetEnv=LC_START_UP=yes";
     scene.outcome("command", &run(scene.ssh(&["-o", wish]).arg("cat; exit 3"), b"typed\n")?);
     scene.outcome("shell", &run(&mut scene.ssh(&["-T", "-o", wish]), b"echo $0 of a shell\n")?);

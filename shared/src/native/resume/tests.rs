@@ -1,7 +1,10 @@
 //! Halves and drivers over duplex pipes that are cut.
 
 use super::{driver::QUIET, *};
-use crate::{native::reserve::Reserve, tunnel::resume::WINDOW};
+use crate::{
+    native::reserve::{LITTLE, Reserve},
+    tunnel::resume::WINDOW,
+};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 
@@ -162,6 +165,8 @@ async fn so_does_one_that_is_within_what_others_have_taken() {
     let reserve = Reserve::of(FLOOR);
     let (others, budget) = (Budget::within(&reserve, FLOOR), Budget::within(&reserve, 64 << 20));
     others.recharge(&mut 0, FLOOR);
+    // Whoever holds little is not slowed down for what others hold.
+    budget.recharge(&mut 0, LITTLE);
     leaves_a_little(budget).await;
 }
 
