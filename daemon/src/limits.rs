@@ -59,8 +59,8 @@ pub(crate) const READ_BUFFER: usize = 64 * 1024;
 /// that each may have: four full windows.
 pub(crate) const MAX_BUFFERED: usize = 32 << 20;
 /// Such bytes of all outer connections are this part of the memory that the daemon may have: the rest is what connections take while they
-/// hold none, and the tunnels. Beyond it each channel has 256 KiB a direction, and each connection is refilled as long as it holds less than
-/// two first windows.
+/// hold none, and the tunnels. Beyond it, of connections that hold a megabyte or more each channel has 256 KiB a direction, and each
+/// connection is refilled as long as it holds less than a channel's largest window and a first one.
 pub(crate) const BUFFERED_PART: u64 = 4;
 /// But no less: what a few connections may hold that move a lot.
 pub(crate) const MIN_BUFFERED: usize = 256 << 20;
