@@ -15,7 +15,7 @@ pub use platform::{Platform, Unreachable};
 
 use crate::{
     limits::MAX_IMPORT,
-    names::OPENAPI_PATH,
+    names::{KEYS_PATH, OPENAPI_PATH},
     problem::{self, Failure},
 };
 use axum::{
@@ -46,7 +46,7 @@ pub fn router<P: Platform>(platform: P) -> Router {
 
 fn user_routes<P: Platform>() -> Router<P> {
     Router::new()
-        .route("/api/ssh/keys", get(grant::<P>(keys::list)).post(grant::<P>(keys::add)).delete(grant::<P>(keys::remove)))
+        .route(KEYS_PATH, get(grant::<P>(keys::list)).post(grant::<P>(keys::add)).delete(grant::<P>(keys::remove)))
         .route("/api/ssh/keys/{*fingerprint}", delete(grant::<P>(keys::remove_named)))
         .route("/api/ssh/workspaces", get(grant::<P>(user::list_workspaces)))
         .route("/api/ssh/config", get(grant::<P>(user::get_config)))

@@ -1,8 +1,7 @@
 //! Whom a call is counted for.
 
-use crate::{api::bearer, names::BLOB_PATH};
-use axum::http::request::Parts;
-use drawbridge_shared::token::TokenHash;
+use crate::names::{BLOB_PATH, KEYS_PATH};
+use axum::http::{Method, request::Parts};
 use std::net::IpAddr;
 
 /// What one caller has at their choice counts as one: of IPv6, the network of 64 bits, unless it is that of IPv4's addresses.
@@ -14,17 +13,23 @@ pub fn source(address: &str) -> String {
     }
 }
 
-/// The token that a call counts for, if any: how many shards a daemon has to fetch is up to those who change keys, and their
-/// calls are counted.
-pub fn token(parts: &Parts) -> Option<TokenHash> {
-    bearer(&parts.headers).ok().filter(|_| !parts.uri.path().starts_with(BLOB_PATH))
+/// Names of the bindings that count a call by its token. How many shards a daemon has to fetch is up to those who change keys:
+/// their calls are counted, and changes once more.
+pub fn counts(parts: &Parts) -> &'static [&'static str] {
+    let all = &["LIMIT_TOKEN", "LIMIT_CHANGES"];
+    let path = parts.uri.path();
+    let counted = match parts.method {
+        _ if path.starts_with(BLOB_PATH) => 0,
+        Method::GET | Method::HEAD => 1,
+        _ => 1_usize.saturating_add(usize::from(path.starts_with(KEYS_PATH))),
+    };
+    all.get(..counted).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use axum::http::Request;
-    use drawbridge_shared::token::{Scope, Token};
 
     #[test]
     fn a_network_of_ipv6_is_one_caller() {
@@ -37,15 +42,16 @@ mod tests {
     }
 
     #[test]
-    fn shards_are_not_counted_by_token() {
-        let secret = Token::mint(Scope::Daemon, &[7; 32]);
-        let counted = |path: &str, credentials: String| {
-            let request = Request::get(path).header("authorization", credentials).body(()).unwrap();
-            token(&request.into_parts().0)
+    fn changes_are_counted_twice_and_shards_not_at_all() {
+        let counted = |method: &str, path: &str| {
+            counts(&Request::builder().method(method).uri(path).body(()).unwrap().into_parts().0).len()
         };
-        let bearer = || format!("Bearer {}", secret.expose());
-        assert_eq!(counted("/v1/snapshot", bearer()), Some(secret.hash()));
-        assert_eq!(counted("/v1/snapshot/blob/00", bearer()), None);
-        assert_eq!(counted("/v1/snapshot", "Bearer x".into()), None);
+        assert_eq!(counted("GET", "/v1/snapshot/blob/00"), 0);
+        for (method, path) in [("GET", "/v1/snapshot"), ("GET", "/api/ssh/keys"), ("PUT", "/api/operator/daemons/a")] {
+            assert_eq!(counted(method, path), 1, "{method} {path}");
+        }
+        for (method, path) in [("POST", "/api/ssh/keys"), ("DELETE", "/api/ssh/keys/SHA256:x")] {
+            assert_eq!(counted(method, path), 2, "{method} {path}");
+        }
     }
 }

@@ -48,6 +48,8 @@ pub struct Ledger<R> {
 /// What has happened besides the answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
+    /// Rows are other than before.
+    pub changed: bool,
     /// A new manifest, for those who follow the feed.
     pub published: Option<String>,
     /// Tokens that are good no longer.

@@ -17,6 +17,8 @@ pub const OPENAPI_PATH: &str = "/api/openapi.json";
 pub const FEED_PATH: &str = "/v1/feed";
 /// Where many facts are taken in at once.
 pub const IMPORT_PATH: &str = "/api/operator/import";
+/// Where users' keys are.
+pub const KEYS_PATH: &str = "/api/ssh/keys";
 /// Where shards are fetched.
 pub const BLOB_PATH: &str = "/v1/snapshot/blob/";
 /// All tokens.

@@ -2,7 +2,7 @@
 
 use crate::{Run::Shared, Test, tunnels::Place};
 use anyhow::{Context, Result, ensure};
-use drawbridge_shared::token::Token;
+use drawbridge_shared::token::{Scope, Token};
 use e2e::{SOON, Session, Stack, within};
 use serde_json::{Value, json};
 use std::{
@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("keys_api::every_error_is_the_contracts", Shared(errors)),
     ("keys_api::methods_that_no_address_takes_are_refused", Shared(methods)),
     ("keys_api::a_get_with_a_body_is_answered_by_the_ledger", Shared(bodies)),
+    ("keys_api::an_import_of_nobodys_is_not_read", Shared(nobodys_import)),
     ("keys_api::a_wish_to_be_upgraded_is_refused_where_nothing_is", Shared(upgrades)),
     ("keys_api::the_feed_takes_a_get_alone", Shared(feed)),
     ("keys_api::fifteen_at_once_lose_none", Shared(at_once)),
@@ -120,6 +121,18 @@ fn bodies(world: &Stack) -> Result<()> {
     world.edge.operator().call("DELETE", &format!("/api/operator/tokens/{}", token.parse::<Token>()?.hash().to_hex()))?.ok()?;
     let (status, head) = raw(world, "GET", "/api/ssh/keys", &token, "Content-Type: application/json", "{}")?;
     ensure!(status == 401, "a token that was revoked still reads: {head}");
+    Ok(())
+}
+
+/// Whatever bears a token of ours by its shape gets as far as the Ledger, which has one thread for everybody.
+fn nobodys_import(world: &Stack) -> Result<()> {
+    // More lines than an import may have: whoever reads them says so.
+    let lines = "{}\n".repeat(2000);
+    let made_up = Token::mint(Scope::Operator, &[9; 32]);
+    for (token, expected) in [(made_up.expose(), 401), (&world.edge.operator_token, 413)] {
+        let (status, head) = raw(world, "POST", "/api/operator/import", token, "Content-Type: application/x-ndjson", &lines)?;
+        ensure!(status == expected, "an import was answered with {status}, not {expected}: {head}");
+    }
     Ok(())
 }
 

@@ -21,9 +21,14 @@ impl Shape for RemoveKey {
 
 pub(super) fn add(asked: &Asked) -> Result<Wish, Failure> {
     let body: AddKey = asked.json()?;
-    let key = UserKey::titled(&body.public_key, body.title.as_deref())?;
+    let key = UserKey::titled(&body.public_key, chosen(body.title.as_deref()))?;
     let (fingerprint, line, title) = (key.fingerprint(), key.line().into(), key.title().into());
     ask(UserCommand::AddKey { fingerprint, line, title, expires_at: body.expires_at })
+}
+
+/// The title that replaces a key's comment: an empty one is a field that nobody filled in.
+pub(super) fn chosen(title: Option<&str>) -> Option<&str> {
+    title.filter(|title| !title.trim().is_empty())
 }
 
 pub(super) fn list(_: &Asked) -> Result<Wish, Failure> {
@@ -50,8 +55,9 @@ fn unnamed() -> Failure {
     Failure::bad("The key to remove is not named").advice(advice)
 }
 
-/// A plus sign that nobody escaped arrives as a blank.
+/// A plus sign that nobody escaped arrives as a blank, the first one of a bare fingerprint too.
 fn fingerprint(text: &str) -> Result<Fingerprint, Failure> {
-    let parsed = text.trim().replace(' ', "+").parse();
+    let read = |text: &str| text.replace(' ', "+").parse();
+    let parsed = read(text.trim()).or_else(|fault| read(text).map_err(|_| fault));
     parsed.map_err(|fault: NotAFingerprint| Failure::bad("This is not a fingerprint").advice(fault.to_string()))
 }

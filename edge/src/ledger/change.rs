@@ -181,8 +181,8 @@ impl<'a, R: Rows> Change<'a, R> {
     /// Publishes and commits.
     pub(super) fn finish(mut self, secrets: &Secrets) -> Result<Effects, Refusal> {
         self.publish(secrets)?;
-        self.draft.commit()?;
-        Ok(Effects { published: self.published, revoked: self.revoked })
+        let changed = self.draft.commit()?;
+        Ok(Effects { changed, published: self.published, revoked: self.revoked })
     }
 }
 

@@ -56,21 +56,20 @@ pub(super) fn current<R: Rows>(change: &Change<'_, R>) -> Result<Option<Manifest
 
 /// Drops shards that were replaced long ago, unless a later change brought the same bytes back.
 pub(super) fn sweep<R: Rows>(change: &mut Change<'_, R>) -> Result<(), RowsFault> {
-    let marks = change.scan(names::GARBAGE, "", SWEEP_LOOK)?;
-    let marks = marks.iter().filter_map(|(name, _)| Some((name, names::parse_garbage(name)?)));
-    let marks: Vec<_> = marks.collect();
-    let (due, later) = marks.split_at(marks.partition_point(|(_, (due, _))| *due <= change.now()));
-    let due = due.get(..SWEEP).unwrap_or(due);
-    if due.is_empty() {
-        return Ok(());
-    }
+    let mut due = change.scan(names::GARBAGE, "", SWEEP)?;
+    due.retain(|(mark, _)| names::parse_garbage(mark).is_some_and(|(due, _)| due <= change.now()));
+    let Some((last, _)) = due.last() else { return Ok(()) };
+    let later = change.scan(names::GARBAGE, last, SWEEP_LOOK)?;
     let named = current(change)?.map_or_else(Vec::new, |manifest| manifest.shards);
-    for (mark, (_, hash)) in due {
-        change.unmark((*mark).clone());
+    for (mark, _) in due {
+        let Some((_, hash)) = names::parse_garbage(&mark) else { continue };
         // It may have come back, and have gone again since.
-        if named.iter().all(|shard| shard.sha256 != *hash) && later.iter().all(|(_, (_, other))| other != hash) {
-            change.delete(names::blob(*hash));
+        if named.iter().all(|shard| shard.sha256 != hash)
+            && later.iter().all(|(other, _)| names::tail(other) != names::tail(&mark))
+        {
+            change.delete(names::blob(hash));
         }
+        change.unmark(mark);
     }
     Ok(())
 }

@@ -86,13 +86,16 @@ impl<R: Rows> Ledger<R> {
         if now < progress.settled {
             return Ok(Some(Step::Wait(progress.settled)));
         }
-        let folder = FOLDERS.get(progress.folders);
-        Ok(Some(folder.map_or(Step::Build, |folder| Step::Read(folder, progress.cursor))))
+        Ok(Some(progress.step()))
     }
 
-    /// Takes a page of the folder that the last step named; `next` is where KV goes on, `None` at the folder's end.
-    pub fn take_page(&self, page: Vec<(String, Vec<u8>)>, next: Option<String>) -> Result<(), RowsFault> {
+    /// Takes the page that a step `asked` for; `next` is where KV goes on, `None` at the folder's end. Two callers may have asked for
+    /// one page at once: the second does not go on behind it.
+    pub fn take_page(&self, asked: &Step, page: Vec<(String, Vec<u8>)>, next: Option<String>) -> Result<(), RowsFault> {
         let Some(mut progress) = self.progress()? else { return Ok(()) };
+        if progress.step() != *asked {
+            return Ok(());
+        }
         let mut changes = Changes::new();
         for (name, value) in page {
             index(&name, &value).into_iter().for_each(|own| drop(changes.insert(own, Some(Vec::new()))));
@@ -133,6 +136,11 @@ impl<R: Rows> Ledger<R> {
 impl Progress {
     const fn until(settled: Timestamp) -> Self {
         Self { settled, folders: 0, cursor: None, shards: 0 }
+    }
+
+    /// What is next, once KV can be believed.
+    fn step(&self) -> Step {
+        FOLDERS.get(self.folders).map_or(Step::Build, |folder| Step::Read(folder, self.cursor.clone()))
     }
 }
 

@@ -47,9 +47,13 @@ impl<'a, R: Rows> Draft<'a, R> {
         self.changes.insert(name, None);
     }
 
-    /// Makes the changes.
-    pub fn commit(self) -> Result<(), RowsFault> {
-        if self.changes.is_empty() { Ok(()) } else { self.rows.commit(self.changes) }
+    /// Makes the changes, and says whether there are any.
+    pub fn commit(self) -> Result<bool, RowsFault> {
+        let changed = !self.changes.is_empty();
+        if changed {
+            self.rows.commit(self.changes)?;
+        }
+        Ok(changed)
     }
 }
 

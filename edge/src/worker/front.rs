@@ -11,7 +11,7 @@ use crate::{
     api::{Unreachable, bearer, router},
     forwarded,
     limits::LEDGER_PATIENCE,
-    names::BLOB_PATH,
+    names::{BLOB_PATH, IMPORT_PATH},
     problem::{self, Failure},
 };
 use ::worker::{
@@ -21,6 +21,7 @@ use axum::{
     body::Body,
     http::{self, request::Parts},
 };
+use drawbridge_shared::token::TokenHash;
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use tower_service::Service;
@@ -32,8 +33,9 @@ pub(super) async fn answer(request: Request, env: Env) -> Result<Response> {
         return refuse(env, Failure::bad("The request's address or headers cannot be read")).await;
     };
     let (parts, body) = request.into_parts();
-    match read(body, forwarded::enough(&parts)).await {
-        Ok(body) => route(env, parts, body).await,
+    let token = bearer(&parts.headers).ok();
+    match read(body, forwarded::enough(&parts, token)).await {
+        Ok(body) => route(env, parts, token, body).await,
         Err(_) => refuse(env, Failure::bad("The body cannot be read")).await,
     }
 }
@@ -48,9 +50,8 @@ async fn refuse(env: Env, failure: Failure) -> Result<Response> {
     respond(problem::answer(&Edge::before(env), failure)).await
 }
 
-async fn route(env: Env, parts: Parts, body: Vec<u8>) -> Result<Response> {
-    let token = bearer(&parts.headers).ok();
-    if let Err(failure) = limiter::allow(&env, &parts).await.and_then(|()| forwarded::check_upgrade(&parts)) {
+async fn route(env: Env, parts: Parts, token: Option<TokenHash>, body: Vec<u8>) -> Result<Response> {
+    if let Err(failure) = limiter::allow(&env, &parts, token).await.and_then(|()| forwarded::check_upgrade(&parts)) {
         return refuse(env, failure).await;
     }
     if token.is_none() || !forwarded::is_taken(&parts.method) {
@@ -62,13 +63,25 @@ async fn route(env: Env, parts: Parts, body: Vec<u8>) -> Result<Response> {
             return Ok(near);
         }
     }
-    let request = match forward(&parts, &body) {
+    // A megabyte is read by the Ledger's one thread, before anybody knows whose it is: first it says whether it would take one.
+    if parts.uri.path() == IMPORT_PATH && !body.is_empty() {
+        let empty = pass(&env, &parts, Vec::new()).await?;
+        if empty.status_code() != 200 {
+            return Ok(empty);
+        }
+    }
+    pass(&env, &parts, body).await
+}
+
+/// The Ledger's answer, or what can be said without it.
+async fn pass(env: &Env, parts: &Parts, body: Vec<u8>) -> Result<Response> {
+    let request = match forward(parts, &body) {
         Ok(request) => request,
-        Err(fault) => return cannot_forward(env, fault).await,
+        Err(fault) => return cannot_forward(env.clone(), fault).await,
     };
-    match fetch(&env, request).await {
+    match fetch(env, request).await {
         Ok(answer) => Ok(answer),
-        Err(fault) => serve(Edge::without(env, fault), parts, body).await,
+        Err(fault) => serve(Edge::without(env.clone(), fault), parts.clone(), body).await,
     }
 }
 

@@ -9,9 +9,8 @@ use super::{
 use crate::{
     api::{Unreachable, router},
     command::{Call, Reply},
-    forwarded,
     ledger::{Effects, Ledger as Core, journal::Write},
-    limits::{APPLY_PACE, APPLY_PARALLEL, APPLY_RETRY, FEEDS, PUSH_GATHER, STUMBLE},
+    limits::{APPLY_PACE, APPLY_PARALLEL, APPLY_RETRY, DRAIN, FEEDS, PUSH_GATHER, STUMBLE},
     problem::Failure,
     secrets::Secrets,
 };
@@ -94,8 +93,8 @@ impl DurableObject for Ledger {
             return Response::empty();
         }
         let (parts, body) = HttpRequest::try_from(request)?.into_parts();
-        let enough = forwarded::enough(&parts);
-        let body = Body::from(read(body, enough).await?);
+        // No longer than the front forwards.
+        let body = Body::from(read(body, DRAIN).await?);
         respond(self.router.clone().call(http::Request::from_parts(parts, body)).await?).await
     }
 
@@ -129,7 +128,10 @@ impl Room {
     pub(super) async fn call(self: &Rc<Self>, call: Call) -> std::result::Result<Reply, Unreachable> {
         self.whole().await?;
         let (reply, effects) = self.core.call(call, now());
-        self.spread(&effects).await;
+        // What changed nothing is due when it was: to find out when reads the manifest.
+        if effects.changed || self.alarm.get().is_none_or(|set| set < now()) {
+            self.spread(&effects).await;
+        }
         Ok(reply)
     }
 

@@ -72,13 +72,14 @@ impl Room {
     }
 
     async fn step(&self) -> Result<bool> {
-        match self.core.rebuild_step(now()).map_err(failed)? {
-            None | Some(Step::Wait(_)) => return Ok(false),
-            Some(Step::Build) => self.core.build_shards(now()).map_err(failed)?,
-            Some(Step::Read(folder, cursor)) => {
+        let Some(step) = self.core.rebuild_step(now()).map_err(failed)? else { return Ok(false) };
+        match &step {
+            Step::Wait(_) => return Ok(false),
+            Step::Build => self.core.build_shards(now()).map_err(failed)?,
+            Step::Read(folder, cursor) => {
                 let kv = self.env.kv(KV)?;
-                let (page, next) = read(&kv, folder, cursor).await?;
-                self.core.take_page(page, next).map_err(failed)?;
+                let (page, next) = read(&kv, folder, cursor.as_deref()).await?;
+                self.core.take_page(&step, page, next).map_err(failed)?;
             }
         }
         Ok(true)
@@ -88,10 +89,10 @@ impl Room {
 type Page = (Vec<(String, Vec<u8>)>, Option<String>);
 
 /// A name whose value is gone meanwhile is left out.
-async fn read(kv: &KvStore, folder: &str, cursor: Option<String>) -> Result<Page> {
+async fn read(kv: &KvStore, folder: &str, cursor: Option<&str>) -> Result<Page> {
     let mut list = kv.list().prefix(folder.to_owned()).limit(REBUILD_PAGE);
     if let Some(cursor) = cursor {
-        list = list.cursor(cursor);
+        list = list.cursor(cursor.to_owned());
     }
     let listed = list.execute().await?;
     let get = async |name: String| Ok::<_, ::worker::Error>(kv.get(&name).bytes().await?.map(|value| (name, value)));

@@ -13,9 +13,9 @@ fn fingerprint(seed: u8) -> String {
     Fingerprint::of(key(seed).public_key()).to_string()
 }
 
-/// A key whose fingerprint has both characters that addresses mangle.
-fn awkward() -> (u8, String) {
-    (0..=255).map(|seed| (seed, fingerprint(seed))).find(|(_, text)| text.contains('/') && text.contains('+')).unwrap()
+/// A key whose fingerprint is as asked for.
+fn whose(asked: impl Fn(&str) -> bool) -> (u8, String) {
+    (0..=255).map(|seed| (seed, fingerprint(seed))).find(|(_, text)| asked(text)).unwrap()
 }
 
 #[tokio::test]
@@ -75,6 +75,11 @@ async fn a_title_in_the_body_wins_and_unknown_fields_do_not_matter() {
     assert_eq!(item.title, "My laptop");
     assert!(item.public_key.ends_with(" My laptop"));
     assert_eq!(UserKey::parse(&item.public_key).unwrap().title(), "My laptop");
+    for (seed, title) in [(3, ""), (4, " ")] {
+        let body = json!({ "publicKey": line(seed), "title": title });
+        let item: KeyItem = world.call("POST", "/api/ssh/keys", &token, Some(body)).await.json();
+        assert_eq!(item.title, format!("key-{seed}"), "{title:?}");
+    }
     let bare = key(2).public_key().to_openssh().unwrap();
     let item: KeyItem = world.call("POST", "/api/ssh/keys", &token, Some(json!({ "publicKey": bare }))).await.json();
     assert_eq!((item.title.as_str(), item.public_key), ("", bare));
@@ -84,7 +89,8 @@ async fn a_title_in_the_body_wins_and_unknown_fields_do_not_matter() {
 async fn a_fingerprint_may_stand_in_body_query_or_path() {
     let world = World::new();
     let token = world.token("user", "alice").await;
-    let (seed, text) = awkward();
+    // With both characters that addresses mangle.
+    let (seed, text) = whose(|text| text.contains('/') && text.contains('+'));
     let bare = text.trim_start_matches("SHA256:");
     let escaped = text.replace('/', "%2F").replace('+', "%2B").replace(':', "%3A");
     let paths = [
@@ -103,6 +109,10 @@ async fn a_fingerprint_may_stand_in_body_query_or_path() {
     world.add_key(&token, seed).await;
     let body = json!({ "publicKeyFingerprint": bare });
     assert_eq!(world.call("DELETE", "/api/ssh/keys", &token, Some(body)).await.status, 204);
+    let (seed, text) = whose(|text| text.starts_with("SHA256:+"));
+    world.add_key(&token, seed).await;
+    let path = format!("/api/ssh/keys?publicKeyFingerprint={}", text.trim_start_matches("SHA256:"));
+    assert_eq!(world.call("DELETE", &path, &token, None).await.status, 204);
 }
 
 #[tokio::test]

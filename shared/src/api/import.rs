@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 pub struct ImportLine {
     /// What is imported.
     pub r#type: ImportType,
-    /// Of a key and of a member: whose it is, or who may enter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Of a key and of a member: whose it is, or who may enter, by name or as an integer.
+    #[serde(default, deserialize_with = "super::integer::id", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "super::integer::id_schema::<UserId>"))]
     pub user: Option<UserId>,
     /// Of a key: one line as in a `.pub` file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,8 +27,8 @@ pub struct ImportLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
     /// Of a workspace and of a member: which one, by its name or as an integer.
-    #[serde(default, deserialize_with = "super::integer::workspace", skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "super::integer::workspace_schema"))]
+    #[serde(default, deserialize_with = "super::integer::id", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "super::integer::id_schema::<WorkspaceId>"))]
     pub workspace: Option<WorkspaceId>,
     /// Of a workspace: where it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,11 +1,10 @@
 //! Ids that a platform has as JSON integers: taken as their decimal digits, wherever it names its own.
 
-use crate::id::WorkspaceId;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor},
 };
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// A text, or the digits of an integer.
 struct Text(String);
@@ -39,8 +38,8 @@ pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     Text::deserialize(deserializer).map(|text| text.0)
 }
 
-/// For `deserialize_with`: a workspace, if one is named.
-pub(super) fn workspace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<WorkspaceId>, D::Error> {
+/// For `deserialize_with`: an id of one kind, if one is named.
+pub(super) fn id<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(deserializer: D) -> Result<Option<T>, D::Error> {
     let named = Option::<Text>::deserialize(deserializer)?;
     named.map(|text| text.0.parse().map_err(Error::custom)).transpose()
 }
@@ -51,10 +50,10 @@ pub(super) fn text_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema
     schemars::json_schema!({ "type": ["string", "integer"], "minimum": 0 })
 }
 
-/// How [`workspace`] looks in JSON.
+/// How [`id`] looks in JSON.
 #[cfg(feature = "schema")]
-pub(super) fn workspace_schema(schemas: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let name = schemas.subschema_for::<WorkspaceId>();
+pub(super) fn id_schema<T: schemars::JsonSchema>(schemas: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let name = schemas.subschema_for::<T>();
     schemars::json_schema!({ "anyOf": [name, { "type": "integer", "minimum": 0 }, { "type": "null" }] })
 }
 
@@ -77,6 +76,8 @@ mod tests {
         for bad in [json!(-1), json!(1.5), json!(true), json!([5]), json!("ws-1")] {
             assert!(line(bad.clone()).is_err(), "{bad}");
         }
+        let member: ImportLine = from_value(json!({ "type": "member", "user": 7, "workspace": "5" })).unwrap();
+        assert_eq!(member.user, Some("7".parse().unwrap()));
         let mint: MintToken = from_value(json!({ "scope": "agent", "subject": 796_636 })).unwrap();
         assert_eq!(mint.subject, "796636");
     }

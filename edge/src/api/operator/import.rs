@@ -5,7 +5,7 @@
 
 use super::checks;
 use crate::{
-    api::{Platform, answer::json, asked::is_object, wish::outcome},
+    api::{Platform, answer::json, asked::is_object, keys::chosen, wish::outcome},
     command::{ImportItem, OperatorCommand, Outcome},
     limits::{IMPORT_CHUNK, MAX_IMPORT_LINES},
     problem::Failure,
@@ -17,7 +17,6 @@ use drawbridge_shared::{
     snapshot::key_shard,
     token::TokenHash,
 };
-use std::collections::BTreeMap;
 
 const EXAMPLES: &str = r#"{"type": "workspace", "workspace": "796636", "region": "eu"}, {"type": "member", "workspace": "796636", "user": "alice"}, {"type": "key", "user": "alice", "publicKey": "ssh-ed25519 AAAA..."}"#;
 
@@ -29,7 +28,7 @@ type Piece = (Vec<usize>, Vec<ImportItem>);
 /// What a body asks for, and the lines of it that cannot be asked for, by their numbers.
 pub(in crate::api) struct Batch {
     items: Vec<Numbered>,
-    failed: BTreeMap<usize, ImportFailure>,
+    failed: Vec<ImportFailure>,
 }
 
 /// Asks the Ledger piece by piece.
@@ -43,16 +42,19 @@ pub(in crate::api) async fn run<P: Platform>(platform: &P, token: TokenHash, bat
             match result {
                 Ok(true) => imported = imported.saturating_add(1),
                 Ok(false) => unchanged = unchanged.saturating_add(1),
-                Err(refusal) => drop(failed.insert(line, Failure::from(refusal).of_line(line))),
+                Err(refusal) => {
+                    let place = failed.partition_point(|other| other.line < line);
+                    failed.insert(place, Failure::from(refusal).of_line(line));
+                }
             }
         }
     }
-    json(StatusCode::OK, &ImportReport { imported, unchanged, failed: failed.into_values().collect() })
+    json(StatusCode::OK, &ImportReport { imported, unchanged, failed })
 }
 
 /// What can be asked for, and what cannot.
 pub(in crate::api) fn read(body: &[u8]) -> Result<Batch, Failure> {
-    let (mut items, mut failed) = (Vec::new(), BTreeMap::new());
+    let (mut items, mut failed) = (Vec::new(), Vec::new());
     let lines = body.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
     for (count, (at, line)) in lines.enumerate() {
         if count >= MAX_IMPORT_LINES {
@@ -62,7 +64,7 @@ pub(in crate::api) fn read(body: &[u8]) -> Result<Batch, Failure> {
         let number = at.saturating_add(1);
         match item(line.trim_ascii()) {
             Ok(item) => items.push((number, item)),
-            Err(failure) => drop(failed.insert(number, failure.of_line(number))),
+            Err(failure) => failed.push(failure.of_line(number)),
         }
     }
     Ok(Batch { items, failed })
@@ -85,7 +87,7 @@ fn item(line: &[u8]) -> Result<ImportItem, Failure> {
             workspace: None,
             region: None,
         } => {
-            let key = UserKey::titled(&key, title.as_deref())?;
+            let key = UserKey::titled(&key, chosen(title.as_deref()))?;
             let (fingerprint, line, title) = (key.fingerprint(), key.line().into(), key.title().into());
             Ok(ImportItem::Key { user, fingerprint, line, title, expires_at })
         }
@@ -113,13 +115,15 @@ fn item(line: &[u8]) -> Result<ImportItem, Failure> {
 
 /// Pieces that are committed one by one.
 fn pieces(items: Vec<Numbered>) -> Vec<Piece> {
-    let mut places: BTreeMap<_, Vec<Numbered>> = BTreeMap::new();
+    let mut places: [Vec<Numbered>; PLACES] = std::array::from_fn(|_| Vec::new());
     for (number, item) in items {
-        places.entry(place(&item)).or_default().push((number, item));
+        if let Some(place) = places.get_mut(place(&item)) {
+            place.push((number, item));
+        }
     }
     let (most, most_places) = IMPORT_CHUNK;
     let (mut pieces, mut piece, mut within) = (Vec::new(), Piece::default(), 0_usize);
-    for items in places.into_values() {
+    for items in places.into_iter().filter(|items| !items.is_empty()) {
         if within >= most_places {
             pieces.push(std::mem::take(&mut piece));
             within = 0;
@@ -138,12 +142,15 @@ fn pieces(items: Vec<Numbered>) -> Vec<Piece> {
     pieces
 }
 
-/// Kind, and of a key its shard.
-fn place(item: &ImportItem) -> (u8, u8) {
+/// How many there are of [`place`].
+const PLACES: usize = 2 + 256;
+
+/// Workspaces come first, then members, then keys by their shard.
+fn place(item: &ImportItem) -> usize {
     match item {
-        ImportItem::Workspace { .. } => (0, 0),
-        ImportItem::Member(..) => (1, 0),
-        ImportItem::Key { fingerprint, .. } => (2, key_shard::shard_of(fingerprint)),
+        ImportItem::Workspace { .. } => 0,
+        ImportItem::Member(..) => 1,
+        ImportItem::Key { fingerprint, .. } => usize::from(key_shard::shard_of(fingerprint)).saturating_add(2),
     }
 }
 
