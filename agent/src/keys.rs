@@ -6,7 +6,7 @@ mod tests;
 
 pub use hints::Hints;
 
-use crate::{ssh::Authorize, status::Board};
+use crate::{newest, ssh::Authorize, status::Board};
 use drawbridge_shared::{
     authorized_keys::{AuthorizedKeys, DocumentFault, MAX_DOCUMENT},
     backoff::spread,
@@ -28,8 +28,8 @@ use drawbridge_shared::{
 };
 use rand::RngExt;
 use reqwest::header::HeaderValue;
-use std::{io, sync::Arc, time::Duration};
-use tokio::{sync::watch, task, time};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -58,16 +58,18 @@ pub struct Keeper {
     refresh: Arc<Refresh>,
     pace: Pace,
     etag: Option<HeaderValue>,
-    unsaved: Option<Unsaved>,
+    /// The newest that was taken.
+    taken: watch::Sender<Option<Taken>>,
     trouble: Trouble,
-    disk: Trouble,
 }
 
-/// A document that is served and not on disk yet.
+/// A document that is served, and is to be on disk.
 #[derive(Clone, Debug)]
-struct Unsaved {
+struct Taken {
     document: Arc<AuthorizedKeys>,
     text: Arc<str>,
+    /// By which what is on disk is believed.
+    roots: TrustRoots,
 }
 
 /// Why there is no new document.
@@ -141,8 +143,8 @@ impl Keeper {
         let (held, watcher) = watch::channel(document);
         let refresh = Arc::new(Refresh::default());
         let keys = Keys { held: watcher, refresh: refresh.clone(), grace: pace.grace };
-        let (trouble, disk) = (Trouble::default(), Trouble::default());
-        let keeper = Self { edge, trust, workspace, state, held, refresh, pace, etag: None, unsaved: None, trouble, disk };
+        let (trouble, taken) = (Trouble::default(), watch::Sender::new(None));
+        let keeper = Self { edge, trust, workspace, state, held, refresh, pace, etag: None, taken, trouble };
         (keeper, keys)
     }
 
@@ -155,8 +157,6 @@ impl Keeper {
                 board.post(|status| *status.disbelieved.entry(why.label().into()).or_default() += 1);
             }
             self.refresh.end(round);
-            self.save().await;
-            board.catch_up();
             let last = time::Instant::now();
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -183,28 +183,15 @@ impl Keeper {
         let document = Arc::new(document);
         self.held.send_replace(Some(document.clone()));
         self.trust.follow(&document.signers);
-        self.unsaved = Some(Unsaved { document, text: text.into() });
+        self.taken.send_replace(Some(Taken { document, text: text.into(), roots: self.trust.roots() }));
         Ok(())
     }
 
-    /// Behind everybody's back: what is in force does not wait for a disk. Tried again after every call to the edge until it
-    /// succeeds.
-    async fn save(&mut self) {
-        let Some(unsaved) = self.unsaved.clone() else { return };
-        let (state, roots) = (self.state.clone(), self.trust.roots());
-        let job = task::spawn_blocking(move || unsaved.save(&state, &roots)).await;
-        let saved =
-            job.unwrap_or_else(|fault| Err(StateFault::Io { path: self.state.path(DOCUMENT), source: io::Error::other(fault) }));
-        if saved.is_ok() {
-            self.unsaved = None;
-        }
-        match self.disk.turn(saved.err(), StateFault::to_string) {
-            Some(Turn::Fails(fault)) => {
-                warn!(%fault, "the list of keys is in force and not saved: a start without the edge goes by an older one")
-            }
-            Some(Turn::Works) => info!("the list of keys is saved again"),
-            None => {}
-        }
+    /// Saves what is taken, until `stop`, behind everybody's back: what is in force does not wait for a disk, nor does what comes next.
+    pub fn saving(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        let (taken, state, place) = (self.taken.subscribe(), self.state.clone(), self.state.path(DOCUMENT));
+        let save = move |taken: &Option<Taken>| taken.as_ref().map_or(Ok(()), |taken| taken.save(&state));
+        async move { newest::keep(taken, &place, stop, save, tell).await }
     }
 
     /// Logs trouble when it starts, changes its kind and ends, not at every try. Returns why a document was not believed.
@@ -219,14 +206,23 @@ impl Keeper {
     }
 }
 
-impl Unsaved {
+impl Taken {
     /// What another process on this folder saved is not put back.
-    fn save(&self, state: &StateDir, roots: &TrustRoots) -> Result<(), StateFault> {
-        let saved = load(state, roots, &self.document.workspace).ok().flatten();
+    fn save(&self, state: &StateDir) -> Result<(), StateFault> {
+        let saved = load(state, &self.roots, &self.document.workspace).ok().flatten();
         if saved.is_some_and(|saved| saved.seq > self.document.seq) {
             return Ok(());
         }
         state.write(DOCUMENT, self.text.as_bytes())
+    }
+}
+
+fn tell(turn: Turn<StateFault>) {
+    match turn {
+        Turn::Fails(fault) => {
+            warn!(%fault, "the list of keys is in force and not saved: a start without the edge goes by an older one")
+        }
+        Turn::Works => info!("the list of keys is saved again"),
     }
 }
 

@@ -15,6 +15,7 @@ mod fleet;
 mod handover;
 mod limits;
 mod lines;
+mod newest;
 mod serve;
 pub mod upstream;
 
@@ -92,6 +93,8 @@ pub async fn run(config: Config, tokens: Tokens) -> Result<(), AgentFault> {
         board: board.clone(),
         routes: config.routes,
     };
+    loops.spawn(board.clone().keep_written(stop.clone()));
+    loops.spawn(keeper.saving(stop.clone()));
     loops.spawn(keeper.run(board.clone(), stop.clone()));
     loops.spawn(fleet::run(dialer, keys.watch(), stop.clone()));
     loops.spawn(handover::take_over(slot.clone(), board.clone(), stop.clone()));
@@ -102,12 +105,12 @@ pub async fn run(config: Config, tokens: Tokens) -> Result<(), AgentFault> {
     info!("stopping");
     stop.cancel();
     loops.close();
-    loops.wait().await;
+    // A disk that does not answer is not waited for.
+    let _ = time::timeout(STOP_GRACE, loops.wait()).await;
     end.cancel();
     tasks.close();
     // Sessions that outlast their hang-up were killed by then; what is left is only words that nobody hears.
     let _ = time::timeout(STOP_GRACE, tasks.wait()).await;
-    board.withdraw();
     over
 }
 

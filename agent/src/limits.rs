@@ -35,7 +35,10 @@ pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest wait for a daemon's word that keys changed where its last ones, ever further apart, brought nothing.
 pub(crate) const HINT_GAP: Duration = Duration::from_secs(4);
-/// So many in a row may bring nothing before that: some changes that daemons tell of are in no document.
+/// The same where they brought something: one user who changes keys all the time has every agent of every workspace of theirs ask,
+/// and all those behind one address share what it may ask. The daemon ends what was revoked meanwhile.
+pub(crate) const NEWS_GAP: Duration = Duration::from_secs(2);
+/// So many in a row may bring nothing, or something, before that: some changes that daemons tell of are in no document.
 pub(crate) const HINTS_FREE: u32 = 8;
 /// After a silence as long as this a daemon's word is heeded at once, whatever its last ones brought: who is silent in between asks the
 /// edge no more often for it.
@@ -73,6 +76,8 @@ pub(crate) const ENROL_PATIENCE: Duration = Duration::from_millis(500);
 pub(crate) const ENROL_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// Longest `enrolled.json`: names, who enrolled, and the first host certificate.
 pub(crate) const MAX_ENROLLED: u64 = 32 * 1024;
+/// What could not be written to the state folder is tried again after this time.
+pub(crate) const WRITTEN_AGAIN: Duration = Duration::from_secs(30);
 /// A successor that fell is started again within this time, or the process before ends too.
 pub(crate) const SUCCESSOR_GAP: Duration = Duration::from_secs(60);
 /// At the end, sessions get this long: longer than the SSH server's own disconnect and hang-up graces together.

@@ -1,5 +1,6 @@
 //! What the agent says of itself: a file that `drawbridge-agent status` reads.
 
+use crate::newest;
 use drawbridge_shared::{
     id::{SnapshotSeq, WorkspaceId},
     native::{
@@ -7,16 +8,12 @@ use drawbridge_shared::{
         state_dir::{StateDir, StateFault},
     },
     time::Timestamp,
-    trouble::{Trouble, Turn},
+    trouble::Turn,
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
-use tokio::sync::watch;
+use std::{collections::BTreeMap, fmt, fs, path::Path, sync::Arc};
+use tokio::{sync::watch, task};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 /// Longest file in the state folder.
@@ -93,14 +90,19 @@ pub struct Report {
 
 /// Where the agent's parts report; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Board(Arc<Mutex<Posted>>);
+pub struct Board(Arc<Posted>);
 
 #[derive(Debug)]
 struct Posted {
     status: watch::Sender<Status>,
+    place: Place,
+}
+
+/// Where a process's status stands.
+#[derive(Clone, Debug)]
+struct Place {
     state: StateDir,
     file: String,
-    trouble: Trouble,
 }
 
 impl Board {
@@ -108,7 +110,7 @@ impl Board {
     pub fn new(workspace: WorkspaceId, state: StateDir, slot: &Slot) -> Self {
         if slot.is_alone() {
             // What one that was killed left there would be taken for the word of whoever has its pid now.
-            remove(&state, &file(1 - slot.number()));
+            Place { state: state.clone(), file: file(1 - slot.number()) }.clear();
         }
         let status = Status {
             pid: std::process::id(),
@@ -118,60 +120,51 @@ impl Board {
             disbelieved: BTreeMap::new(),
             tunnels: BTreeMap::new(),
         };
-        let posted = Posted { status: watch::Sender::new(status), state, file: file(slot.number()), trouble: Trouble::default() };
-        let board = Self(Arc::new(Mutex::new(posted)));
-        board.post(|_| {});
-        board
+        let place = Place { state, file: file(slot.number()) };
+        Self(Arc::new(Posted { status: watch::Sender::new(status), place }))
     }
 
     /// Changes what is posted.
     pub fn post(&self, change: impl FnOnce(&mut Status)) {
-        let mut posted = self.lock();
-        posted.status.send_modify(change);
-        posted.write();
-    }
-
-    /// Tries once more what could not be written.
-    pub(crate) fn catch_up(&self) {
-        let mut posted = self.lock();
-        if posted.trouble.kind().is_some() {
-            posted.write();
-        }
+        self.0.status.send_modify(change);
     }
 
     /// Waits until every line has been tried and one of them is up.
     pub(crate) async fn until_serving(&self) {
-        let mut status = self.lock().status.subscribe();
+        let mut status = self.0.status.subscribe();
         // The sender is ours: it cannot be gone.
         let _ = status.wait_for(Status::serves).await;
     }
 
-    /// Takes down what was posted.
-    pub(crate) fn withdraw(&self) {
-        let posted = self.lock();
-        remove(&posted.state, &posted.file);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Posted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Keeps the file as what is posted until `stop`, then takes it away.
+    pub(crate) async fn keep_written(self, stop: CancellationToken) {
+        let Posted { status, place } = &*self.0;
+        let (writing, clearing) = (place.clone(), place.clone());
+        let write = move |status: &Status| writing.write(status);
+        newest::keep(status.subscribe(), &place.state.path(&place.file), stop, write, tell).await;
+        let _ = task::spawn_blocking(move || clearing.clear()).await;
     }
 }
 
-impl Posted {
+impl Place {
     /// Where it cannot be written, nothing stands there rather than what was so once.
-    fn write(&mut self) {
-        let text = serde_json::to_vec_pretty(&*self.status.borrow()).unwrap_or_default();
-        let written = self.state.write(&self.file, &text);
-        if written.is_err() {
-            remove(&self.state, &self.file);
+    fn write(&self, status: &Status) -> Result<(), StateFault> {
+        let text = serde_json::to_vec_pretty(status).unwrap_or_default();
+        self.state.write(&self.file, &text).inspect_err(|_| self.clear())
+    }
+
+    /// Best effort: a file that stays says what a process was like that has ended.
+    fn clear(&self) {
+        let _ = fs::remove_file(self.state.path(&self.file));
+    }
+}
+
+fn tell(turn: Turn<StateFault>) {
+    match turn {
+        Turn::Fails(fault) => {
+            warn!(%fault, "the status cannot be written: `drawbridge-agent status` cannot say how this agent is")
         }
-        match self.trouble.turn(written.err(), StateFault::to_string) {
-            Some(Turn::Fails(fault)) => {
-                warn!(%fault, "the status cannot be written: `drawbridge-agent status` cannot say how this agent is")
-            }
-            Some(Turn::Works) => info!("the status is written again"),
-            None => {}
-        }
+        Turn::Works => info!("the status is written again"),
     }
 }
 
@@ -246,15 +239,22 @@ fn file(slot: u8) -> String {
     format!("status.{slot}.json")
 }
 
-/// Best effort: a file that stays says what a process was like that has ended.
-fn remove(state: &StateDir, file: &str) {
-    let _ = std::fs::remove_file(state.path(file));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures_util::FutureExt;
+
+    impl Board {
+        fn write(&self) -> Result<(), StateFault> {
+            self.0.place.write(&self.0.status.borrow())
+        }
+
+        /// As whoever keeps it written does.
+        fn posts(&self, change: impl FnOnce(&mut Status)) {
+            self.post(change);
+            self.write().unwrap();
+        }
+    }
 
     #[test]
     fn what_is_posted_is_read_while_the_process_lives() {
@@ -265,17 +265,17 @@ mod tests {
         let slot = Slot::take(&state).unwrap();
         let board = Board::new("796636".parse().unwrap(), state.clone(), &slot);
         let tunnel = TunnelStatus::Disconnected { reason: "no answer".into(), since: Timestamp::from_unix(0) };
-        board.post(|status| {
-            status.tunnels.insert("eu-1/eu:443".into(), tunnel);
-        });
+        board.posts(|status| drop(status.tunnels.insert("eu-1/eu:443".into(), tunnel)));
         let text = read(&path).unwrap().unwrap().to_string();
         assert!(text.ends_with("eu-1/eu:443: disconnected since 1970-01-01T00:00:00Z: no answer"), "{text}");
-        board.post(|status| status.pid = u32::MAX);
+        board.posts(|status| status.pid = u32::MAX);
         assert_eq!(read(&path).unwrap(), None);
         drop(slot);
         let next = Board::new("796636".parse().unwrap(), state.clone(), &Slot::take(&state).unwrap());
+        assert_eq!(read(&path).unwrap(), None);
+        next.write().unwrap();
         assert!(read(&path).unwrap().is_some_and(|report| report.serves.tunnels.is_empty()));
-        next.withdraw();
+        next.0.place.clear();
         assert_eq!(read(&path).unwrap(), None);
     }
 
@@ -286,13 +286,15 @@ mod tests {
         let path = folder.path().join("state");
         let state = StateDir::open(&path).unwrap();
         let board = Board::new("796636".parse().unwrap(), state.clone(), &Slot::take(&state).unwrap());
+        board.write().unwrap();
         let draft = state.path(&format!("{}.{}.new", file(0), std::process::id()));
-        std::fs::create_dir(&draft).unwrap();
+        fs::create_dir(&draft).unwrap();
         assert!(read(&path).unwrap().is_some());
         board.post(|status| status.keys_seq = Some(SnapshotSeq(2)));
+        assert!(board.write().is_err());
         assert_eq!(read(&path).unwrap(), None);
-        std::fs::remove_dir(&draft).unwrap();
-        board.catch_up();
+        fs::remove_dir(&draft).unwrap();
+        board.write().unwrap();
         assert!(read(&path).unwrap().is_some_and(|report| report.serves.keys_seq == Some(SnapshotSeq(2))));
     }
 
@@ -303,14 +305,31 @@ mod tests {
         let state = StateDir::open(&path).unwrap();
         let (first, second) = (Slot::take(&state).unwrap(), Slot::take(&state).unwrap());
         let [old, new] = [&first, &second].map(|slot| Board::new("796636".parse().unwrap(), state.clone(), slot));
-        new.post(|status| status.keys_seq = Some(SnapshotSeq(2)));
-        old.post(|status| status.handed_over = Some(Timestamp::from_unix(0)));
+        new.posts(|status| status.keys_seq = Some(SnapshotSeq(2)));
+        old.posts(|status| status.handed_over = Some(Timestamp::from_unix(0)));
         let report = read(&path).unwrap().unwrap();
         assert_eq!(report.serves.keys_seq, Some(SnapshotSeq(2)));
         let words = "handed over at 1970-01-01T00:00:00Z and serving its sessions to their end, no keys yet";
         assert!(report.to_string().ends_with(words), "{report}");
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!((&json["keysSeq"], &json["predecessor"]["handedOver"]), (&2.into(), &"1970-01-01T00:00:00Z".into()));
+    }
+
+    #[tokio::test]
+    async fn the_file_stands_while_it_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let state = StateDir::open(&path).unwrap();
+        let board = Board::new("796636".parse().unwrap(), state.clone(), &Slot::take(&state).unwrap());
+        let stop = CancellationToken::new();
+        let kept = tokio::spawn(board.clone().keep_written(stop.clone()));
+        board.post(|status| status.keys_seq = Some(SnapshotSeq(2)));
+        while read(&path).unwrap().is_none_or(|report| report.serves.keys_seq.is_none()) {
+            task::yield_now().await;
+        }
+        stop.cancel();
+        kept.await.unwrap();
+        assert_eq!(read(&path).unwrap(), None);
     }
 
     #[test]
