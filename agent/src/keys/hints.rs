@@ -1,9 +1,9 @@
-//! One daemon's word that keys changed: heeded at once, and later and later while it brings nothing.
+//! One daemon's word that keys changed: heeded at once, and later and later while it brings nothing, or something all the time.
 
 use super::Keys;
-use crate::limits::{HINT_GAP, HINTS_FORGOTTEN, HINTS_FREE};
+use crate::limits::{HINT_GAP, HINTS_FORGOTTEN, HINTS_FREE, NEWS_GAP};
 use drawbridge_shared::{id::SnapshotSeq, native::refresh::GAP};
-use std::future::pending;
+use std::{future::pending, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 /// Of one tunnel: no daemon's word delays another's.
@@ -19,11 +19,34 @@ pub struct Hints {
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     at: Instant,
-    /// How many before it, in a row, had brought nothing.
-    vain: u32,
+    before: Row,
     /// Of the keeper's: the one that brings what there is.
     round: u64,
     held: Option<SnapshotSeq>,
+}
+
+/// What those before it had brought, without a silence in between.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    /// Nothing, since the last that brought something.
+    vain: u32,
+    /// Something.
+    news: u32,
+}
+
+impl Row {
+    /// One more, and how long after it the next one waits.
+    fn more(self, brought: bool) -> (Self, Duration) {
+        let (row, often, longest) = if brought {
+            let news = self.news.saturating_add(1);
+            (Self { vain: 0, news }, news, NEWS_GAP)
+        } else {
+            let vain = self.vain.saturating_add(1);
+            (Self { vain, ..self }, vain, HINT_GAP)
+        };
+        let doubled = often.saturating_sub(HINTS_FREE).min(u32::BITS - 1);
+        (row, GAP.saturating_mul(1 << doubled).min(longest))
+    }
 }
 
 impl Hints {
@@ -42,27 +65,26 @@ impl Hints {
     /// ends is asked for then.
     pub async fn heed(&mut self) {
         let Some(wanted) = self.wanted else { return pending().await };
-        let vain = match self.asked {
+        let before = match self.asked {
             Some(asked) => self.rest(asked).await,
-            None => 0,
+            None => Row::default(),
         };
         self.wanted = None;
         let held = self.keys.seq();
         if held < Some(wanted) {
-            self.asked = Some(Asked { at: Instant::now(), vain, round: self.keys.refresh.hint(), held });
+            self.asked = Some(Asked { at: Instant::now(), before, round: self.keys.refresh.hint(), held });
         }
     }
 
-    /// Waits until what was asked for has come, and a while longer where it was nothing new, again. Returns how often in a row.
-    async fn rest(&self, asked: Asked) -> u32 {
+    /// Waits until what was asked for has come, and a while longer where it was not the first in a row. Returns the row.
+    async fn rest(&self, asked: Asked) -> Row {
         self.keys.refresh.ended(asked.round).await;
-        if self.keys.seq() > asked.held || asked.at.elapsed() > HINTS_FORGOTTEN {
-            return 0;
+        if asked.at.elapsed() > HINTS_FORGOTTEN {
+            return Row::default();
         }
-        let vain = asked.vain.saturating_add(1);
-        let doubled = vain.saturating_sub(HINTS_FREE).min(u32::BITS - 1);
-        sleep_until(asked.at + GAP.saturating_mul(1 << doubled).min(HINT_GAP)).await;
-        vain
+        let (row, pause) = asked.before.more(self.keys.seq() > asked.held);
+        sleep_until(asked.at + pause).await;
+        row
     }
 }
 
@@ -82,7 +104,7 @@ mod tests {
         authorized_keys::AuthorizedKeys,
         native::{clock, refresh::Refresh},
     };
-    use std::{cell::Cell, sync::Arc, time::Duration};
+    use std::{cell::Cell, sync::Arc};
     use tokio::{
         sync::watch,
         time::{self, sleep},
@@ -193,6 +215,7 @@ mod tests {
             for _ in 0..100 {
                 let took = scene.change(&mut hints).await;
                 assert!(took < soon, "{took:?}");
+                sleep(NEWS_GAP).await;
             }
         };
         let hostile = scene.insists(u64::MAX, Duration::from_millis(50), Duration::from_secs(3600));
@@ -203,6 +226,25 @@ mod tests {
             }
         };
         scene.during(both).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_without_end_come_together() {
+        let (scene, begun) = (Scene::new(), Instant::now());
+        let minute = Duration::from_secs(60);
+        let churn = async {
+            let mut hints = scene.keys.hints();
+            while begun.elapsed() < minute {
+                scene.newest.set(scene.newest.get() + 1);
+                hints.heard(SnapshotSeq(scene.newest.get()));
+                let _ = time::timeout(Duration::from_millis(50), heeding(&mut hints)).await;
+            }
+            let last = scene.change(&mut hints).await;
+            assert!(last < NEWS_GAP + GAP, "{last:?}");
+        };
+        let calls = scene.during(churn).await;
+        let bound = 6 + HINTS_FREE + minute.div_duration_f32(NEWS_GAP) as u32;
+        assert!((30..=bound).contains(&calls), "{calls} calls, more than {bound}");
     }
 
     #[tokio::test(start_paused = true)]
