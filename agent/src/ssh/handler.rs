@@ -18,7 +18,6 @@ use russh::{
     Channel, ChannelId, ChannelOpenFailure, Disconnect, Error, Pty, Sig,
     client::GexParams,
     kex::dh::groups::DhGroup,
-    keys::Certificate,
     server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session as Wire, VerifiedPublicKey},
 };
 use rustix::termios::Winsize;
@@ -94,12 +93,12 @@ impl<A: Authorize> Handler for Connection<A> {
         Ok(Auth::reject())
     }
 
-    async fn auth_openssh_certificate(&mut self, _user: &str, _certificate: &Certificate) -> Result<Auth, Error> {
-        tracing::info!(client = %self.peer.client, denial = %Denial::Certificate, "login refused");
-        Ok(Auth::reject())
-    }
-
+    /// A certificate is refused before anybody signs for it: a signature may cost its user a touch.
     async fn auth_publickey_offered(&mut self, _user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
+        if offer.in_certificate {
+            tracing::info!(client = %self.peer.client, denial = %Denial::Certificate, "login refused");
+            return Ok(Auth::reject());
+        }
         match auth::key(&self.server.authorizer, &mut self.refreshed, offer.public_key, offer.algorithm).await {
             Ok(_unproven) => Ok(Auth::Accept),
             Err(denial) => {

@@ -138,6 +138,7 @@ fn certificate(world: &Stack) -> Result<()> {
     for (options, target) in [(&[][..], JUMP), (&[way.as_str()], "user@796636")] {
         let refused = call(&[&[alone], options].concat(), target)?;
         ensure!(refused.err.contains("Offering public key") && refused.err.contains("ED25519-CERT"), "{refused:?}");
+        ensure!(!refused.err.contains("Server accepts key"), "somebody would have to sign for nothing: {refused:?}");
         refused.refused("Permission denied (publickey)")?;
         let fallen_back = call(options, target)?;
         ensure!(fallen_back.err.contains("ED25519-CERT") && fallen_back.err.contains("Authenticated to"), "{fallen_back:?}");

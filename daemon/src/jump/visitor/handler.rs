@@ -44,9 +44,9 @@ impl Handler for Visitor {
         Ok(None)
     }
 
-    /// An unproven key: the answer only says whether signing with it is worth while.
+    /// An unproven key: the answer only says whether signing with it is worth while. It never is for a certificate, which is no key.
     async fn auth_publickey_offered(&mut self, _: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
-        let sound = !is_sha1(offer.algorithm) && is_of(offer.algorithm, offer.public_key);
+        let sound = !offer.in_certificate && !is_sha1(offer.algorithm) && is_of(offer.algorithm, offer.public_key);
         let known = sound && self.knows(&Fingerprint::of(offer.public_key)).await.is_ok();
         Ok(if known && self.tries.accept() { Auth::Accept } else { self.turn_down() })
     }

@@ -1125,6 +1125,8 @@ impl Encrypted {
                     }
                 };
 
+                let in_certificate = matches!(pk_or_cert, PublicKeyOrCertificate::Certificate(_));
+
                 // The algorithm named in the request (RFC 4252 §7). For a
                 // certificate, the signature algorithm its type maps to.
                 let requested_algo = match pk_or_cert {
@@ -1188,6 +1190,7 @@ impl Encrypted {
                         let offer = PublicKeyOffer {
                             public_key: &pubkey,
                             algorithm: &algorithm,
+                            in_certificate,
                         };
                         let auth = handler.auth_publickey_offered(user, offer).await?;
                         auth == Auth::Accept
@@ -1260,6 +1263,7 @@ impl Encrypted {
                     let offer = PublicKeyOffer {
                         public_key: &pubkey,
                         algorithm: &algorithm,
+                        in_certificate,
                     };
                     let auth = handler.auth_publickey_offered(user, offer).await?;
                     match auth {

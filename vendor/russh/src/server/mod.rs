@@ -223,6 +223,9 @@ pub struct PublicKeyOffer<'a> {
     /// signature algorithm the certificate type maps to (for example
     /// `rsa-sha2-256` for `rsa-sha2-256-cert-v01@openssh.com`).
     pub algorithm: &'a ssh_key::Algorithm,
+    /// Whether it is offered within an OpenSSH certificate: what the client
+    /// signs for is [`Handler::auth_openssh_certificate`]'s to take then.
+    pub in_certificate: bool,
 }
 
 /// A public key whose ownership has been verified, passed to
