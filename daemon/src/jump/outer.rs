@@ -7,7 +7,7 @@ use super::{
 use crate::{
     admission::Place,
     denial::Denial,
-    limits::{EXCHANGE_DEADLINE, LINGER, LOGIN_DEADLINE, PARTING, READ_BUFFER},
+    limits::{EXCHANGE_DEADLINE, LINGER, LOGIN_DEADLINE, PARTING, READ_BUFFER, UNACKNOWLEDGED},
     metrics::Counted,
     witness::{Early, Ending, Who},
 };
@@ -26,6 +26,7 @@ use russh::{
     Disconnect,
     server::{self, RunningSession},
 };
+use rustix::net::sockopt;
 use std::{
     io::ErrorKind::{BrokenPipe, ConnectionReset},
     net::SocketAddr,
@@ -118,6 +119,8 @@ async fn enter(
 ) -> Result<Entered, Early> {
     let begun = time::Instant::now();
     socket.set_nodelay(true).map_err(|_| Early::Gone)?;
+    // Where the kernel refuses, its own patience is left.
+    let _ = sockopt::set_tcp_user_timeout(&socket, u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX));
     long_way::suit(&socket);
     let told = time::timeout(EXCHANGE_DEADLINE, caller.is_told(&mut socket));
     if let Err(early) = told.await.unwrap_or(Err(Early::Slow)) {
