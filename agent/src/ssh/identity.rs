@@ -2,9 +2,10 @@
 
 use super::account::Account;
 use rustix::{
-    fs::Mode,
+    fs::{Mode, fchown},
     io::Errno,
     process::{Gid, Uid, getegid, geteuid, getgid, getuid, umask},
+    stdio::{stderr, stdin, stdout},
     thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 
@@ -34,6 +35,14 @@ impl Identity {
         set_thread_res_uid(self.uid, self.uid, self.uid)?;
         let whole = getuid() == self.uid && geteuid() == self.uid && getgid() == self.gid && getegid() == self.gid;
         if whole && !self.can_go_back() { Ok(()) } else { Err(Errno::PERM) }
+    }
+
+    /// Gives the calling process's standard input, output and errors, pipes that root made, to this account: what opens them once more
+    /// by name (`/dev/stderr`) has to be allowed to. Where the kernel refuses, they are still good as they are. System calls only.
+    pub(super) fn take_pipes(&self) {
+        for pipe in [stdin(), stdout(), stderr()] {
+            let _as_it_is = fchown(pipe, Some(self.uid), Some(self.gid));
+        }
     }
 
     /// As OpenSSH, tries: a way back that the kernel leaves open is a fault, whatever the numbers say.

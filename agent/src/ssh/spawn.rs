@@ -102,6 +102,9 @@ impl Preparation {
         }
         mask_files();
         if let Some(identity) = &self.identity {
+            if !self.has_terminal {
+                identity.take_pipes();
+            }
             identity.take_on()?;
         }
         self.home.enter();

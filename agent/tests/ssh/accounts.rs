@@ -64,6 +64,14 @@ async fn there_is_no_way_back_to_root() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn its_pipes_can_be_opened_by_name() {
+    let Some(workspace) = workspace(Admitted::Any, None).await else { return };
+    let line = "cat /dev/stdin; echo out >/dev/stdout; echo err >/dev/stderr";
+    let output = workspace.run_with(&["-lguest"], line, b"in\n").await;
+    assert_eq!((text(&output.stdout), text(&output.stderr), output.status.code()), ("in\nout\n", "err\n", Some(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_is_the_accounts_own() {
     let Some(workspace) = workspace(Admitted::Any, None).await else { return };
     let output = workspace.run_with(&["-lguest", "-tt"], "stat -c '%u %g %a' $(tty); echo on > /dev/tty", &[]).await;
