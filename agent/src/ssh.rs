@@ -7,6 +7,7 @@ mod auth;
 mod call;
 mod channels;
 mod config;
+mod departure;
 mod env;
 mod environment;
 mod executable;
@@ -196,11 +197,12 @@ impl<A: Authorize> Server<A> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (severed, ended, verified) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let dismissed = CancellationToken::new();
         let _sever = severed.clone().drop_guard();
         let _end = ended.clone().drop_guard();
         let (grant, granted) = oneshot::channel();
         let tasks = TaskTracker::new();
-        let channels = Channels::new(ended.clone(), self.keyboard.clone());
+        let channels = Channels::new(ended.clone(), dismissed.clone(), self.keyboard.clone());
         let stream = Severable::new(stream, severed.clone()).parting_within(limits::DISCONNECT_GRACE);
         let stream = Braked::new(stream, channels.brake());
         let connection = Connection {
@@ -219,13 +221,19 @@ impl<A: Authorize> Server<A> {
         };
         let stream = Gather::up_to(limits::READ_BUFFER, stream);
         select! {
-            () = self.converse(stream, connection, granted, &cancel) => {}
+            () = self.converse(stream, connection, granted, &cancel, &dismissed) => {}
             () = deadline(&verified) => tracing::info!(client = %peer.client, "login took too long"),
         }
         severed.cancel();
         ended.cancel();
         tasks.close();
-        tasks.wait().await;
+        select! {
+            () = tasks.wait() => {}
+            () = cancel.cancelled() => {
+                dismissed.cancel();
+                tasks.wait().await;
+            }
+        }
     }
 
     fn forwards(&self, tasks: &TaskTracker, ended: &CancellationToken) -> Forwards {
@@ -238,6 +246,7 @@ impl<A: Authorize> Server<A> {
         connection: Connection<A>,
         granted: oneshot::Receiver<Login>,
         cancel: &CancellationToken,
+        dismissed: &CancellationToken,
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -260,6 +269,7 @@ impl<A: Authorize> Server<A> {
             () = cancel.cancelled() => "the workspace's agent is stopping".to_owned(),
             revocation = self.revoked(granted, client) => revocation.to_string(),
         };
+        dismissed.cancel();
         let handle = running.handle();
         let goodbye = async {
             let _gone = handle.disconnect(Disconnect::ByApplication, words, String::new()).await;

@@ -1,6 +1,7 @@
 //! The open channels of one connection: what each may do, and what it has sent that is not consumed.
 
 use super::{
+    departure::Departure,
     flow::{Flow, Keyboard},
     limits,
     program::Process,
@@ -36,6 +37,7 @@ pub(super) struct Channels {
     forwards: HashMap<ChannelId, Forward>,
     leftovers: Leftovers,
     connection: CancellationToken,
+    dismissed: CancellationToken,
 }
 
 /// What a channel's task gets of the client's end.
@@ -69,8 +71,8 @@ pub(super) struct Open {
     stage: Stage,
     inlet: Inlet,
     flow: Flow,
-    closed: CancellationToken,
-    _closes: DropGuard,
+    departure: Departure,
+    _goes: DropGuard,
 }
 
 #[derive(Debug)]
@@ -93,11 +95,12 @@ pub(super) struct Parts {
 }
 
 impl Channels {
-    /// No channel; all that are opened end with `connection`, and send beside `keyboard`.
-    pub(super) fn new(connection: CancellationToken, keyboard: Keyboard) -> Self {
+    /// No channel; all that are opened end with `connection`, which `dismissed` fires before where it is us who end it, and send
+    /// beside `keyboard`.
+    pub(super) fn new(connection: CancellationToken, dismissed: CancellationToken, keyboard: Keyboard) -> Self {
         let inflow = Inflow::new(limits::INFLOW);
         let (open, forwards, leftovers) = (HashMap::new(), HashMap::new(), Leftovers::new(limits::LEFTOVERS));
-        Self { brake: inflow.brake(), keyboard, inflow, open, forwards, leftovers, connection }
+        Self { brake: inflow.brake(), keyboard, inflow, open, forwards, leftovers, connection, dismissed }
     }
 
     /// What holds the connection's stream back while a channel stalls.
@@ -153,12 +156,12 @@ impl Channels {
         let (_, channel) = channel.split();
         self.inflow.opened(id);
         let (inlet, stdin) = backlog(self.inflow.meter());
-        let closed = self.connection.child_token();
+        let gone = self.connection.child_token();
         let flow = self.keyboard.beside();
         let stage = Stage::Preparing(Box::new(Parts { stdin, flow: flow.clone(), channel, terminal: None, place }));
-        let _closes = closed.clone().drop_guard();
-        let session = Session::default();
-        self.open.insert(id, Open { session, stage, inlet, flow, closed, _closes });
+        let _goes = gone.clone().drop_guard();
+        let (session, departure) = (Session::default(), Departure::new(gone, self.dismissed.clone()));
+        self.open.insert(id, Open { session, stage, inlet, flow, departure, _goes });
     }
 
     /// The channel, if it is open.
@@ -206,10 +209,12 @@ impl Channels {
         }
     }
 
-    /// The client closed the channel.
+    /// The client closed the channel. What it sent before is still for its program, unless so much is held that others are held back:
+    /// who opens, fills and closes channels would have any amount held.
     pub(super) fn close(&mut self, id: ChannelId) {
         self.inflow.closed(&id);
-        self.open.remove(&id);
+        let has_room = self.inflow.meter().held() <= limits::INFLOW.high;
+        self.open.remove(&id).iter().filter(|_| has_room).for_each(Open::close);
         self.forwards.remove(&id);
         self.leftovers.forget(id);
     }
@@ -226,9 +231,17 @@ impl Channels {
 }
 
 impl Open {
-    /// Fires when the channel or its connection is gone.
-    pub(super) fn closed(&self) -> CancellationToken {
-        self.closed.clone()
+    /// Tells when the client is gone.
+    pub(super) fn departure(&self) -> Departure {
+        self.departure.clone()
+    }
+
+    /// The client closes it, having sent all it had to send. A terminal is hung up with its channel.
+    fn close(&self) {
+        if self.with_terminal(|_| ()).is_none() {
+            self.inlet.finish();
+            self.departure.closes();
+        }
     }
 
     /// The running program, if there is one.

@@ -72,6 +72,9 @@ pub(super) const PIPE_AFTER: usize = 1 << 20;
 /// What a wide pipe holds: 64 of the 16,384 pages that the kernel gives the pipes of an account freely (`pipe-user-pages-soft`).
 pub(super) const PIPE: usize = 256 * 1024;
 
+/// A program whose client closed its channel may take no input for so long, or go on after its end, before it is hung up: time to write
+/// what it has read.
+pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(5);
 /// Between SIGHUP and SIGKILL when a client has gone: time to save a file, not to finish a build.
 pub(super) const HANGUP_GRACE: Duration = Duration::from_secs(5);
 /// From the end of that to a leader's own: time for the kernel, and no longer for one that we may not kill.

@@ -5,6 +5,7 @@ use super::{
     account::Account,
     aside::{aside, soon},
     call::Call,
+    departure::Departure,
     environment,
     executable::Executable,
     group::{self, Group},
@@ -29,11 +30,11 @@ use std::{
     sync::Arc,
 };
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, copy_buf},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     join,
     process::{Child, ChildStderr, ChildStdout},
     select,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -71,16 +72,15 @@ pub(super) struct Job {
     pub(super) slave: Option<OwnedFd>,
     pub(super) stdin: Outlet,
     pub(super) sink: Sink,
-    /// Fires when the channel or the connection is gone.
-    pub(super) closed: CancellationToken,
+    pub(super) departure: Departure,
     /// Among all connections' sessions.
     pub(super) place: OwnedSemaphorePermit,
 }
 
 /// Runs the program to its end, or hangs it up when the channel goes first.
 pub(super) async fn run(mut job: Job) {
-    let closed = job.closed.clone();
-    let Some(may) = closed.run_until_cancelled(welcome(&job)).await else { return };
+    let departure = job.departure.clone();
+    let Some(may) = departure.while_wanted(welcome(&job)).await else { return };
     let ending = match may {
         Ok(()) => match start(&mut job).await {
             Some(Ok(child)) => return accompany(child, job).await,
@@ -89,7 +89,7 @@ pub(super) async fn run(mut job: Job) {
         },
         Err(ending) => ending,
     };
-    conclude(&job.sink, &job.closed, ending).await;
+    conclude(&job.sink, &departure, ending).await;
 }
 
 /// What comes before the program, as under sshd: the message of the day, and that nobody may log in now.
@@ -111,16 +111,17 @@ async fn welcome(job: &Job) -> Result<(), Ending> {
 
 /// Says something that the program does not, as a terminal would show it where there is one.
 async fn tell(job: &Job, stream: Stream, text: Vec<u8>) {
-    let _lost: Result<(), Lost> = match &job.process.terminal {
-        Some(terminal) => job.sink.send(Stream::Out, terminal.shown(text)).await,
-        None => job.sink.send(stream, text).await,
+    let said = match &job.process.terminal {
+        Some(terminal) => job.sink.send(Stream::Out, terminal.shown(text)),
+        None => job.sink.send(stream, text),
     };
+    let _lost: Option<Result<(), Lost>> = job.departure.while_heard(said).await;
 }
 
 /// On a thread of its own: whoever forks waits until the child has become its program, and a busy machine lets it wait for long; or for
 /// ever, where its home does not answer. `None` if the channel went before its turn.
 async fn start(job: &mut Job) -> Option<io::Result<Child>> {
-    let turn = job.closed.run_until_cancelled(STARTING.acquire()).await?;
+    let turn = job.departure.while_wanted(STARTING.acquire()).await?;
     let tty = job.process.terminal.as_ref().map(Terminal::path);
     let environment = environment::of(&job.account, &job.peer, &job.launch, tty);
     let (account, program, slave) = (job.account.clone(), job.launch.program.clone(), job.slave.take());
@@ -155,21 +156,36 @@ fn call(account: &Account, program: &Program, startup: &Startup, agent: Option<&
 }
 
 async fn accompany(mut child: Child, job: Job) {
-    let Job { process, stdin, sink, closed, lookout, place: _place, .. } = job;
+    let Job { process, stdin, sink, departure, lookout, place: _place, .. } = job;
     process.group.led_by(&child);
     let mut pipes = (child.stdout.take(), child.stderr.take());
-    let attended = attend(&mut child, &mut pipes, &process, stdin, &sink);
-    match closed.run_until_cancelled(attended).await {
-        Some(status) => conclude(&sink, &closed, ending(status)).await,
+    let fed = Notify::new();
+    let attended = attend(&mut child, &mut pipes, &process, (stdin, &fed), &sink, &departure);
+    let status = select! {
+        biased;
+        () = deserted(&departure, &fed) => None,
+        status = attended => Some(status),
+    };
+    match status {
+        Some(status) => conclude(&sink, &departure, ending(status)).await,
         None => {
             process.group.gone();
             drop(process);
             // The pipes stay open meanwhile: a shell that says "Hangup" into a closed one dies before its trap.
             group::hang_up(&child, &lookout).await;
-            // One that we may not kill ends when it writes.
             drop(pipes);
             group::reap(child).await;
         }
+    }
+}
+
+/// Comes to an end when a program is to be hung up: at once where its connection ends. One whose client closed the channel is first
+/// given what was sent before, as by sshd, and has time to make use of it.
+async fn deserted(departure: &Departure, fed: &Notify) {
+    departure.gone().await;
+    if departure.is_closed() {
+        let idles = async { while timeout(limits::CLOSE_GRACE, fed.notified()).await.is_ok() {} };
+        departure.while_wanted(idles).await;
     }
 }
 
@@ -183,8 +199,8 @@ fn ending(status: io::Result<ExitStatus>) -> Ending {
     )
 }
 
-async fn conclude(sink: &Sink, closed: &CancellationToken, ending: Ending) {
-    let _unheard = closed.run_until_cancelled(sink.finish(ending)).await;
+async fn conclude(sink: &Sink, departure: &Departure, ending: Ending) {
+    let _unheard = departure.while_heard(sink.finish(ending)).await;
 }
 
 /// Carries input and output until the program has ended and all its output is sent.
@@ -192,8 +208,9 @@ async fn attend(
     child: &mut Child,
     (output, errors): &mut (Option<ChildStdout>, Option<ChildStderr>),
     process: &Process,
-    stdin: Outlet,
+    (stdin, fed): (Outlet, &Notify),
     sink: &Sink,
+    departure: &Departure,
 ) -> io::Result<ExitStatus> {
     let input = child.stdin.take();
     let wait = async {
@@ -205,16 +222,20 @@ async fn attend(
         Some(terminal) => beside(type_into(stdin, terminal), show(terminal, wait, sink)).await,
         None => {
             // As sshd, which waits for end of file: what still holds the pipes after the program's end may write to them.
-            let all = async { join!(wait, heard(process, output, sink), send(errors, Stream::Err, sink)).0 };
-            beside(feed(stdin, input, sink), all).await
+            let heard = heard(process, output, sink, departure);
+            let told = departure.while_heard(send(errors, Stream::Err, sink));
+            let all = async { join!(wait, heard, told).0 };
+            beside(feed(stdin, input, fed, sink), all).await
         }
     }
 }
 
-/// Standard output, for as long as the client takes it: then its reading end is closed.
-async fn heard(process: &Process, output: &mut Option<ChildStdout>, sink: &Sink) {
-    process.unheard.run_until_cancelled(send(output, Stream::Out, sink)).await;
-    *output = None;
+/// Standard output, for as long as the client takes it and has not closed its channel: then its reading end is closed.
+async fn heard(process: &Process, output: &mut Option<ChildStdout>, sink: &Sink, departure: &Departure) {
+    let all = process.unheard.run_until_cancelled(send(output, Stream::Out, sink));
+    if departure.while_heard(all).await.is_some() || departure.is_closed() {
+        *output = None;
+    }
 }
 
 /// Runs `side` for as long as `main` takes.
@@ -229,13 +250,26 @@ async fn beside<T>(side: impl Future<Output = ()>, main: impl Future<Output = T>
     }
 }
 
-/// The client's data to a pipe, then its end of file. A program that reads no further does not disturb the session:
-/// the rest is discarded, and a client that can is told to send none.
-async fn feed(mut stdin: Outlet, pipe: Option<impl AsyncWrite + AsFd + Unpin>, sink: &Sink) {
+/// The client's data to a pipe, then its end of file; `fed` hears of each piece, and of the end. A program that reads no further does
+/// not disturb the session: the rest is discarded, and a client that can is told to send none.
+async fn feed(stdin: Outlet, pipe: Option<impl AsyncWrite + AsFd + Unpin>, fed: &Notify, sink: &Sink) {
     if let Some(pipe) = pipe
-        && copy_buf(&mut stdin, &mut Wide::once_busy(pipe)).await.is_err()
+        && pour(stdin, pipe, fed).await.is_err()
     {
         sink.takes_no_more().await;
+    }
+    fed.notify_one();
+}
+
+async fn pour(mut stdin: Outlet, pipe: impl AsyncWrite + AsFd + Unpin, fed: &Notify) -> io::Result<()> {
+    let mut pipe = Wide::once_busy(pipe);
+    loop {
+        let written = match stdin.fill_buf().await? {
+            [] => return Ok(()),
+            held => pipe.write(held).await?,
+        };
+        stdin.consume(written);
+        fed.notify_one();
     }
 }
 
@@ -305,6 +339,6 @@ async fn refuse(job: &Job, fault: &io::Error) -> Ending {
     let program = Call::of(&job.account, &job.launch.program).file;
     tracing::info!(program = %program.display(), %fault, "a program does not start");
     let told = format!("{}: {}\n", program.display(), spawn::reason(fault));
-    let _lost: Result<(), Lost> = job.sink.send(Stream::Err, told).await;
+    let _lost: Option<Result<(), Lost>> = job.departure.while_heard(job.sink.send(Stream::Err, told)).await;
     Ending::Status(1)
 }

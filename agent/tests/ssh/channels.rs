@@ -1,12 +1,16 @@
 //! What `ssh` has no option for, said with russh's client: signals, orders of requests, many channels.
 
-use crate::harness::{Workspace, text};
+use crate::harness::{Workspace, line_in, lives, noise, text, until};
 use russh::{
     ChannelMsg, Disconnect, Sig,
     client::{self, Handle},
     keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, load_secret_key},
 };
-use std::sync::Arc;
+use std::{
+    fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// A client that trusts every server.
 pub(crate) struct Trusting;
@@ -104,11 +108,60 @@ async fn a_closed_channel_hangs_its_program_up_and_no_other() {
     stays.exec(false, "read line; echo $line").await.unwrap();
     let channel = session.channel_open_session().await.unwrap();
     channel.exec(false, "echo $$ > pid; exec sleep 600").await.unwrap();
-    let pid = crate::harness::line_in(&workspace.home("pid")).await;
+    let pid = line_in(&workspace.home("pid")).await;
     channel.close().await.unwrap();
-    crate::harness::until("the program's end", || !crate::harness::lives(&pid)).await;
+    until("the program's end", || !lives(&pid)).await;
     stays.data(&b"here\n"[..]).await.unwrap();
     assert_eq!(story(&mut stays).await, ["out here", "status 0", "eof", "close"]);
+}
+
+/// What `line` leaves in the file `got`, whose client sends `input`, closes the channel, and where it `leaves` the connection too.
+async fn left_behind(line: &str, input: &[u8], leaves: bool) -> Vec<u8> {
+    let workspace = Workspace::start().await;
+    let session = login(&workspace).await;
+    let mut channel = session.channel_open_session().await.unwrap();
+    channel.exec(false, line).await.unwrap();
+    channel.data(input).await.unwrap();
+    channel.close().await.unwrap();
+    if leaves {
+        while channel.wait().await.is_some() {}
+        session.disconnect(Disconnect::ByApplication, "", "").await.unwrap();
+    }
+    until(&format!("the end of {line}"), || workspace.home("done").exists()).await;
+    fs::read(workspace.home("got")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_before_a_channel_was_closed_is_its_programs() {
+    let input = noise(1 << 20);
+    for line in ["cat > got; touch done", "sleep 1; cat > got; touch done"] {
+        for leaves in [false, true] {
+            assert!(left_behind(line, &input, leaves).await == input, "{line}, {leaves}");
+        }
+    }
+    assert_eq!(left_behind("echo ran > got; touch done", b"", false).await, b"ran\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_whose_channel_is_closed_writes_to_nobody() {
+    let line = "while echo more; do :; done 2>/dev/null; echo broken > got; touch done";
+    assert_eq!(left_behind(line, b"", false).await, b"broken\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_does_not_read_holds_up_no_stopping_server() {
+    let workspace = Workspace::start().await;
+    let session = login(&workspace).await;
+    let mut channel = session.channel_open_session().await.unwrap();
+    channel.exec(false, "echo $$ > pid; exec sleep 600").await.unwrap();
+    let pid = line_in(&workspace.home("pid")).await;
+    channel.data(&noise(1 << 20)[..]).await.unwrap();
+    channel.close().await.unwrap();
+    while channel.wait().await.is_some() {}
+    session.disconnect(Disconnect::ByApplication, "", "").await.unwrap();
+    let begun = Instant::now();
+    workspace.stop().await;
+    assert!(!lives(&pid) && begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,7 +252,7 @@ async fn retry(session: &Handle<Trusting>) -> russh::Channel<client::Msg> {
         if let Ok(channel) = session.channel_open_session().await {
             return channel;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("no room was made");
 }

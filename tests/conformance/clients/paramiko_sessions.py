@@ -1,6 +1,7 @@
 """Sessions with paramiko."""
 
 import contextlib
+import os
 import threading
 import time
 
@@ -53,6 +54,29 @@ def exec__lengths_around_a_packet(scene, transport):
     for packets in (1, 2, 4):
         for length in (32768 * packets - 1, 32768 * packets, 32768 * packets + 1):
             scene.note(str(length), execute(transport, "cat", noise(length)))
+
+
+@case
+def exec__a_channel_closed_behind_its_input(scene, transport):
+    for name, command in (("read at once", "cat"), ("read later", "sleep 1; cat")):
+        kept = scene.path(name.replace(" ", "-"))
+        channel = transport.open_session()
+        channel.settimeout(PATIENCE)
+        channel.exec_command(f"{command} > {kept}.part; mv {kept}.part {kept}")
+        channel.sendall(noise(1 << 20))
+        channel.close()
+        scene.note(name, left_in(kept))
+
+
+def left_in(file):
+    """What a program leaves behind that moves it there at its end."""
+    until = time.monotonic() + PATIENCE
+    while not os.path.exists(file):
+        if time.monotonic() > until:
+            return "nothing"
+        time.sleep(0.01)
+    with open(file, "rb") as left:
+        return left.read()
 
 
 @case

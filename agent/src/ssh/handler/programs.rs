@@ -49,7 +49,7 @@ impl<A> Connection<A> {
             slave,
             stdin: parts.stdin,
             sink: Sink::new(parts.channel, parts.flow, wire),
-            closed: open.closed(),
+            departure: open.departure(),
             place: parts.place,
         }));
         Ok(())
