@@ -16,6 +16,7 @@ mod forward;
 mod group;
 mod handler;
 mod identity;
+mod inherited;
 mod limits;
 mod lookout;
 mod modes;

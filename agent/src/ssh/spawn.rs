@@ -4,6 +4,7 @@ use super::{
     account::Account,
     call::Call,
     identity::{Identity, mask_files},
+    inherited::Inherited,
 };
 use rustix::{
     io::Errno,
@@ -30,7 +31,12 @@ pub(super) fn spawn(
 ) -> io::Result<Child> {
     let mut command = Command::new(call.file);
     command.arg0(call.name).args(call.arguments).env_clear().envs(environment).current_dir("/");
-    let child = Preparation { identity: Identity::of(account), home: Home::of(account)?, has_terminal: terminal.is_some() };
+    let child = Preparation {
+        inherited: Inherited::of_this_process(),
+        identity: Identity::of(account),
+        home: Home::of(account)?,
+        has_terminal: terminal.is_some(),
+    };
     wire(&mut command, terminal)?;
     before_exec(&mut command, child);
     command.spawn()
@@ -52,6 +58,7 @@ fn wire(command: &mut Command, terminal: Option<OwnedFd>) -> io::Result<()> {
 
 /// All that the forked child needs; it may not allocate.
 struct Preparation {
+    inherited: Inherited,
     identity: Option<Identity>,
     home: Home,
     has_terminal: bool,
@@ -101,6 +108,7 @@ impl Preparation {
             ioctl_tiocsctty(rustix::stdio::stdin())?;
         }
         mask_files();
+        self.inherited.put_down();
         if let Some(identity) = &self.identity {
             if !self.has_terminal {
                 identity.take_pipes();
@@ -190,6 +198,18 @@ mod tests {
     async fn no_descriptor_is_inherited() {
         let _kept = rustix::fs::open("/", OFlags::RDONLY, Mode::empty()).unwrap();
         assert_eq!(output("for fd in /proc/self/fd/*; do :; done; cd /proc/self/fd; echo *", &[]).await.trim(), "0 1 2 3");
+    }
+
+    #[tokio::test]
+    async fn programs_are_not_spared_where_memory_runs_out_as_the_agent_is() {
+        let own = "/proc/self/oom_score_adj";
+        let before = std::fs::read_to_string(own).unwrap();
+        if std::fs::write(own, "-500").is_err() {
+            return eprintln!("this process may not be protected: there is nothing to put down");
+        }
+        let seen = output("cat /proc/self/oom_score_adj", &[("PATH", "/usr/bin:/bin")]).await;
+        std::fs::write(own, before).unwrap();
+        assert_eq!(seen, "0\n");
     }
 
     #[tokio::test]
