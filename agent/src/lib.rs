@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod enrol;
 pub mod homes;
+pub mod init;
 pub mod keys;
 pub mod ssh;
 pub mod status;

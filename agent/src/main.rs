@@ -5,6 +5,7 @@ use clap::Parser;
 use drawbridge_agent::{
     cli::{Cli, Command},
     config::Raw,
+    init,
     ssh::{sftp, startup},
     status,
 };
@@ -17,12 +18,21 @@ static ALLOCATOR: drawbridge_shared::native::allocator::Allocator = drawbridge_s
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(raw) => runtime::of_agent().map_err(Into::into).and_then(|runtime| runtime::run(runtime, run(*raw))),
+        Command::Run(raw) => match behind_init() {
+            Some(ended) => return ended,
+            None => runtime::of_agent().map_err(Into::into).and_then(|runtime| runtime::run(runtime, run(*raw))),
+        },
         Command::Status { state_dir, json } => tell(&state_dir, json),
         Command::SftpServer => return sftp_server(),
         Command::StartUp { words } => return start_up(words),
     };
     done.map_or_else(|fault| complain("drawbridge-agent", &fault), |()| ExitCode::SUCCESS)
+}
+
+/// What the agent ended with, where this process is the first, and so not the agent. Without `/proc` it has to be both.
+fn behind_init() -> Option<ExitCode> {
+    let ended = init::is_first().then(init::run)?;
+    ended.inspect_err(|fault| eprintln!("drawbridge-agent: nobody reaps those whose parents have ended: {fault}")).ok()
 }
 
 fn sftp_server() -> ExitCode {

@@ -238,7 +238,14 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
     words.take(length.div_ceil(8)).flatten().take(length).collect()
 }
 
-fn state(pid: &str) -> Option<String> {
+/// The children of process `pid`, which has one thread.
+pub(crate) fn children(pid: &str) -> Vec<String> {
+    let all = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    all.split_whitespace().map(str::to_owned).collect()
+}
+
+/// In which state process `pid` is.
+pub(crate) fn state(pid: &str) -> Option<String> {
     stat(pid).map(|fields| fields[0].clone())
 }
 

@@ -11,6 +11,7 @@ mod ending;
 mod forwarding;
 mod harness;
 mod hung;
+mod init;
 mod many;
 mod notices;
 mod programs;
