@@ -44,7 +44,7 @@ pub struct Raw {
     #[arg(long, env = "DRAWBRIDGE_CLIENT_ALIVE_SECONDS", default_value = "60", value_name = "SECONDS")]
     client_alive_seconds: String,
     /// Unanswered questions after which a client is given up
-    #[arg(long, env = "DRAWBRIDGE_CLIENT_ALIVE_COUNT", default_value = "30", value_name = "COUNT")]
+    #[arg(long, env = "DRAWBRIDGE_CLIENT_ALIVE_COUNT", default_value = "130", value_name = "COUNT")]
     client_alive_count: String,
     /// Start beside the agent that serves this state folder, and take its place once a tunnel is up: it serves its sessions
     /// to their end
@@ -215,8 +215,10 @@ mod tests {
             Ok(Service::Own { alive, .. }) => Ok((alive.interval.map(|interval| interval.as_secs()), alive.unanswered)),
             other => Err(format!("{other:?}")),
         };
-        assert_eq!(alive(&[]), Ok((Some(60), 30)));
-        assert_eq!(alive(&["--client-alive-seconds", "0"]), Ok((None, 30)));
+        let default = Alive::default();
+        assert_eq!(alive(&[]), Ok((default.interval.map(|interval| interval.as_secs()), default.unanswered)));
+        assert_eq!(alive(&[]), Ok((Some(60), 130)), "as long as sshd waits for a laptop that sleeps");
+        assert_eq!(alive(&["--client-alive-seconds", "0"]), Ok((None, 130)));
         assert_eq!(alive(&["--client-alive-seconds", "5", "--client-alive-count", "3"]), Ok((Some(5), 3)));
         assert!(alive(&["--client-alive-count", "0"]).unwrap_err().contains("from 1 to 1000"));
     }

@@ -105,9 +105,10 @@ pub struct Alive {
 }
 
 impl Default for Alive {
-    /// Half an hour in all, because tunnels are resumed and laptops sleep.
+    /// Two hours and ten minutes in all, because laptops sleep: as long as sshd with its defaults, which asks nobody and waits for the
+    /// kernel's keep-alive (two hours, and nine questions 75 s apart).
     fn default() -> Self {
-        Self { interval: Some(Duration::from_secs(60)), unanswered: 30 }
+        Self { interval: Some(Duration::from_secs(60)), unanswered: 130 }
     }
 }
 
