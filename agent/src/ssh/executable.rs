@@ -1,7 +1,10 @@
 //! The agent's own program, held open, so that a newer one on the disk is not what a running agent starts.
 
 use super::account::Account;
-use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
+use rustix::{
+    fs::{CWD, Mode, OFlags, fstat, openat},
+    io::{FdFlags, fcntl_setfd},
+};
 use std::{
     io,
     os::fd::{AsRawFd, OwnedFd},
@@ -44,6 +47,12 @@ impl Executable {
             _ => 0o001,
         };
         account.assumed.is_none() || seen.st_mode & bit != 0
+    }
+
+    /// Makes it stay open in the program that the calling process, a forked child, becomes: its shell finds it by the same name.
+    /// System calls only.
+    pub(super) fn keep(&self) -> io::Result<()> {
+        Ok(fcntl_setfd(&*self.0, FdFlags::empty())?)
     }
 
     /// By which name it is executed in a child of this process, while this is kept.

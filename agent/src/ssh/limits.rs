@@ -62,6 +62,9 @@ pub(super) const FILE_SYSTEM: Duration = Duration::from_secs(5);
 /// Bytes of one notice file (the message of the day) that users are shown.
 pub(super) const NOTICE_BYTES: u64 = 64 * 1024;
 
+/// Bytes of `/etc/shells` that are read.
+pub(super) const SHELLS: u64 = 64 * 1024;
+
 /// Most bytes read from a program at once: what a pipe holds.
 pub(super) const OUTPUT_READ: usize = 64 * 1024;
 /// Room below which the read buffer is renewed, so that small outputs share one.

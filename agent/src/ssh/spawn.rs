@@ -3,6 +3,7 @@
 use super::{
     account::Account,
     call::Call,
+    executable::Executable,
     identity::{Identity, mask_files},
     inherited::Inherited,
 };
@@ -35,6 +36,7 @@ pub(super) fn spawn(
         inherited: Inherited::of_this_process(),
         identity: Identity::of(account),
         home: Home::of(account)?,
+        kept: call.kept,
         has_terminal: terminal.is_some(),
     };
     wire(&mut command, terminal)?;
@@ -61,6 +63,7 @@ struct Preparation {
     inherited: Inherited,
     identity: Option<Identity>,
     home: Home,
+    kept: Option<Executable>,
     has_terminal: bool,
 }
 
@@ -118,7 +121,7 @@ impl Preparation {
         self.home.enter();
         reset_signals();
         keep_descriptors_to_ourselves();
-        Ok(())
+        self.kept.as_ref().map_or(Ok(()), Executable::keep)
     }
 }
 
@@ -152,7 +155,7 @@ mod tests {
     use super::*;
     use crate::ssh::{account::Assumed, executable::Executable, session::Program};
     use rustix::fs::{Mode, OFlags};
-    use std::path::Path;
+    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
     fn account(home: &str) -> Account {
         Account { name: "dev".into(), uid: 0, gid: 0, home: home.into(), shell: "/bin/sh".into(), tty: None, assumed: None }
@@ -168,6 +171,15 @@ mod tests {
         String::from_utf8(child.wait_with_output().await.unwrap().stdout).unwrap()
     }
 
+    /// A shell that the machine does not list.
+    fn unlisted(script: &str) -> (tempfile::TempDir, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let shell = folder.path().join("shell");
+        fs::write(&shell, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
+        (folder, shell.display().to_string())
+    }
+
     #[tokio::test]
     async fn a_shell_that_keeps_out_keeps_sftp_out() {
         let held = Executable::at(Path::new("/bin/echo")).unwrap();
@@ -179,6 +191,10 @@ mod tests {
         assert_eq!(sftp("/bin/sh").await.unwrap().stdout, b"sftp-server\n");
         let refused = sftp("/usr/sbin/nologin").await.unwrap();
         assert!(!refused.status.success() && !refused.stdout.starts_with(b"sftp-server"), "{refused:?}");
+        let (_folder, shell) = unlisted("echo not for you; exit 1");
+        assert_eq!(sftp(&shell).await.unwrap().stdout, b"not for you\n");
+        let (_folder, shell) = unlisted("echo $# $1; exec /bin/sh \"$@\"");
+        assert_eq!(sftp(&shell).await.unwrap().stdout, b"2 -c\nsftp-server\n", "one that lets it through finds it");
     }
 
     #[tokio::test]
@@ -203,12 +219,12 @@ mod tests {
     #[tokio::test]
     async fn programs_are_not_spared_where_memory_runs_out_as_the_agent_is() {
         let own = "/proc/self/oom_score_adj";
-        let before = std::fs::read_to_string(own).unwrap();
-        if std::fs::write(own, "-500").is_err() {
+        let before = fs::read_to_string(own).unwrap();
+        if fs::write(own, "-500").is_err() {
             return eprintln!("this process may not be protected: there is nothing to put down");
         }
         let seen = output("cat /proc/self/oom_score_adj", &[("PATH", "/usr/bin:/bin")]).await;
-        std::fs::write(own, before).unwrap();
+        fs::write(own, before).unwrap();
         assert_eq!(seen, "0\n");
     }
 

@@ -57,7 +57,8 @@ impl Script {
         // By the other name it is open in this process only.
         let file = if call.file == agent.path() { Executable::SELF.into() } else { call.file };
         let words = [Executable::START_UP.into(), self.shell.into(), self.line, file.into(), call.name];
-        Call { file: agent.path(), name: Executable::NAME.into(), arguments: words.into_iter().chain(call.arguments).collect() }
+        let arguments = words.into_iter().chain(call.arguments).collect();
+        Call { file: agent.path(), name: Executable::NAME.into(), arguments, kept: call.kept }
     }
 }
 
@@ -105,11 +106,12 @@ mod tests {
     fn the_program_is_called_as_it_would_have_been() {
         let agent = Executable::running().unwrap();
         let script = || Script::new(Path::new("/bin/zsh"), Path::new("/home/dev/.ssh/rc"));
-        let call = Call { file: "/bin/bash".into(), name: "-bash".into(), arguments: vec![] };
+        let call = Call { file: "/bin/bash".into(), name: "-bash".into(), arguments: vec![], kept: None };
         let after = script().before(call, &agent);
         assert_eq!((after.file, after.name), (agent.path(), Executable::NAME.into()));
         assert_eq!(after.arguments, ["start-up", "/bin/zsh", "/bin/sh /home/dev/.ssh/rc", "/bin/bash", "-bash"]);
-        let sftp = Call { file: agent.path(), name: "drawbridge-agent".into(), arguments: vec!["sftp-server".into()] };
+        let (name, arguments) = ("drawbridge-agent".into(), vec!["sftp-server".into()]);
+        let sftp = Call { file: agent.path(), name, arguments, kept: None };
         let after = script().before(sftp, &agent).arguments;
         assert_eq!(after[3..], ["/proc/self/exe", "drawbridge-agent", "sftp-server"]);
     }

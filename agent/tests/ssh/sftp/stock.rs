@@ -264,3 +264,24 @@ async fn a_cut_connection_leaves_what_was_sent() {
     let here = fs::read(workspace.path("data")).unwrap();
     assert!(here.starts_with(&fs::read(workspace.home("data")).unwrap()));
 }
+
+/// It may be there to keep its account from running programs; sshd starts `sftp-server` through every shell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_that_the_machine_does_not_list_is_asked() {
+    for (script, lets) in [("exec /bin/bash \"$@\"", true), ("echo not for you >&2; exit 1", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let shell = folder.path().join("shell");
+        fs::write(&shell, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
+        let workspace = Workspace::with(|account| account.shell = shell).await;
+        for has_script in [false, true] {
+            if has_script {
+                fs::create_dir(workspace.path("etc/ssh")).unwrap();
+                fs::write(workspace.path("etc/ssh/sshrc"), "true\n").unwrap();
+            }
+            let output = sftp(&workspace, &[], "mkdir made\nrmdir made\n").await;
+            assert_eq!(output.status.success(), lets, "{}", text(&output.stderr));
+            assert_eq!(text(&output.stderr).contains("not for you"), !lets);
+        }
+    }
+}
