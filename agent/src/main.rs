@@ -9,7 +9,7 @@ use drawbridge_agent::{
     ssh::{sftp, startup},
     status,
 };
-use drawbridge_shared::native::{log, options::complain, runtime, signals::Tokens, slot};
+use drawbridge_shared::native::{descriptors, log, options::complain, runtime, signals::Tokens, slot};
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
 #[cfg(target_env = "musl")]
@@ -67,6 +67,7 @@ fn tell(state_dir: &Path, json: bool) -> Result<()> {
 
 async fn run(raw: Raw) -> Result<()> {
     log::to_stderr(raw.log_format);
+    descriptors::raise();
     // Sessions must not inherit the agent's credentials: the environment is cleared for them, and the token is taken
     // from ours only here.
     let config = raw.check(std::env::var("DRAWBRIDGE_TOKEN").ok())?;

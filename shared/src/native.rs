@@ -6,6 +6,7 @@ mod bearer;
 pub mod clock;
 pub mod control;
 pub mod crowd;
+pub mod descriptors;
 pub mod doors;
 pub mod edge_client;
 pub mod gather;

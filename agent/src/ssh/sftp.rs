@@ -35,6 +35,7 @@ pub use parse::Malformed;
 pub use request::{Message, Request};
 
 use crew::{Crew, Yard};
+use drawbridge_shared::native::descriptors;
 use outbox::Outbox;
 use server::Server;
 use std::{
@@ -94,7 +95,7 @@ pub fn main() -> Result<(), Fault> {
     if let Some(shell) = std::env::var_os("SHELL") {
         umask::ask(&shell);
     }
-    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let descriptors = descriptors::raise().unwrap_or(u64::MAX);
     serve(std::fs::File::from(input), std::fs::File::from(output), descriptors)
 }
 

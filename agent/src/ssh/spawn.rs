@@ -154,7 +154,11 @@ fn keep_descriptors_to_ourselves() {
 mod tests {
     use super::*;
     use crate::ssh::{account::Assumed, executable::Executable, session::Program};
-    use rustix::fs::{Mode, OFlags};
+    use drawbridge_shared::native::descriptors;
+    use rustix::{
+        fs::{Mode, OFlags},
+        process::{Resource, Rlimit, getrlimit, setrlimit},
+    };
     use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
     fn account(home: &str) -> Account {
@@ -226,6 +230,16 @@ mod tests {
         let seen = output("cat /proc/self/oom_score_adj", &[("PATH", "/usr/bin:/bin")]).await;
         fs::write(own, before).unwrap();
         assert_eq!(seen, "0\n");
+    }
+
+    #[tokio::test]
+    async fn programs_may_open_as_many_files_as_the_agent_before_it_raised_its_limit() {
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let few = current.unwrap_or(1024).min(1000);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(few), maximum }).unwrap();
+        assert_eq!(descriptors::raise(), maximum);
+        let hard = maximum.map_or_else(|| "unlimited".to_owned(), |most| most.to_string());
+        assert_eq!(output("ulimit -Sn; ulimit -Hn", &[]).await, format!("{few}\n{hard}\n"));
     }
 
     #[tokio::test]
