@@ -92,7 +92,7 @@ pub(super) const FORWARDS: usize = CHANNELS;
 pub(super) const CONNECTING: usize = 64;
 /// Looking a name up and reaching one of its addresses; sshd leaves it to the kernel, which takes two minutes an address.
 pub(super) const CONNECT: Duration = Duration::from_secs(30);
-/// One address of several, so that the last is tried when the first swallows packets.
+/// One address of several, so that the last is tried when the first swallows packets; that has what is left of [`CONNECT`].
 pub(super) const CONNECT_TRY: Duration = Duration::from_secs(10);
 /// Addresses of one name that are tried.
 pub(super) const ADDRESSES: usize = 16;

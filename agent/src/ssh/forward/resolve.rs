@@ -23,8 +23,11 @@ impl Default for Resolver {
 impl Resolver {
     /// A connection to `port` of `host` as this machine sees it, by the first of its addresses that takes one.
     pub(super) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Denied> {
-        let connected =
-            timeout(limits::CONNECT, async { first(&self.addresses(host, port).await?, limits::CONNECT_TRY).await }).await;
+        self.connect_within(limits::CONNECT, host, port).await
+    }
+
+    async fn connect_within(&self, time: Duration, host: &str, port: u16) -> Result<TcpStream, Denied> {
+        let connected = timeout(time, async { first(&self.addresses(host, port).await?, limits::CONNECT_TRY).await }).await;
         let stream = connected.map_err(|_| timed_out())??;
         // sshd does so too; it fails only for a peer that has gone, which the first read tells.
         let _ = stream.set_nodelay(true);
@@ -47,17 +50,15 @@ impl Resolver {
     }
 }
 
-/// The first that takes a connection within `each`, or why the last did not.
+/// The first that takes a connection, each but the last within `each`, or why the last did not.
 async fn first(addresses: &[SocketAddr], each: Duration) -> io::Result<TcpStream> {
-    let mut refused = io::Error::from_raw_os_error(libc::EADDRNOTAVAIL);
-    for address in addresses {
-        match timeout(each, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(fault)) => refused = fault,
-            Err(_) => refused = timed_out(),
+    let Some((last, others)) = addresses.split_last() else { return Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL)) };
+    for address in others {
+        if let Ok(Ok(stream)) = timeout(each, TcpStream::connect(address)).await {
+            return Ok(stream);
         }
     }
-    Err(refused)
+    TcpStream::connect(last).await
 }
 
 fn timed_out() -> io::Error {
@@ -103,7 +104,10 @@ mod tests {
         let _waits = std::net::TcpStream::connect(full).unwrap();
         let each = Duration::from_millis(300);
         assert_eq!(first(&[full, open], each).await.unwrap().peer_addr().unwrap(), open);
-        let told = Denied::from(first(&[full], each).await.unwrap_err()).to_string();
+        // Nobody waits behind the last.
+        let waits = Duration::from_millis(900);
+        assert!(timeout(waits, first(&[full], each)).await.is_err() && timeout(waits, first(&[full, full], each)).await.is_err());
+        let told = Resolver::default().connect_within(waits, "127.0.0.1", full.port()).await.unwrap_err().to_string();
         assert_eq!(told, "Connection timed out");
     }
 }
