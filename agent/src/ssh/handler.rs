@@ -278,8 +278,8 @@ impl<A: Authorize> Handler for Connection<A> {
         answer(wire, id, self.resize(id, size(columns, rows, width, height)))
     }
 
-    /// Of OpenSSH's client whose standard output is closed: a program that goes on writing is told so, by SIGPIPE (PROTOCOL section
-    /// 2.1).
+    /// Of OpenSSH's client whose standard output is closed: a program that goes on writing is told so, by SIGPIPE, or waits where it has
+    /// a terminal (PROTOCOL section 2.1).
     async fn other_channel_request(&mut self, id: ChannelId, name: &str, _: &mut Wire) -> Result<(), Error> {
         if name == END_OF_WRITE {
             self.takes_no_more(id);

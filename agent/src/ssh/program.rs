@@ -219,7 +219,7 @@ async fn attend(
         status
     };
     match &process.terminal {
-        Some(terminal) => beside(type_into(stdin, terminal), show(terminal, wait, sink)).await,
+        Some(terminal) => beside(type_into(stdin, terminal), show(terminal, &process.unheard, wait, sink)).await,
         None => {
             // As sshd, which waits for end of file: what still holds the pipes after the program's end may write to them.
             let heard = heard(process, output, sink, departure);
@@ -308,15 +308,16 @@ async fn carry(mut pipe: impl AsyncRead + Unpin, stream: Stream, sink: &Sink) {
 }
 
 /// A terminal's contents to the client. Once the program has ended, what is there is sent, and a background
-/// process that keeps the terminal open is not waited for.
-async fn show<T>(terminal: &Terminal, wait: impl Future<Output = T>, sink: &Sink) -> T {
+/// process that keeps the terminal open is not waited for. Where the client takes no more, nothing more is read: whoever writes on waits
+/// until the terminal is hung up, as under sshd.
+async fn show<T>(terminal: &Terminal, unheard: &CancellationToken, wait: impl Future<Output = T>, sink: &Sink) -> T {
     let ended = CancellationToken::new();
     let wait = async {
         let status = wait.await;
         ended.cancel();
         status
     };
-    join!(wait, screen(terminal, &ended, sink)).0
+    join!(wait, unheard.run_until_cancelled(screen(terminal, &ended, sink))).0
 }
 
 async fn screen(terminal: &Terminal, ended: &CancellationToken, sink: &Sink) {

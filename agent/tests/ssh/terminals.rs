@@ -1,13 +1,14 @@
 //! Programs on a terminal: its size, its modes, its end.
 
-use crate::harness::{Workspace, ends, line_in, text, until};
+use crate::harness::{Workspace, ends, line_in, lives, text, until};
 use rustix::{
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
     pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt},
     termios::{OptionalActions, SpecialCodeIndex, Winsize, tcgetattr, tcsetattr, tcsetwinsize},
 };
-use std::{os::fd::OwnedFd, process::Stdio, time::Duration};
+use std::{fs, os::fd::OwnedFd, process::Stdio, time::Duration};
 use tokio::{
+    io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     time::Instant,
 };
@@ -152,4 +153,28 @@ async fn a_missing_home_is_told_on_the_terminal() {
     let output = workspace.run_with(&["-tt"], "echo on", &[]).await;
     let told = "Could not chdir to home directory /nonexistent: No such file or directory\r\non\r\n";
     assert_eq!(text(&output.stdout), told);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_takes_no_more_lets_the_program_wait() {
+    let workspace = Workspace::start().await;
+    let line = "echo $$ > pid; n=0; while :; do n=$((n+1)); echo $n; echo $n > next; mv next count; done";
+    let mut child = workspace.ssh(&["-tt"]).arg("ws").arg(line).stdin(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut first).await.unwrap();
+    drop(output);
+    let (pid, counted) = (line_in(&workspace.home("pid")).await, || fs::read_to_string(workspace.home("count")).ok());
+    let (mut last, mut since) = (counted(), Instant::now());
+    until("a program that waits", || {
+        let seen = counted();
+        if seen != last {
+            (last, since) = (seen, Instant::now());
+        }
+        since.elapsed() > Duration::from_secs(1)
+    })
+    .await;
+    assert!(lives(&pid), "it is not told of it");
+    child.kill().await.unwrap();
+    until("its end", || !lives(&pid)).await;
 }

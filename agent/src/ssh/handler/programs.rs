@@ -71,7 +71,7 @@ impl<A> Connection<A> {
         delivered.then_some(()).ok_or(Refused::NotRunning)
     }
 
-    /// The client reads no further: a program that goes on writing is told so, by SIGPIPE.
+    /// The client reads no further: a program that goes on writing is told so, by SIGPIPE, or waits where it has a terminal.
     pub(super) fn takes_no_more(&mut self, id: ChannelId) {
         if let Some(process) = self.channels.get(id).and_then(|open| open.process()) {
             process.unheard.cancel();
