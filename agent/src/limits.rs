@@ -49,6 +49,9 @@ pub(crate) const MAX_OPENINGS: usize = 1024;
 pub(crate) const MAX_STRANDS: usize = 1024;
 /// Longest time that a connection waits for its daemon to come back, whatever the daemon says.
 pub(crate) const MAX_PATIENCE: Duration = Duration::from_secs(60 * 60);
+/// A connection that was served to its end is over when its daemon has confirmed that, after its patience: over a tunnel that is there it
+/// takes what is on its way, a window of 8 MiB at most, and a round trip.
+pub(crate) const SETTLING: Duration = Duration::from_secs(30);
 /// Bytes that connections keep for their daemons, and for those that do not read, all together: beyond it each has 256 KiB
 /// a direction.
 pub(crate) const MAX_BUFFERED: usize = 64 << 20;

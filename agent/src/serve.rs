@@ -10,8 +10,8 @@ use crate::{
     farewell::farewell,
     keys::Keys,
     limits::{
-        GOODBYE_TIMEOUT, MAX_BUFFERED, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_USER, MAX_FAREWELLS, MAX_OPENINGS, OPEN_TIMEOUT,
-        PLACE_TIMEOUT, RETIRED,
+        GOODBYE_TIMEOUT, MAX_BUFFERED, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_USER, MAX_FAREWELLS, MAX_OPENINGS, MAX_PATIENCE,
+        OPEN_TIMEOUT, PLACE_TIMEOUT, RETIRED, SETTLING,
     },
     ssh::{Peer, Server},
     upstream::Upstream,
@@ -34,7 +34,7 @@ use drawbridge_shared::{
     },
 };
 pub(crate) use parting::Parting;
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 pub(crate) use strands::Host;
 use strands::Strands;
 use tokio::{
@@ -194,8 +194,10 @@ impl Service {
         };
         let _session = self.sessions.token();
         let (reader, writer, driver) = resume::strand(&self.budget);
-        let carried = carry::carry(driver, held, &seat, open.patience, &self.end, trace);
-        tokio::join!(carried, self.attend(&open, seated, tokio::io::join(reader, writer)));
+        let carried = pin!(carry::carry(driver, held, &seat, open.patience, &self.end, trace));
+        let attended = pin!(self.attend(&open, seated, tokio::io::join(reader, writer)));
+        // A daemon that never confirms the end holds nothing for ever.
+        resume::see_out(attended, carried, open.patience.min(MAX_PATIENCE) + SETTLING).await;
         info!(%trace, "connection ended");
     }
 

@@ -36,16 +36,17 @@ enum Ended {
 
 /// Carries bytes from left to right and back. An end in one direction is passed on as an end, and the other direction
 /// goes on; a source that breaks ends both, and its fault is returned. Once the right source has ended, `over` says that the right
-/// sink takes no more either. `tally` counts throughout.
+/// sink takes no more either. `gone` says that nobody is behind the left sink: the right source is dropped at once, whatever the sink
+/// is waiting for, and what the left source still has goes on. `tally` counts throughout.
 pub async fn bridge(
     (left_source, left_sink): (&mut (impl Source + Send), &mut (impl Sink + Send)),
-    (right_source, right_sink): (&mut (impl Source + Send), &mut (impl Sink + Send)),
+    (right_source, right_sink): (impl Source + Send, &mut (impl Sink + Send)),
     tally: &mut Tally,
-    over: impl Future<Output = ()>,
+    (gone, over): (impl Future<Output = ()>, impl Future<Output = ()>),
 ) -> io::Result<()> {
     let Tally { up, down } = tally;
     let up = carry(left_source, right_sink, up);
-    let down = carry(right_source, left_sink, down);
+    let down = carry_until(gone, right_source, left_sink, down);
     tokio::pin!(up, down);
     let first = tokio::select! {
         ended = &mut up => (ended, Direction::Up),
@@ -75,6 +76,14 @@ impl From<Ended> for io::Result<()> {
     }
 }
 
+/// The same until `gone`; `from` ends with it.
+async fn carry_until(gone: impl Future<Output = ()>, mut from: impl Source, to: &mut impl Sink, count: &mut u64) -> Ended {
+    tokio::select! {
+        ended = carry(&mut from, to, count) => ended,
+        () = gone => Ended::Quietly,
+    }
+}
+
 async fn carry(from: &mut impl Source, to: &mut impl Sink, count: &mut u64) -> Ended {
     loop {
         match from.next().await {
@@ -98,7 +107,9 @@ async fn carry(from: &mut impl Source, to: &mut impl Sink, count: &mut u64) -> E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::sync::mpsc;
+    use futures_util::FutureExt;
+    use std::{future, pin::pin};
+    use tokio::sync::{mpsc, oneshot};
 
     type Piece = io::Result<Option<Bytes>>;
 
@@ -112,13 +123,15 @@ mod tests {
         bytes: Vec<u8>,
         finished: bool,
         deaf: bool,
+        /// It takes nothing now, and never says so.
+        stuck: bool,
     }
 
     impl Source for Half {
         async fn next(&mut self) -> Piece {
             match self.says.recv().await {
                 Some(piece) => piece,
-                None => std::future::pending().await,
+                None => future::pending().await,
             }
         }
     }
@@ -127,6 +140,9 @@ mod tests {
         async fn send(&mut self, bytes: Bytes) -> io::Result<()> {
             if self.deaf {
                 return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            if self.stuck {
+                future::pending::<()>().await;
             }
             self.bytes.extend_from_slice(&bytes);
             Ok(())
@@ -149,7 +165,7 @@ mod tests {
     }
 
     async fn run(left: Vec<Piece>, right: Vec<Piece>, deaf: bool) -> (io::Result<()>, Heard, Heard, Tally) {
-        run_until(left, right, deaf, std::future::pending()).await
+        run_until(left, right, deaf, future::pending()).await
     }
 
     async fn run_until(
@@ -158,10 +174,11 @@ mod tests {
         deaf: bool,
         over: impl Future<Output = ()>,
     ) -> (io::Result<()>, Heard, Heard, Tally) {
-        let (mut left, mut right) = (saying(left), saying(right));
+        let (mut left, right) = (saying(left), saying(right));
         let (mut at_left, mut at_right) = (Heard::default(), Heard { deaf, ..Heard::default() });
         let mut tally = Tally::default();
-        let ended = bridge((&mut left, &mut at_left), (&mut right, &mut at_right), &mut tally, over).await;
+        let until = (future::pending(), over);
+        let ended = bridge((&mut left, &mut at_left), (right, &mut at_right), &mut tally, until).await;
         (ended, at_left, at_right, tally)
     }
 
@@ -185,10 +202,34 @@ mod tests {
     #[tokio::test]
     async fn one_that_neither_says_nor_takes_any_more_is_done() {
         let (ended, left, right, tally) =
-            run_until(vec![data("ask")], vec![data("answer"), Ok(None)], false, std::future::ready(())).await;
+            run_until(vec![data("ask")], vec![data("answer"), Ok(None)], false, future::ready(())).await;
         ended.unwrap();
         assert_eq!((&left.bytes[..], left.finished, right.finished), (&b"answer"[..], true, false));
         assert_eq!(tally.down, 6);
+    }
+
+    #[tokio::test]
+    async fn where_nobody_listens_any_more_the_source_is_dropped_and_what_was_said_still_goes_on() {
+        let (says, said) = mpsc::channel(8);
+        let (mut left, (mut at_left, mut at_right)) =
+            (Half { says: said }, (Heard { stuck: true, ..Heard::default() }, Heard::default()));
+        let (tell, right) = mpsc::channel(8);
+        tell.try_send(data("more than it has room for")).unwrap();
+        let (goes, gone) = oneshot::channel::<()>();
+        let mut tally = Tally::default();
+        let until = (gone.map(drop), future::pending());
+        {
+            let source = Half { says: right };
+            let mut bridged = pin!(bridge((&mut left, &mut at_left), (source, &mut at_right), &mut tally, until));
+            assert!(bridged.as_mut().now_or_never().is_none());
+            drop(goes);
+            assert!(bridged.as_mut().now_or_never().is_none() && tell.is_closed(), "it is told at once");
+            says.try_send(data("last words")).unwrap();
+            says.try_send(Ok(None)).unwrap();
+            bridged.await.unwrap();
+        }
+        assert_eq!((&at_right.bytes[..], at_right.finished), (&b"last words"[..], true));
+        assert_eq!(tally, Tally { up: 10, down: 0 });
     }
 
     #[tokio::test]

@@ -73,8 +73,8 @@ pub(crate) const RESUME_PAUSE: Duration = Duration::from_secs(1);
 /// An agent process that is still there dials again within 30 s, and has 10 s to come in. Where another serves its
 /// workspace beside it and it has not come by then, it has died. One that serves alone says at once that it has.
 pub(crate) const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(45);
-/// A channel whose client has closed it is over when its agent has confirmed that, which over a tunnel that is there takes what is on
-/// its way, 32 MiB at most, and a round trip.
+/// A channel whose client has closed it is over when its agent has taken what was sent, and then confirmed that, which over a tunnel that
+/// is there takes what is on its way, 32 MiB at most, and a round trip. So long for either.
 pub(crate) const SETTLING: Duration = Duration::from_secs(30);
 /// What a stopping daemon still has to tell agents of its connections takes no longer.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);

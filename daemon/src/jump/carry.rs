@@ -18,7 +18,7 @@ use drawbridge_shared::{
     native::{
         backlog::Outlet,
         clock,
-        resume::{Budget, StrandReader, StrandWriter},
+        resume::{self, Budget, StrandReader, StrandWriter},
         ssh::leftovers::Leftovers,
     },
     revocation::Stay,
@@ -120,21 +120,14 @@ pub(super) async fn run(hall: Arc<Hall>, request: Request, channel: Channel, cut
                 let _arrival = travel.await;
                 over.cancel();
             });
-            both(served, travelled, hall.patience + SETTLING).await;
+            // Its agent has so long to confirm that it heard, over its next tunnel where need be.
+            resume::see_out(served, travelled, hall.patience + SETTLING).await;
         }
         Err(denial) => {
             hall.witness.refused(request.who(), &denial);
             let failure = ChannelOpenFailure::Other { code: denial.code(), reason: denial.to_string() };
             channel.reply.reject(failure).await;
         }
-    }
-}
-
-/// Both to their end. Once the channel is `served`, its agent has so long to confirm that it heard, over its next tunnel where need be.
-async fn both(mut served: impl Future<Output = ()> + Unpin, mut travelled: impl Future<Output = ()> + Unpin, bound: Duration) {
-    tokio::select! {
-        () = &mut served => drop(time::timeout(bound, travelled).await),
-        () = &mut travelled => served.await,
     }
 }
 
@@ -275,19 +268,22 @@ async fn enter(hall: &Hall, request: &Request, workspace: &WorkspaceId) -> Resul
     }
 }
 
-/// Bytes both ways until both ends are done, or the user may no longer be here; then the channel is closed.
+/// Bytes both ways until both ends are done, or the user may no longer be here; then the channel is closed. Once the client has closed
+/// it, its agent hears so at once, and what the client had sent goes on for a bounded time: nobody else may do anything about it then.
 async fn cross(
     (inbound, outbound): (Outlet, ChannelWriteHalf<Msg>),
-    (mut from_agent, mut to_agent): (FromAgent, ToAgent),
+    (from_agent, mut to_agent): (FromAgent, ToAgent),
     tally: &mut Tally,
     (denied, over): (impl Future<Output = ()>, impl Future<Output = ()>),
     (leftovers, closed): (&Leftovers, &CancellationToken),
 ) -> Ending {
     let (mut from_client, mut to_client) = (FromClient { outlet: inbound, is_gone: false }, ToClient(&outbound));
-    let crossed = bridge::bridge((&mut from_client, &mut to_client), (&mut from_agent, &mut to_agent), tally, over);
+    let until = (closed.cancelled(), over);
+    let crossed = bridge::bridge((&mut from_client, &mut to_client), (from_agent, &mut to_agent), tally, until);
     let crossed = tokio::select! {
         crossed = crossed => Some(crossed),
         () = denied => None,
+        () = async { closed.cancelled().await; time::sleep(SETTLING).await } => None,
     };
     let ending = match crossed {
         Some(Ok(())) => Ending::Finished,
@@ -355,7 +351,7 @@ impl Sink for ToAgent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use drawbridge_shared::{native::resume, revocation::Revocation};
+    use drawbridge_shared::revocation::Revocation;
     use tokio::sync::oneshot;
 
     fn begun(tasks: &TaskTracker, travel: impl Future<Output = Arrival> + Send + 'static) -> (Begun, resume::Driver) {
@@ -373,19 +369,6 @@ mod tests {
         hears.await.unwrap();
         tasks.close();
         tasks.wait().await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_agent_that_does_not_confirm_the_end_of_a_channel_is_waited_for_no_longer() {
-        let lasts = async |served: Duration, travelled: Duration| {
-            let begun = time::Instant::now();
-            both(pin!(time::sleep(served)), pin!(time::sleep(travelled)), SETTLING).await;
-            begun.elapsed().as_secs()
-        };
-        let (short, long) = (Duration::from_secs(1), Duration::from_secs(86_400));
-        assert_eq!(lasts(short, long).await, 1 + SETTLING.as_secs());
-        assert_eq!(lasts(short, 2 * short).await, 2);
-        assert_eq!(lasts(long, short).await, long.as_secs());
     }
 
     #[test]

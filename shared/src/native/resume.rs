@@ -2,9 +2,11 @@
 
 mod budget;
 mod driver;
+mod see_out;
 
 pub use budget::Budget;
 pub use driver::{Driver, Leg, LegWriter, Outcome};
+pub use see_out::see_out;
 
 pub use crate::tunnel::resume::Violation;
 

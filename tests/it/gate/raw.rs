@@ -3,6 +3,7 @@
 
 pub(super) mod channels;
 mod flood;
+mod forsaken;
 mod keys;
 mod login;
 mod malformed;
@@ -23,6 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("raw::adversaries_at_the_agent", Shared(agent)),
     ("raw::channels_leave_no_memory_behind_at_the_jump_host", Shared(residue::jump)),
     ("raw::channels_leave_no_memory_behind_at_the_agent", Shared(residue::agent)),
+    ("raw::a_channel_that_its_client_closes_ends_whatever_its_agent_does", Patient(forsaken::silent)),
     ("raw::a_download_makes_way_for_keystrokes", Patient(typing::download)),
 ];
 

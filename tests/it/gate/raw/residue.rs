@@ -1,6 +1,7 @@
 //! What thousands of channels on one connection leave behind: nothing.
 
 use super::scene::{Door, Scene};
+use crate::tunnels::Echo;
 use anyhow::{Context, Result, bail, ensure};
 use e2e::{
     SOON, Stack,
@@ -41,6 +42,8 @@ enum Fate {
     Closed,
     /// Both sides send what they have and its end; then the client closes it.
     Ended(&'static [u8]),
+    /// The client ends and closes it while more is under way than it lets come.
+    Forsaken,
     /// The client asks for a shell, is answered, and closes it after the server.
     Asked,
 }
@@ -54,6 +57,10 @@ pub(super) fn jump(world: &Stack) -> Result<()> {
     })?;
     measure(&mut scene, &door, ("closed", MANY), |raw, n| batches(raw, n, Fate::Closed, |n| message::open("session", n)))?;
     measure(&mut scene, &door, ("ended", HEAVY), |raw, n| batches(raw, n, Fate::Ended(GOODBYE), way))?;
+    measure(&mut scene, &door, ("forsaken", HEAVY), |raw, n| batches(raw, n, Fate::Forsaken, |n| narrow(n, &door.workspace)))?;
+    let daemon = &scene.place.region.daemon;
+    within(SOON, "no open channel but one", || Ok(daemon.sample("drawbridge_channels")? < 2.0))?;
+    Echo::start(&scene.place)?.end()?;
     measure(&mut scene, &door, ("asked", HEAVY), |raw, n| batches(raw, n, Fate::Asked, |n| message::open("session", n)))?;
     leftovers(&door, way)
 }
@@ -74,6 +81,12 @@ pub(super) fn agent(world: &Stack) -> Result<()> {
     measure(&mut scene, &door, ("closed", MANY), |raw, n| batches(raw, n, Fate::Closed, |n| message::open("session", n)))?;
     let forward = |n| message::direct(n, "127.0.0.1", port);
     measure(&mut scene, &door, ("ended", HEAVY), |raw, n| batches(raw, n, Fate::Ended(b"to nobody"), forward))
+}
+
+/// A way for which one byte may come.
+fn narrow(ours: u32, workspace: &str) -> Message {
+    let open = Message::new(number::CHANNEL_OPEN).string("direct-tcpip").u32(ours).u32(1).u32(32 << 10);
+    open.string(workspace).u32(22).string("127.0.0.1").u32(1)
 }
 
 /// That the door's process grows by next to nothing with `count` channels of one connection, once it has served some.
@@ -122,6 +135,10 @@ fn is_over(raw: &mut Raw, fate: Fate, server: &mut HashMap<u32, u32>) -> Result<
             server.insert(ours, theirs);
             raw.send_all([message::data(theirs, bytes), message::about(number::CHANNEL_EOF, theirs)])?;
         }
+        (number::CHANNEL_OPEN_CONFIRMATION, Fate::Forsaken, _) => {
+            let theirs = message::theirs(&packet, ours)?;
+            raw.send_all([number::CHANNEL_EOF, number::CHANNEL_CLOSE].map(|number| message::about(number, theirs)))?;
+        }
         (number::CHANNEL_OPEN_CONFIRMATION, Fate::Asked, _) => {
             let theirs = message::theirs(&packet, ours)?;
             server.insert(ours, theirs);
@@ -150,6 +167,7 @@ impl fmt::Debug for Fate {
             Self::Refused => "refused",
             Self::Closed => "closed",
             Self::Ended(_) => "ended",
+            Self::Forsaken => "forsaken",
             Self::Asked => "asked",
         })
     }
