@@ -52,6 +52,10 @@ pub const SMALL: usize = 2048;
 /// Smallest allocation that small pieces are gathered in, on their way out and in: what is kept costs a small part more than
 /// its bytes, and a peer's tiny records cost no allocation each.
 const GATHER: usize = 4096;
+/// From this many bytes on a piece is kept as a part of what a leg was read into, 128 KiB at most: that pins four times as much at worst.
+/// Of less only one piece is kept so, the next to be read: a peer could fill the rest with what nobody keeps, and an application that
+/// reads along is spared the copy.
+const LARGE: usize = 32 << 10;
 
 /// How a peer broke this protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

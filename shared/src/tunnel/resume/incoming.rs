@@ -1,6 +1,6 @@
 //! The receiving direction of a strand: what has arrived in order, and how far the application has taken it.
 
-use super::{GATHER, TAKEN_EVERY, TAKEN_EVERY_RECORDS, Violation, WINDOW, outgoing::End};
+use super::{GATHER, LARGE, TAKEN_EVERY, TAKEN_EVERY_RECORDS, Violation, WINDOW, outgoing::End};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 
@@ -57,13 +57,14 @@ impl Incoming {
     }
 
     fn keep(&mut self, bytes: BytesMut) {
-        if bytes.len() >= GATHER {
+        let uncopied = if self.unread.is_empty() { GATHER } else { LARGE };
+        if bytes.len() >= uncopied {
             return self.unread.push_back(bytes);
         }
         match self.unread.back_mut().filter(|last| last.capacity() - last.len() >= bytes.len()) {
             Some(last) => last.extend_from_slice(&bytes),
             None => {
-                let mut gathered = BytesMut::with_capacity(GATHER);
+                let mut gathered = BytesMut::with_capacity(bytes.len().max(GATHER));
                 gathered.extend_from_slice(&bytes);
                 self.unread.push_back(gathered);
             }

@@ -207,7 +207,8 @@ impl Strand {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{BATCH, MAX_RECORD, SMALL, TAKEN_EVERY, TAKEN_EVERY_RECORDS, WINDOW};
+    use super::super::record::MAX_HEAD;
+    use super::super::{BATCH, GATHER, MAX_RECORD, SMALL, TAKEN_EVERY, TAKEN_EVERY_RECORDS, WINDOW};
     use super::*;
 
     fn sent(strand: &mut Strand) -> BytesMut {
@@ -390,6 +391,30 @@ mod tests {
         }
         assert_eq!(far.receive(&mut b"\x01\0\0\0\x01x"[..].into()), Err(Violation::Flood));
         assert_eq!(told(&mut Strand::default(), &[Record::Reset(WINDOW as u64 + 1)]), Err(Violation::Flood));
+    }
+
+    #[test]
+    fn what_waits_pins_little_more_than_itself() {
+        const READ: usize = 128 << 10;
+        let (mut strand, mut reads) = (Strand::default(), Vec::new());
+        for _ in 0..256 {
+            let mut wire = BytesMut::with_capacity(READ);
+            wire.extend_from_slice(&[0]);
+            Record::Data(GATHER).encode(&mut wire);
+            wire.resize(wire.len() + GATHER, 0);
+            while wire.len() + MAX_HEAD <= READ {
+                Record::Taken(0).encode(&mut wire);
+            }
+            // As long as its first byte is held, nothing else gets its place.
+            reads.push((wire.as_ptr_range(), wire.split_to(1)));
+            strand.receive(&mut wire).unwrap();
+        }
+        let (unread, mut pinned) = (strand.unread(), 0);
+        while let Read::Bytes(piece) = strand.read(WINDOW) {
+            let is_part = reads.iter().any(|(read, _)| read.contains(&piece.as_ptr()));
+            pinned += if is_part { READ } else { piece.len() };
+        }
+        assert!(pinned < 2 * unread, "{} KiB pin {}", unread >> 10, pinned >> 10);
     }
 
     #[test]
