@@ -255,6 +255,12 @@ impl Listener {
         retry::after(waiting.into_iter().sum(), rand::rng().random())
     }
 
+    /// Whether nobody comes back for what other processes have opened. One that drains may have opened some over tunnels of its
+    /// successor's, which is gone by now, and comes back for these itself.
+    fn is_alone(&self) -> bool {
+        self.slot.is_alone() && !self.tokens.stop.is_cancelled()
+    }
+
     async fn serve(&self, tunnel: Tunnel, mut control: Stream, welcomed: Welcomed) {
         let Welcomed { seat, key, agent } = welcomed;
         let workspace = seat.workspace.clone();
@@ -275,7 +281,7 @@ impl Listener {
         displaced.iter().for_each(Link::end);
         let generation = registration.generation();
         info!(%workspace, generation, peer = %tunnel.peer(), transport = %tunnel.transport(), %agent, "agent connected");
-        let welcome = Frame::Welcome { generation, instance: self.instance, alone: self.slot.is_alone() };
+        let welcome = Frame::Welcome { generation, instance: self.instance, alone: self.is_alone() };
         let welcomed = control::write(&mut control.1, &welcome).await;
         let mut talk = Talk::new(&tunnel, control);
         let reason = match welcomed {

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("lifecycle::a_daemon_is_upgraded_under_twenty_sessions_and_a_flood_of_logins", Shared(upgraded)),
     ("lifecycle::two_daemons_follow_each_other_and_a_third_waits", Shared(followed)),
     ("lifecycle::sessions_of_the_old_process_go_on_over_tunnels_of_the_new", Shared(passed)),
+    ("lifecycle::a_session_over_a_tunnel_of_the_new_process_survives_its_crash", Shared(crashed)),
     ("lifecycle::a_daemon_that_drains_serves_what_runs_and_lets_nobody_in", Shared(drained)),
     ("lifecycle::a_session_of_a_draining_daemon_survives_its_tunnel", Shared(resumed)),
     ("lifecycle::a_drain_has_an_end_and_says_so", Shared(bounded)),
@@ -152,6 +153,20 @@ fn passed(world: &Stack) -> Result<()> {
     late.into_iter().try_for_each(Echo::end)?;
     drop(outer);
     session.end()?;
+    ends_well(&mut old)
+}
+
+/// The old process opened it, and is there.
+fn crashed(world: &Stack) -> Result<()> {
+    let mut place = place(world, "passage-crash", LONG, &["--transport", "websocket"])?;
+    let folder = tempfile::tempdir()?;
+    let outer = Outer::open(&place, folder.path())?;
+    let mut old = world.upgrade(&mut place.region)?;
+    let mut session = outer.session(&place)?;
+    place.region.daemon.process.kill();
+    session.say("over a tunnel of the old process")?;
+    session.end()?;
+    drop(outer);
     ends_well(&mut old)
 }
 
