@@ -26,6 +26,10 @@ pub enum Denial {
     Connections,
     /// Too many channels on one connection.
     Channels,
+    /// Too many channels of one user, over all connections.
+    Share,
+    /// Too many channels of all users.
+    Full,
     /// Something that a jump host does not do.
     NotServed(&'static str),
     /// The key that was proven is nobody's here.
@@ -50,6 +54,8 @@ impl Denial {
             Self::Stale => "stale",
             Self::Connections => "connections",
             Self::Channels => "channels",
+            Self::Share => "share",
+            Self::Full => "full",
             Self::NotServed(_) => "not-served",
             Self::UnknownKey => "unknown-key",
             Self::Revoked(revocation) => revocation.label(),
@@ -79,7 +85,7 @@ impl Denial {
             | Self::Moved(..)
             | Self::Unresponsive(_)
             | Self::Stopping => 2,
-            Self::Channels => 4,
+            Self::Channels | Self::Share | Self::Full => 4,
             _ => 1,
         }
     }
@@ -112,6 +118,8 @@ impl fmt::Display for Denial {
             }
             Self::Connections => f.write_str("you have too many connections to this jump host: end some, then try again"),
             Self::Channels => f.write_str("too many connections over this one; open another `ssh -J`"),
+            Self::Share => f.write_str("you have too many connections through this jump host: end some, then try again"),
+            Self::Full => f.write_str("this jump host carries as many connections as it can; try again in a moment"),
             Self::NotServed(what) => {
                 write!(f, "this is a jump host and has no {what}: use `ssh -J <this host> user@<workspaceId>`")
             }

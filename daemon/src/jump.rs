@@ -4,6 +4,7 @@ mod carry;
 mod desk;
 mod greeting;
 mod outer;
+mod places;
 mod presence;
 mod visitor;
 
@@ -13,8 +14,8 @@ use crate::{
     denial::Denial,
     jammed::Jammed,
     limits::{
-        ACCEPT_PAUSE, CALLERS_UNDERWAY, INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_USER, MAX_OFFERS,
-        MAX_SIGNATURES,
+        ACCEPT_PAUSE, CALLERS_UNDERWAY, INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, MAX_CARRIED, MAX_CONNECTIONS,
+        MAX_CONNECTIONS_OF_USER, MAX_OFFERS, MAX_SIGNATURES,
     },
     link::Link,
     passage::Passage,
@@ -40,6 +41,7 @@ use drawbridge_shared::{
     snapshot::key_shard::UserHash,
 };
 use outer::Caller;
+use places::{Place, Places};
 use rand::RngExt;
 use russh::{keys::Certificate, server::Config};
 use std::{
@@ -70,6 +72,8 @@ pub(crate) struct Hall {
     pub witness: Witness,
     /// Whose connections there are.
     crowd: Crowd<UserHash>,
+    /// Of their channels to workspaces.
+    places: Places,
     /// Who this daemon is.
     pub identity: PublicIdentity,
     /// Domains of this region.
@@ -103,6 +107,11 @@ impl Hall {
         self.crowd.seat(self.snapshots.current().users(key, clock::now()).collect())
     }
 
+    /// The same for a channel to a workspace, or why there is none.
+    fn place(&self, key: &Fingerprint) -> Result<Place, Denial> {
+        self.places.take(self.snapshots.current().users(key, clock::now()).collect())
+    }
+
     /// The tunnel that new streams of `workspace` go through, or why there is none: for its members only.
     fn link(&self, workspace: &WorkspaceId) -> Result<Link, Denial> {
         presence::reach(&self.registry, &self.snapshots.current(), &self.identity, workspace)
@@ -134,13 +143,14 @@ impl Hall {
     ) -> Self {
         let Tokens { stop, end } = tokens.clone();
         let (used, tasks, born) = (Used::default(), TaskTracker::new(), time::Instant::now());
-        let crowd = Crowd::of(MAX_CONNECTIONS_OF_USER);
+        let (crowd, places) = (Crowd::of(MAX_CONNECTIONS_OF_USER), Places::new(MAX_CARRIED));
         Self {
             snapshots,
             registry,
             used,
             witness,
             crowd,
+            places,
             identity,
             domains,
             grace,

@@ -32,6 +32,9 @@ pub(crate) const MAX_CONNECTIONS: usize = 10_000;
 pub(crate) const MAX_CONNECTIONS_OF_USER: usize = MAX_CONNECTIONS / 2;
 /// Channels of one outer connection at a time: an IDE behind ControlMaster opens dozens.
 pub(crate) const MAX_CHANNELS: usize = 128;
+/// Channels to workspaces of one daemon, over all connections, a user's half of them: two for each connection. They take 300 MB, and
+/// over WebSocket a socket each (`descriptors` adds up what there is).
+pub(crate) const MAX_CARRIED: usize = 2 * MAX_CONNECTIONS;
 /// Answers of the jump host itself (greetings, refused commands) whose channels the client has not closed yet: russh keeps some
 /// kilobytes of each.
 pub(crate) const MAX_ANSWERS: usize = 256;

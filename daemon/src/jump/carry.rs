@@ -2,7 +2,7 @@
 
 mod journey;
 
-use super::{Hall, presence};
+use super::{Hall, places::Place, presence};
 use crate::{
     authorize::Gate,
     bridge::{self, Sink, Source, Tally},
@@ -106,8 +106,8 @@ impl Request {
     }
 }
 
-/// Serves one channel until it ends or `cut` fires; then its agent still learns how it ended.
-pub(super) async fn run(hall: Arc<Hall>, request: Request, channel: Channel, cut: CancellationToken) {
+/// Serves one channel until it ends or `cut` fires; then its agent still learns how it ended. It keeps its `_place` until then.
+pub(super) async fn run(hall: Arc<Hall>, request: Request, channel: Channel, _place: Place, cut: CancellationToken) {
     // Boxed: what it takes is not to stay as long as the channel does.
     let Some(reached) = cut.run_until_cancelled(Box::pin(reach(&hall, &request))).await else { return };
     match reached {

@@ -9,6 +9,7 @@ use super::{
     Hall,
     carry::{self, Request},
     desk::{Answer, Desk},
+    places::Place,
 };
 use crate::{
     denial::Denial,
@@ -109,7 +110,13 @@ impl Visitor {
         self.hall.gate(|gate| gate.knows(key))
     }
 
-    fn admit(&mut self, channel: Channel<Msg>, reply: ChannelOpenHandle, key: Fingerprint, host: &str, port: u32) {
+    /// A place among the channels of all connections, for one more of this.
+    fn place(&mut self, key: &Fingerprint) -> Result<Place, Denial> {
+        if self.has_room() { self.hall.place(key) } else { Err(Denial::Channels) }
+    }
+
+    fn admit(&mut self, channel: Channel<Msg>, reply: ChannelOpenHandle, place: Place, request: (Fingerprint, &str, u32)) {
+        let (key, host, port) = request;
         let id = channel.id();
         self.inflow.opened(id);
         let (inlet, inbound) = backlog::backlog(self.inflow.meter());
@@ -125,7 +132,7 @@ impl Visitor {
             budget: self.budget.clone(),
         };
         let channel = carry::Channel { inbound, outbound, reply, closed, leftovers: self.leftovers.clone() };
-        let carried = carry::run(self.hall.clone(), request, channel, self.cut.clone());
+        let carried = carry::run(self.hall.clone(), request, channel, place, self.cut.clone());
         self.hall.tasks.spawn(carried);
     }
 

@@ -81,10 +81,10 @@ impl Handler for Visitor {
         _: &mut Session,
     ) -> Result<(), Error> {
         let Some(key) = self.key else { return Err(Error::Inconsistent) };
-        if !self.has_room() {
-            return self.refuse(reply, Denial::Channels).await;
+        match self.place(&key) {
+            Ok(place) => self.admit(channel, reply, place, (key, host, port)),
+            Err(denial) => return self.refuse(reply, denial).await,
         }
-        self.admit(channel, reply, key, host, port);
         Ok(())
     }
 
