@@ -1,5 +1,6 @@
 //! Every bound of the agent outside its SSH server, with its reason.
 
+use drawbridge_shared::native::quic::TUNNEL_WINDOW;
 use std::time::Duration;
 
 /// Tunnels that are kept: to the home daemon, and two that take over from it, be they other daemons' or its own.
@@ -53,8 +54,12 @@ pub(crate) const MAX_PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// takes what is on its way, a window of 8 MiB at most, and a round trip.
 pub(crate) const SETTLING: Duration = Duration::from_secs(30);
 /// Bytes that connections keep for their daemons, and for those that do not read, all together: beyond it each has 256 KiB
-/// a direction.
-pub(crate) const MAX_BUFFERED: usize = 64 << 20;
+/// a direction. A daemon reads so much of each at least, and leaves the rest in the tunnel where one outer connection takes no more or its
+/// memory is used up: all of the rest has to fit in a tunnel's window with room to spare, or nothing else came through there, neither
+/// other sessions nor signs of life. It is not the window that is larger, since that is what any agent may have a daemon hold; and a dozen
+/// clients that are suspended, each with OpenSSH's 2 MiB under way, still slow nobody down.
+pub(crate) const MAX_BUFFERED: usize = 24 << 20;
+const _: () = assert!(MAX_BUFFERED < TUNNEL_WINDOW as usize);
 /// A connection that gives up its place does so within this time.
 pub(crate) const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Inner connections at a time, over all tunnels.
