@@ -29,6 +29,21 @@ pub async fn passed(last: Option<Timestamp>) {
     time::sleep(over.saturating_sub(since_epoch()).min(LOOK)).await;
 }
 
+/// Waits until `moment` has come by this clock, which goes on while the machine is suspended: what tokio sleeps by does not.
+pub async fn reached(moment: Timestamp) {
+    until(moment, since_epoch).await;
+}
+
+async fn until(moment: Timestamp, since_epoch: impl Fn() -> Duration) {
+    loop {
+        let left = Duration::from_secs(moment.as_unix()).saturating_sub(since_epoch());
+        if left.is_zero() {
+            return;
+        }
+        time::sleep(left.min(LOOK)).await;
+    }
+}
+
 #[allow(clippy::disallowed_methods, reason = "the one place that reads it")]
 fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
@@ -37,6 +52,7 @@ fn since_epoch() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
     #[tokio::test(start_paused = true)]
     async fn a_second_has_passed_when_the_next_begins() {
@@ -48,6 +64,24 @@ mod tests {
         assert!(begun.elapsed() <= Duration::from_secs(1) + LOOK + Duration::from_millis(2), "the clock is looked at again");
         let never = time::timeout(LOOK * 2, passed(None)).await;
         assert!(never.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_that_came_while_the_machine_was_suspended_is_noticed_within_a_minute() {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        let (begun, suspended) = (time::Instant::now(), Cell::new(Duration::ZERO));
+        let clock = || begun.elapsed() + suspended.get();
+        let tomorrow = Timestamp::from_unix(DAY.as_secs());
+        let resume = async {
+            time::sleep(10 * LOOK).await;
+            suspended.set(7 * DAY);
+        };
+        tokio::join!(until(tomorrow, clock), resume);
+        assert!(begun.elapsed() <= 11 * LOOK + Duration::from_millis(20), "{:?}", begun.elapsed());
+        until(tomorrow, clock).await;
+        let (begun, awake) = (time::Instant::now(), Timestamp::from_unix(90));
+        until(awake, || begun.elapsed()).await;
+        assert_eq!(begun.elapsed().as_secs(), 90);
     }
 
     #[test]

@@ -34,6 +34,15 @@ const SHORTEST_WAIT: Duration = Duration::from_secs(60);
 /// However far away the end is, a certificate is looked after this often.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// When the edge is asked next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// So much later.
+    In(Duration),
+    /// At that time of day, however long the machine is suspended until then.
+    At(Timestamp),
+}
+
 /// Why a certificate is not shown to anybody.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateFault {
@@ -107,6 +116,16 @@ fn due(certificate: &Certificate, now: Timestamp, chance: f64) -> Duration {
     renewed.since(now).min(LONGEST_WAIT)
 }
 
+impl Next {
+    async fn comes(self) {
+        match self {
+            Self::In(wait) => time::sleep(wait).await,
+            // By both clocks: the wall's may have been far ahead when this was reckoned.
+            Self::At(moment) => drop(time::timeout(LONGEST_WAIT, clock::reached(moment)).await),
+        }
+    }
+}
+
 impl Renewal {
     /// Of the server that proves itself with `key`; the edge answers at `path`. What was kept is good until it ends.
     pub fn open(edge: EdgeClient, path: &'static str, key: PublicIdentity, state: StateDir) -> Self {
@@ -130,35 +149,39 @@ impl Renewal {
     /// Hands every new certificate to `present` until `stop`; asks anew, too, whenever `news` comes.
     pub async fn run(mut self, present: impl Fn(Certificate), mut news: impl AsyncFnMut(), stop: CancellationToken) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-        let mut wait = self.first(rand::rng().random());
+        let mut next = self.first(clock::now(), rand::rng().random());
         loop {
             let moment = NEWS_SPREAD.mul_f64(rand::rng().random());
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = time::sleep(wait) => {}
+                () = next.comes() => {}
                 () = async { news().await; time::sleep(moment).await } => backoff = Backoff::new(RETRY.0, RETRY.1),
             }
             let fetched = tokio::select! {
                 () = stop.cancelled() => return,
                 fetched = self.fetch() => fetched,
             };
-            wait = match &fetched {
+            next = match &fetched {
                 Ok(certificate) => {
                     present(certificate.clone());
                     self.save();
                     backoff = Backoff::new(RETRY.0, RETRY.1);
-                    due(certificate, clock::now(), rand::rng().random()).max(SHORTEST_WAIT)
+                    let now = clock::now();
+                    Next::At(now.after(due(certificate, now, rand::rng().random()).max(SHORTEST_WAIT)))
                 }
-                Err(_) => backoff.after(Duration::ZERO, rand::rng().random()),
+                Err(_) => Next::In(backoff.after(Duration::ZERO, rand::rng().random())),
             };
             self.note(fetched.err());
         }
     }
 
     /// One that a process before this one kept may lack a name that the edge has for the host by now.
-    fn first(&self, chance: f64) -> Duration {
-        let Some(held) = &self.held else { return Duration::ZERO };
-        if self.is_kept { NEWS_SPREAD.mul_f64(chance) } else { due(held, clock::now(), chance) }
+    fn first(&self, now: Timestamp, chance: f64) -> Next {
+        match &self.held {
+            None => Next::In(Duration::ZERO),
+            Some(_) if self.is_kept => Next::In(NEWS_SPREAD.mul_f64(chance)),
+            Some(held) => Next::At(now.after(due(held, now, chance))),
+        }
     }
 
     async fn fetch(&mut self) -> Result<Certificate, Fault> {
@@ -280,6 +303,9 @@ mod tests {
         renewal.offer(&answer(&certificate(2, CertType::Host, clock::now(), 168)));
         assert_eq!(open(1).held(), Some(&good));
         assert_eq!(open(2).held(), None);
+        assert!(matches!(open(1).first(NOW, 1.0), Next::In(NEWS_SPREAD)), "it may lack a name");
+        let now = clock::now();
+        assert_eq!(renewal.first(now, 0.5), Next::At(now.after(LONGEST_WAIT)), "by the time of day");
     }
 
     /// A folder in the file's place fails every save, and root's too.
