@@ -195,10 +195,11 @@ impl Keeper {
     async fn take(&mut self, text: &str) -> Result<(), FetchFault> {
         let held = self.view.borrow().clone();
         let at = When { now: clock::now(), grace: self.pace.grace };
-        let Some(next) = fetch::view(&self.edge, &self.trust.roots(), (&held, &mut self.arrived), text, at).await? else {
+        let roots = self.trust.roots();
+        let Some(next) = fetch::view(&self.edge, &roots, (&held, &mut self.arrived), text, at).await? else {
             return Ok(());
         };
-        let unsaved = Unsaved::new(text, &next.view, next.fresh);
+        let unsaved = Unsaved::new(text, roots, &next.view, next.fresh);
         info!(seq = next.view.seq().0, "snapshot taken");
         self.trust.follow(next.view.signers());
         self.etag = etag_of(&next.view);

@@ -6,6 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use drawbridge_shared::{
+    id::SnapshotSeq,
     native::{
         slot,
         state_dir::{StateDir, StateFault},
@@ -40,13 +41,18 @@ pub(super) struct Unsaved {
     pub(super) named: HashSet<BlobHash>,
     /// The bytes of some.
     pub(super) shards: HashMap<BlobHash, Bytes>,
+    /// Its number.
+    pub(super) seq: SnapshotSeq,
+    /// By which it was believed.
+    pub(super) roots: TrustRoots,
 }
 
 impl Unsaved {
-    /// `manifest`, which describes `view`, and the `fresh` shards.
-    pub(super) fn new(manifest: &str, view: &KeySet, fresh: Vec<(ShardRef, Bytes)>) -> Self {
+    /// `manifest`, which was believed by `roots` and describes `view`, and the `fresh` shards.
+    pub(super) fn new(manifest: &str, roots: TrustRoots, view: &KeySet, fresh: Vec<(ShardRef, Bytes)>) -> Self {
         let shards = fresh.into_iter().map(|(reference, bytes)| (reference.sha256, bytes)).collect();
-        Self { manifest: manifest.to_owned(), named: view.references().map(|reference| reference.sha256).collect(), shards }
+        let named = view.references().map(|reference| reference.sha256).collect();
+        Self { manifest: manifest.to_owned(), named, shards, seq: view.seq(), roots }
     }
 
     /// With the shards of an `older` one that never got to disk and are named still.
@@ -92,16 +98,26 @@ impl Store {
         Ok(view)
     }
 
-    /// Shards first, so that a manifest on disk always finds its own; what it does not name goes last.
+    /// Shards first, so that a manifest on disk always finds its own; what it does not name goes last. A newer one that another process
+    /// on this folder saved stays, and so does what it names.
     pub(super) fn save(&mut self, unsaved: &Unsaved) -> Result<(), StateFault> {
         let fresh: Vec<_> = unsaved.shards.iter().filter(|(hash, _)| !self.held.contains(hash)).collect();
         in_parallel(DISK_THREADS, &fresh, |(hash, bytes)| self.folder.write(&hash.to_string(), bytes))?;
         self.held.extend(fresh.into_iter().map(|(hash, _)| *hash));
         self.folder.sync()?;
+        if self.has_newer(unsaved) {
+            return Ok(());
+        }
         self.folder.write(MANIFEST, unsaved.manifest.as_bytes())?;
         self.folder.sync()?;
         self.prune(&unsaved.named);
         Ok(())
+    }
+
+    fn has_newer(&self, unsaved: &Unsaved) -> bool {
+        let text = self.folder.read(MANIFEST, MAX_MANIFEST as u64).ok().flatten();
+        let saved = text.and_then(|text| Manifest::held(&String::from_utf8_lossy(&text), &unsaved.roots).ok());
+        saved.is_some_and(|saved| saved.seq > unsaved.seq)
     }
 
     /// Best effort: what stays only takes space, until the next start. While another process saves here too it may name what
@@ -163,7 +179,6 @@ pub(super) mod tests {
     use super::*;
     use crate::keyset::tests::{NOW, fingerprint};
     use drawbridge_shared::{
-        id::SnapshotSeq,
         native::identity::Identity,
         snapshot::{Family, key_shard},
     };
@@ -188,12 +203,16 @@ pub(super) mod tests {
         }
 
         pub(in crate::snapshot) fn load(&self) -> Result<KeySet, LoadFault> {
-            self.store().load(&self.edge.public().to_line().parse().unwrap())
+            self.store().load(&roots(&self.edge))
         }
 
         fn file(&self, byte: u8) -> PathBuf {
             self.folder().join(shard(byte).0.sha256.to_string())
         }
+    }
+
+    fn roots(edge: &Identity) -> TrustRoots {
+        edge.public().to_line().parse().unwrap()
     }
 
     fn shard(byte: u8) -> (ShardRef, Bytes) {
@@ -207,7 +226,8 @@ pub(super) mod tests {
         let references: Vec<_> = all.iter().map(|byte| shard(*byte).0).collect();
         let manifest = Manifest::new(SnapshotSeq(seq), NOW, references.clone()).sign(&[edge.ssh()]).unwrap();
         let shards = fresh.iter().map(|byte| shard(*byte)).map(|(reference, bytes)| (reference.sha256, bytes)).collect();
-        Unsaved { manifest, named: references.iter().map(|reference| reference.sha256).collect(), shards }
+        let named = references.iter().map(|reference| reference.sha256).collect();
+        Unsaved { manifest, named, shards, seq: SnapshotSeq(seq), roots: roots(edge) }
     }
 
     #[test]
@@ -239,7 +259,7 @@ pub(super) mod tests {
         let slots = [slot::Slot::take(&old.state).unwrap(), slot::Slot::take(&old.state).unwrap()];
         old.save(&unsaved(&disk.edge, 7, &[1, 2], &[1, 2])).unwrap();
         let mut new = disk.store();
-        new.load(&disk.edge.public().to_line().parse().unwrap()).unwrap();
+        new.load(&roots(&disk.edge)).unwrap();
         new.save(&unsaved(&disk.edge, 8, &[2], &[])).unwrap();
         // The old one never saw 8, and counts on the first shard.
         old.save(&unsaved(&disk.edge, 9, &[1, 2, 3], &[3])).unwrap();
@@ -248,6 +268,20 @@ pub(super) mod tests {
         new.save(&unsaved(&disk.edge, 10, &[2, 3], &[3])).unwrap();
         assert_eq!(disk.load().unwrap().references().count(), 2);
         assert_eq!([1, 2, 3].map(|byte| disk.file(byte).exists()), [false, true, true]);
+    }
+
+    #[test]
+    fn what_another_process_saved_is_not_put_back() {
+        let disk = Disk::new();
+        let (mut old, mut new) = (disk.store(), disk.store());
+        let _slots = [slot::Slot::take(&old.state).unwrap(), slot::Slot::take(&old.state).unwrap()];
+        new.save(&unsaved(&disk.edge, 10, &[1, 2], &[1, 2])).unwrap();
+        old.save(&unsaved(&disk.edge, 9, &[1, 3], &[1, 3])).unwrap();
+        let view = disk.load().unwrap();
+        assert_eq!((view.seq(), view.references().count()), (SnapshotSeq(10), 2));
+        // The third shard came with 9, and does not come again.
+        old.save(&unsaved(&disk.edge, 11, &[2, 3], &[2])).unwrap();
+        assert_eq!(disk.load().unwrap().seq(), SnapshotSeq(11));
     }
 
     #[test]

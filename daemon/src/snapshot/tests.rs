@@ -187,8 +187,9 @@ fn shard(id: u8) -> (ShardRef, Vec<u8>) {
 #[tokio::test]
 async fn state_on_disk_guards_its_number_whatever_the_clock_says() {
     let root = tempfile::tempdir().unwrap();
-    let (keeper, _) = start(&root);
-    keeper.tray.put(Unsaved::new(&signed(&issued(5, 90_000, vec![])), &KeySet::default(), vec![]));
+    let (mut keeper, _) = start(&root);
+    let roots = keeper.trust.roots();
+    keeper.tray.put(Unsaved::new(&signed(&issued(5, 90_000, vec![])), roots, &KeySet::default(), vec![]));
     stop(keeper).await;
     let (mut keeper, snapshots) = start(&root);
     assert_eq!(snapshots.current().seq(), SnapshotSeq(5), "the clock fell back by 25 hours");
@@ -203,8 +204,9 @@ async fn state_on_disk_guards_its_number_whatever_the_clock_says() {
 async fn what_goes_on_without_news_is_said_as_it_is() {
     for (ahead, outlook) in [(0, "serving on"), (-90_000, "nobody can log in"), (900_000, "nobody can log in")] {
         let root = tempfile::tempdir().unwrap();
-        let (keeper, _) = start(&root);
-        keeper.tray.put(Unsaved::new(&signed(&issued(5, ahead, vec![])), &KeySet::default(), vec![]));
+        let (mut keeper, _) = start(&root);
+        let roots = keeper.trust.roots();
+        keeper.tray.put(Unsaved::new(&signed(&issued(5, ahead, vec![])), roots, &KeySet::default(), vec![]));
         stop(keeper).await;
         let said = start(&root).0.outlook();
         assert!(said.starts_with("no new snapshot") && said.contains(outlook), "{ahead}: {said}");
