@@ -18,7 +18,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 /// What an agent is told whose key is no longer its workspace's.
 const UNSEATED: &str = "the workspace was deleted, or its agent key was reset: an agent that is to serve it has to enrol";
@@ -62,9 +62,10 @@ impl Link {
         self.tunnel.open().await
     }
 
-    /// Says `frame`. An agent that leaves the queue full is as good as gone, and its tunnel ends.
+    /// Says `frame`. An agent that leaves the queue full is as good as gone, and its tunnel ends. One that has said goodbye is told nothing
+    /// more, and what runs there goes on.
     pub fn say(&self, frame: Frame) {
-        if self.frames.try_send(Box::new(frame)).is_err() {
+        if let Err(TrySendError::Full(_)) = self.frames.try_send(Box::new(frame)) {
             self.tunnel.close("the control stream is stuck");
         }
     }
@@ -84,5 +85,35 @@ impl Link {
     /// Says why, as the last frame; the control stream's owner then ends the tunnel.
     pub fn dismiss(&self, reason: Reason, words: &str) {
         self.say(Frame::Goodbye { reason, words: words.into() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drawbridge_shared::native::{
+        identity::Identity,
+        quic::{self, Acceptor},
+    };
+    use futures_util::FutureExt;
+    use std::net::UdpSocket;
+
+    #[tokio::test]
+    async fn only_an_agent_that_leaves_its_queue_full_is_given_up() {
+        let identity = Identity::from_seed(&[5; 32]);
+        let acceptor = Acceptor::new(UdpSocket::bind("127.0.0.1:0").unwrap(), &identity, 0).unwrap();
+        let address = acceptor.local_addr().unwrap();
+        let accepts = async { acceptor.accept().await.unwrap().admit().await.unwrap() };
+        let (_agent, tunnel) = tokio::join!(quic::dial(address, identity.public()), accepts);
+        let link = || Link::new(tunnel.clone(), Instance([1; 16]), identity.public());
+        let (gone, queue) = link();
+        drop(queue);
+        gone.say(Frame::Drain);
+        assert!(tunnel.closed().now_or_never().is_none(), "what runs there is cut off");
+        let (stuck, _queue) = link();
+        (0..CONTROL_QUEUE).for_each(|_| stuck.say(Frame::Drain));
+        assert!(tunnel.closed().now_or_never().is_none());
+        stuck.say(Frame::Drain);
+        tunnel.closed().await;
     }
 }
