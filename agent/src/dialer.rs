@@ -1,19 +1,21 @@
 //! Keeps the tunnel of one line: calls it, proves itself, serves, goes back to QUIC when it can, and tries again.
 
 mod again;
+mod entry;
 mod greet;
 mod memory;
 mod probes;
 mod race;
 mod reach;
 
+pub(crate) use entry::Entries;
 pub use reach::{Choice, Routes};
 
 use crate::{
     limits::{DIAL_RETRY, HANDSHAKE_TIMEOUT, NAME_HEAD_START},
     lines::Line,
     serve::{Host, Parting, Service},
-    status::{Board, TunnelStatus},
+    status::TunnelStatus,
 };
 use again::Again;
 use drawbridge_shared::{
@@ -30,6 +32,7 @@ use drawbridge_shared::{
     time::Timestamp,
     tunnel::instance::Instance,
 };
+use entry::Entry;
 use futures_util::FutureExt;
 use memory::Memory;
 use probes::Probes;
@@ -55,7 +58,7 @@ pub(crate) struct Dialer {
     /// What runs over the tunnel.
     pub service: Service,
     /// Where it reports.
-    pub board: Board,
+    pub entries: Entries,
     /// How it gets out.
     pub routes: Routes,
 }
@@ -90,34 +93,35 @@ struct Reached<'a> {
 
 impl Dialer {
     /// Posts that `line` is to be had.
-    pub(crate) fn announce(&self, line: &Line) {
-        self.report(line, TunnelStatus::Dialled { since: clock::now() });
+    pub(crate) fn announce(&self, line: Line) -> Entry {
+        let entry = self.entries.enter(line);
+        entry.post(TunnelStatus::Dialled { since: clock::now() });
+        entry
     }
 
-    /// Keeps the tunnel of `line` until `stop`.
-    pub(crate) async fn run(self, line: Line, stop: CancellationToken) {
+    /// Keeps the tunnel of the line of `entry` until `stop`.
+    pub(crate) async fn run(self, entry: Entry, stop: CancellationToken) {
         let mut backoff = Backoff::new(DIAL_RETRY.0, DIAL_RETRY.1);
         let mut memory = Memory::default();
         while !stop.is_cancelled() {
             let reached = tokio::select! {
                 () = stop.cancelled() => break,
-                reached = self.reach(&line, &memory) => reached,
+                reached = self.reach(&entry.line, &memory) => reached,
             };
             let up = time::Instant::now();
             let (reason, again) = match reached {
-                Ok(reached) => self.serve(&line, reached, &mut memory, &stop).await,
+                Ok(reached) => self.serve(&entry, reached, &mut memory, &stop).await,
                 Err(fault) => (fault.to_string(), fault.again()),
             };
             let wait = again.wait(&mut backoff, up.elapsed(), rand::rng().random());
-            self.rest(&line, reason, wait, &stop).await;
+            rest(&entry, reason, wait, &stop).await;
         }
-        self.board.post(|status| drop(status.tunnels.remove(&line.to_string())));
     }
 
     /// One tunnel to its end, or several that relieve each other. Returns why the last one ended and when to call again.
     async fn serve<'a>(
         &self,
-        line: &Line,
+        entry: &Entry,
         mut reached: Reached<'a>,
         memory: &mut Memory<'a>,
         stop: &CancellationToken,
@@ -127,17 +131,17 @@ impl Dialer {
             let transport = found.tunnel.transport();
             let since = clock::now();
             memory.worked(name, transport);
-            info!(%line, address = %found.address, %transport, why = %found.why, "tunnel up");
+            info!(line = %entry.line, address = %found.address, %transport, why = %found.why, "tunnel up");
             let returns = transport == Transport::WebSocket && self.routes.choice == Choice::Auto;
             if !returns {
-                self.connected(line, (&found, since), None);
+                connected(entry, (&found, since), None);
             }
             let retire = CancellationToken::new();
             let serving = self.service.run(host, found.tunnel.clone(), control, stop, &retire);
             tokio::pin!(serving);
             let better = tokio::select! {
                 parting = &mut serving => return outcome(parting),
-                better = self.better(line, (&found, since), name, host.identity), if returns => better,
+                better = self.better(entry, (&found, since), name, host.identity), if returns => better,
             };
             // The new one is registered: the old one serves what it has to its end.
             retire.cancel();
@@ -147,11 +151,17 @@ impl Dialer {
     }
 
     /// Waits until the daemon is reached over QUIC too.
-    async fn better<'a>(&self, line: &Line, found: (&Found, Timestamp), name: &'a str, identity: PublicIdentity) -> Reached<'a> {
+    async fn better<'a>(
+        &self,
+        entry: &Entry,
+        found: (&Found, Timestamp),
+        name: &'a str,
+        identity: PublicIdentity,
+    ) -> Reached<'a> {
         let mut probes = Probes::default();
         loop {
             let wait = probes.next(rand::rng().random());
-            self.connected(line, found, Some(clock::now().after(wait)));
+            connected(entry, found, Some(clock::now().after(wait)));
             time::sleep(wait).await;
             let probed = async {
                 let found = self.routes.probe(name, identity).await?;
@@ -159,20 +169,8 @@ impl Dialer {
             };
             match probed.await {
                 Ok(reached) => return reached,
-                Err(fault) => debug!(%line, %fault, "QUIC still does not get through"),
+                Err(fault) => debug!(line = %entry.line, %fault, "QUIC still does not get through"),
             }
-        }
-    }
-
-    async fn rest(&self, line: &Line, reason: String, wait: Duration, stop: &CancellationToken) {
-        if stop.is_cancelled() {
-            return;
-        }
-        warn!(%line, %reason, retry_ms = wait.as_millis() as u64, "no tunnel");
-        self.report(line, TunnelStatus::Disconnected { reason, since: clock::now() });
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = time::sleep(wait) => {}
         }
     }
 
@@ -200,15 +198,23 @@ impl Dialer {
             }
         }
     }
+}
 
-    fn connected(&self, line: &Line, (found, since): (&Found, Timestamp), quic_again: Option<Timestamp>) {
-        let Found { tunnel, address, proxy, why } = found;
-        let (transport, address, proxy, why) = (tunnel.transport().to_string(), address.clone(), proxy.clone(), why.clone());
-        self.report(line, TunnelStatus::Connected { transport, address, proxy, since, why, quic_again });
+fn connected(entry: &Entry, (found, since): (&Found, Timestamp), quic_again: Option<Timestamp>) {
+    let Found { tunnel, address, proxy, why } = found;
+    let (transport, address, proxy, why) = (tunnel.transport().to_string(), address.clone(), proxy.clone(), why.clone());
+    entry.post(TunnelStatus::Connected { transport, address, proxy, since, why, quic_again });
+}
+
+async fn rest(entry: &Entry, reason: String, wait: Duration, stop: &CancellationToken) {
+    if stop.is_cancelled() {
+        return;
     }
-
-    fn report(&self, line: &Line, tunnel: TunnelStatus) {
-        self.board.post(|status| drop(status.tunnels.insert(line.to_string(), tunnel)));
+    warn!(line = %entry.line, %reason, retry_ms = wait.as_millis() as u64, "no tunnel");
+    entry.post(TunnelStatus::Disconnected { reason, since: clock::now() });
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = time::sleep(wait) => {}
     }
 }
 

@@ -21,7 +21,7 @@ mod serve;
 pub mod upstream;
 
 use config::{Config, Service as Kind};
-use dialer::Dialer;
+use dialer::{Dialer, Entries};
 use drawbridge_shared::native::{
     edge_client::{EdgeClient, EdgeFault},
     host_certificate::Renewal,
@@ -91,13 +91,13 @@ pub async fn run(config: Config, tokens: Tokens) -> Result<(), AgentFault> {
         slot: slot.clone(),
         key,
         service: service.clone(),
-        board: board.clone(),
+        entries: Entries::on(board.clone()),
         routes: config.routes,
     };
     loops.spawn(board.clone().keep_written(stop.clone()));
     loops.spawn(keeper.saving(stop.clone()));
     loops.spawn(keeper.run(board.clone(), stop.clone()));
-    loops.spawn(fleet::run(dialer, keys.watch(), stop.clone()));
+    loops.spawn(fleet::run(dialer, board.clone(), keys.watch(), stop.clone()));
     loops.spawn(handover::take_over(slot.clone(), board.clone(), stop.clone()));
     let over = tokio::select! {
         () = handover::until_over(&slot, &service, &board, config.handover, &tokens) => Ok(()),

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use drawbridge_daemon::bridge::{self, Sink, Source, Tally};
-use std::{hint::black_box, io};
+use std::{future, hint::black_box, io};
 use tokio::runtime::Builder;
 
 /// Bytes of one round, in each direction.
@@ -40,9 +40,9 @@ impl Sink for Hears {
 
 async fn round(piece: &Bytes) -> Tally {
     let says = || Says(piece.clone(), ROUND / piece.len());
-    let (mut left, mut right, mut at_left, mut at_right) = (says(), says(), Hears::default(), Hears::default());
-    let mut tally = Tally::default();
-    bridge::bridge((&mut left, &mut at_left), (&mut right, &mut at_right), &mut tally, std::future::pending())
+    let (mut left, mut at_left, mut at_right) = (says(), Hears::default(), Hears::default());
+    let (mut tally, until) = (Tally::default(), (future::pending(), future::pending()));
+    bridge::bridge((&mut left, &mut at_left), (says(), &mut at_right), &mut tally, until)
         .await
         .expect("no end breaks");
     tally

@@ -2,7 +2,7 @@
 
 use crate::harness::{children, ends, line_in, lives, state, until};
 use drawbridge_shared::token::{Scope, Token};
-use std::{fs, process::Stdio};
+use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 

@@ -137,8 +137,8 @@ async fn a_terminal_ends_with_its_program_whoever_holds_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_shell_runs_on_a_terminal() {
     let workspace = Workspace::start().await;
-    std::fs::write(workspace.home(".hushlogin"), "").unwrap();
-    std::fs::write(workspace.home(".bash_profile"), "PS1='prompt>'; echo profile\n").unwrap();
+    fs::write(workspace.home(".hushlogin"), "").unwrap();
+    fs::write(workspace.home(".bash_profile"), "PS1='prompt>'; echo profile\n").unwrap();
     let desk = Desk::new(24, 80);
     let child = desk.run(&workspace, "exec -l $SHELL");
     desk.shows("prompt>").await;
