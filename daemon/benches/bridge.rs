@@ -42,9 +42,7 @@ async fn round(piece: &Bytes) -> Tally {
     let says = || Says(piece.clone(), ROUND / piece.len());
     let (mut left, mut at_left, mut at_right) = (says(), Hears::default(), Hears::default());
     let (mut tally, until) = (Tally::default(), (future::pending(), future::pending()));
-    bridge::bridge((&mut left, &mut at_left), (says(), &mut at_right), &mut tally, until)
-        .await
-        .expect("no end breaks");
+    bridge::bridge((&mut left, &mut at_left), (says(), &mut at_right), &mut tally, until).await.expect("no end breaks");
     tally
 }
 
