@@ -54,7 +54,7 @@ mod tests {
     #[tokio::test]
     async fn a_disk_that_hangs_holds_up_nobody_and_gets_the_newest_then() {
         let (newest, stop) = (watch::Sender::new(1), CancellationToken::new());
-        let (answer, disk) = mpsc::channel::<()>();
+        let (answer, disk) = mpsc::sync_channel::<()>(2);
         let (disk, written) = (Arc::new(Mutex::new(disk)), Arc::new(Mutex::new(vec![])));
         let noted = written.clone();
         let write = move |value: &u32| {

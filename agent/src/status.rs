@@ -322,13 +322,14 @@ mod tests {
         let state = StateDir::open(&path).unwrap();
         let board = Board::new("796636".parse().unwrap(), state.clone(), &Slot::take(&state).unwrap());
         let stop = CancellationToken::new();
-        let kept = tokio::spawn(board.clone().keep_written(stop.clone()));
-        board.post(|status| status.keys_seq = Some(SnapshotSeq(2)));
-        while read(&path).unwrap().is_none_or(|report| report.serves.keys_seq.is_none()) {
-            task::yield_now().await;
-        }
-        stop.cancel();
-        kept.await.unwrap();
+        let story = async {
+            board.post(|status| status.keys_seq = Some(SnapshotSeq(2)));
+            while read(&path).unwrap().is_none_or(|report| report.serves.keys_seq.is_none()) {
+                task::yield_now().await;
+            }
+            stop.cancel();
+        };
+        tokio::join!(board.clone().keep_written(stop.clone()), story);
         assert_eq!(read(&path).unwrap(), None);
     }
 

@@ -18,6 +18,7 @@ use russh::{
     Channel, ChannelId, ChannelOpenFailure, Disconnect, Error, Pty, Sig,
     client::GexParams,
     kex::dh::groups::DhGroup,
+    keys::Certificate,
     server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session as Wire, VerifiedPublicKey},
 };
 use rustix::termios::Winsize;
@@ -90,6 +91,11 @@ impl<A: Authorize> Handler for Connection<A> {
     }
 
     async fn auth_keyboard_interactive<'a>(&'a mut self, _: &str, _: &str, _: Option<Response<'a>>) -> Result<Auth, Error> {
+        Ok(Auth::reject())
+    }
+
+    /// Not reached: it was refused when it was offered.
+    async fn auth_openssh_certificate(&mut self, _user: &str, _certificate: &Certificate) -> Result<Auth, Error> {
         Ok(Auth::reject())
     }
 
