@@ -24,8 +24,7 @@ impl Inherited {
     /// What this process has now.
     pub(super) fn of_this_process() -> Self {
         let score = OOM_SCORE.to_str().ok().and_then(|path| fs::read_to_string(path).ok());
-        let score: Option<i32> = score.and_then(|score| score.trim().parse().ok());
-        Self { is_protected: score.is_some_and(|score| score < 0), files: descriptors::given() }
+        Self { is_protected: score.is_some_and(|score| is_protected(&score)), files: descriptors::given() }
     }
 
     /// Before the child becomes another account, which may not. What the kernel refuses stays as it is. System calls only.
@@ -38,5 +37,39 @@ impl Inherited {
         {
             let _refused = write(score, b"0");
         }
+    }
+}
+
+/// By what stands in [`OOM_SCORE`].
+fn is_protected(score: &str) -> bool {
+    score.trim().parse().is_ok_and(|score: i32| score < 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_protected_has_a_score_below_nought() {
+        assert!(is_protected("-500\n") && is_protected("-1"));
+        assert!(!is_protected("0\n") && !is_protected("200\n") && !is_protected(""));
+    }
+
+    /// A higher score stands for a lower one, which only some may have.
+    #[test]
+    fn a_score_is_put_down_where_it_protects_and_only_there() {
+        let own = OOM_SCORE.to_str().unwrap();
+        let put_down = |is_protected| {
+            fs::write(own, "100").unwrap();
+            Inherited { is_protected, files: None }.put_down();
+            fs::read_to_string(own).unwrap()
+        };
+        let before = fs::read_to_string(own).unwrap();
+        if before != "0\n" {
+            return eprintln!("whoever started this process set its score, which it may not lower again");
+        }
+        let scores = [true, false].map(put_down);
+        fs::write(own, before).unwrap();
+        assert_eq!(scores, ["0\n", "100\n"]);
     }
 }
