@@ -1,6 +1,7 @@
 """Forwards with asyncssh."""
 
 import asyncio
+import contextlib
 import os
 
 import asyncssh
@@ -8,7 +9,8 @@ import asyncssh
 from asyncssh_logins import make, play
 from suite import case, main
 
-# A port that is free in IPv6 may be somebody else's in IPv4, where a server then goes without, as sshd does: another is asked for.
+# A port that is free in IPv6 may be somebody else's in IPv4, or one that nobody serves, where a server then goes without, as sshd does:
+# another is asked for.
 PORTS = 3
 
 
@@ -80,10 +82,12 @@ async def forward__remote_ports(scene, connection):
         return [heard, seen.pop() if seen else None]
 
     for bind in ("127.0.0.1", "localhost", "", "0.0.0.0"):
+        answer = None
         for _ in range(PORTS):
-            answer = await ask(bind)
-            if answer[1] is not None:
-                break
+            with contextlib.suppress(ConnectionRefusedError):
+                answer = await ask(bind)
+                if answer[1] is not None:
+                    break
         scene.note(f"bound to '{bind}'", answer)
     for name, bind, number in [("a privileged port", "127.0.0.1", 1)] if os.geteuid() else []:
         try:

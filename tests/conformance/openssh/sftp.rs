@@ -11,7 +11,11 @@ use crate::{
 };
 use anyhow::{Result, ensure};
 use e2e::seclusion;
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 pub(super) const CASES: &[Plain] = &[
     ("sftp::a_batch", batch),
@@ -51,13 +55,17 @@ fn batch(scene: &Scene<'_>) -> Result<()> {
 /// Only for sessions that ask for it: the home folder is that of other cases too.
 const UMASK: &str = "case \"$LC_UMASK\" in 0*) umask \"$LC_UMASK\";; esac\n";
 
+/// How many of that file were begun.
+static DRAFTS: AtomicUsize = AtomicUsize::new(0);
+
 fn masked(scene: &Scene<'_>) -> Result<()> {
     // Outside, the home folder is somebody's.
     if !seclusion::is_inside() {
         return Ok(());
     }
     let home = crate::world::home();
-    let whole = home.join(format!(".bashrc.{}", std::process::id()));
+    // Both sides write it at once.
+    let whole = home.join(format!(".bashrc.{}", DRAFTS.fetch_add(1, Relaxed)));
     fs::write(&whole, UMASK)?;
     fs::rename(whole, home.join(".bashrc"))?;
     scene.file("up", b"private")?;
