@@ -35,6 +35,7 @@ pub(super) fn silent(world: &Stack) -> Result<()> {
     end_and_close(&mut raw, &door)?;
     only_the_victims(&scene, SOON, "channels that were ended and closed")?;
     close_behind_an_upload(&mut raw, &door)?;
+    raw.expect(number::CHANNEL_CLOSE)?;
     only_the_victims(&scene, SETTLED, "a channel that was closed behind an upload")?;
     scene.unharmed("closed channels at a silent agent")?;
     Echo::start(&scene.place)?.end()?;

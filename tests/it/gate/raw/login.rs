@@ -122,8 +122,8 @@ fn certificate(door: &Door) -> Result<()> {
     refused_or_ended(&mut raw)
 }
 
-/// Whose signature it bears is looked at when its key has signed: a CA's key may be one whose signatures are dear to verify.
-/// Till then it counts as an offer of its key; after that it is refused, as every certificate is.
+/// A certificate is refused before anybody signs for it, whoever signed it (a CA's key may be one whose signatures are dear to verify),
+/// and so is one that is signed for without being asked about.
 fn unsigned_certificate(door: &Door) -> Result<()> {
     const KIND: &str = "ssh-ed25519-cert-v01@openssh.com";
     let mut builder = Builder::new([7; 16], door.member.public_key().key_data().clone(), 0, u64::MAX - 1)?;
@@ -136,7 +136,7 @@ fn unsigned_certificate(door: &Door) -> Result<()> {
     for blob in [&unsigned, &sound] {
         let mut raw = door.asked()?;
         raw.send(offer("user", KIND, blob))?;
-        raw.expect(number::USERAUTH_PK_OK)?;
+        refused(&mut raw)?;
         let request = raw.signed_as("user", KIND, blob, &door.member)?;
         raw.send(request)?;
         refused(&mut raw)?;
