@@ -16,14 +16,13 @@ pub fn source(address: &str) -> String {
 /// Names of the bindings that count a call by its token. How many shards a daemon has to fetch is up to those who change keys:
 /// their calls are counted, and changes once more.
 pub fn counts(parts: &Parts) -> &'static [&'static str] {
-    let all = &["LIMIT_TOKEN", "LIMIT_CHANGES"];
     let path = parts.uri.path();
-    let counted = match parts.method {
-        _ if path.starts_with(BLOB_PATH) => 0,
-        Method::GET | Method::HEAD => 1,
-        _ => 1_usize.saturating_add(usize::from(path.starts_with(KEYS_PATH))),
-    };
-    all.get(..counted).unwrap_or_default()
+    match parts.method {
+        _ if path.starts_with(BLOB_PATH) => &[],
+        Method::GET | Method::HEAD => &["LIMIT_TOKEN"],
+        _ if path.starts_with(KEYS_PATH) => &["LIMIT_TOKEN", "LIMIT_CHANGES"],
+        _ => &["LIMIT_TOKEN"],
+    }
 }
 
 #[cfg(test)]
