@@ -51,10 +51,15 @@ impl Entry {
 
     fn change(&self, change: impl FnOnce(&mut Status)) {
         self.entries.board.post(|status| {
-            if self.entries.lock().get(&self.name).is_some_and(|newest| Arc::ptr_eq(newest, &self.own)) {
+            if self.is_newest(&self.entries.lock()) {
                 change(status);
             }
         });
+    }
+
+    /// Whether no other line has come to be called so.
+    fn is_newest(&self, newest: &HashMap<String, Arc<()>>) -> bool {
+        newest.get(&self.name).is_some_and(|newest| Arc::ptr_eq(newest, &self.own))
     }
 }
 
@@ -62,7 +67,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         self.change(|status| drop(status.tunnels.remove(&self.name)));
         let mut newest = self.entries.lock();
-        if newest.get(&self.name).is_some_and(|newest| Arc::ptr_eq(newest, &self.own)) {
+        if self.is_newest(&newest) {
             newest.remove(&self.name);
         }
     }
