@@ -1,5 +1,7 @@
 """Logins with paramiko."""
 
+import contextlib
+import itertools
 import socket
 
 import paramiko
@@ -16,18 +18,47 @@ def play(function, scene):
             transport.close()
 
 
-def login(scene, transports):
-    """A transport, through the jump host where there is one."""
+class OneCipherEachWay(paramiko.Transport):
+    """Sends by one cipher and receives by another."""
+
+    def __init__(self, wire):
+        self.turns = itertools.cycle([("aes128-ctr",), ("aes256-gcm@openssh.com",)])
+        super().__init__(wire)
+
+    @property
+    def preferred_ciphers(self):
+        return next(self.turns)
+
+
+@contextlib.contextmanager
+def another(scene, **options):
+    """A login beside the case's own."""
+    transports = []
+    try:
+        yield login(scene, transports, **options)
+    finally:
+        for transport in reversed(transports):
+            transport.close()
+
+
+def login(scene, transports, kind=paramiko.Transport, stranger=None):
+    """A transport, through the jump host where there is one; a `stranger`'s key is tried first."""
     server = scene.server
     key = paramiko.Ed25519Key(filename=server["key"])
     known = hosts(server["knownHosts"])
 
     def authenticated(wire, name):
-        transport = paramiko.Transport(wire)
+        transport = kind(wire)
         transports.append(transport)
         transport.banner_timeout = transport.auth_timeout = PATIENCE
         expected = known.lookup(name)["ssh-ed25519"]
-        transport.connect(hostkey=expected, username=server["user"], pkey=key)
+        transport.connect(hostkey=expected)
+        if stranger:
+            with contextlib.suppress(paramiko.AuthenticationException):
+                transport.auth_none(server["user"])
+            with contextlib.suppress(paramiko.AuthenticationException):
+                transport.auth_publickey(server["user"], stranger)
+        transport.auth_publickey(server["user"], key)
         return transport
 
     if not server["jumpPort"]:

@@ -7,7 +7,7 @@ import time
 
 import paramiko
 
-from paramiko_logins import PATIENCE, play
+from paramiko_logins import PATIENCE, OneCipherEachWay, another, play
 from suite import case, main, noise
 
 
@@ -40,6 +40,21 @@ def execute_large(transport, sent):
     out = b"".join(iter(lambda: channel.recv(65536), b""))
     sender.join()
     return [out == sent, channel.recv_exit_status()]
+
+
+@case
+def login__a_key_that_nobody_knows_goes_first(scene, _):
+    with another(scene, stranger=paramiko.ECDSAKey.generate()) as transport:
+        scene.note("echo", execute(transport, "cat", noise(1000)))
+
+
+@case
+def login__one_cipher_each_way(scene, _):
+    with another(scene, kind=OneCipherEachWay) as transport:
+        scene.note("ciphers", [transport.local_cipher, transport.remote_cipher])
+        scene.note("echo", execute(transport, "cat", noise(100_000)))
+        transport.renegotiate_keys()
+        scene.note("after new keys", execute(transport, "cat", noise(100_000)))
 
 
 @case

@@ -465,6 +465,7 @@ fn compute_keys(
     let c = kex.compute_keys(
         session_id_ref,
         &hash,
+        names.server_cipher,
         names.cipher,
         names.server_mac,
         names.client_mac,

@@ -24,7 +24,7 @@ use log::{debug, error, info, trace, warn};
 use msg;
 use signature::Verifier;
 use ssh_encoding::{Decode, Encode, Reader};
-use ssh_key::{Certificate, PublicKey, Signature};
+use ssh_key::{Certificate, PublicKey};
 use tokio::time::Instant;
 
 use super::*;
@@ -111,6 +111,15 @@ impl Session {
                     )?;
                     *accepted = true;
                     enc.state = EncryptedState::WaitingAuthRequest(auth_request);
+                }
+                Ok(())
+            }
+            // paramiko asks again before each of its attempts, and waits.
+            (EncryptedState::WaitingAuthRequest(_), Some((&msg::SERVICE_REQUEST, mut r))) => {
+                let request = map_err!(crate::parsing::lossy(&mut r))?;
+                map_err!(ensure_end(&r))?;
+                if request == "ssh-userauth" {
+                    accept_service(&mut enc.write)?;
                 }
                 Ok(())
             }
@@ -900,15 +909,20 @@ mod tests {
     }
 }
 
+fn accept_service(buffer: &mut Vec<u8>) -> Result<(), crate::Error> {
+    push_packet!(buffer, {
+        buffer.push(msg::SERVICE_ACCEPT);
+        "ssh-userauth".encode(buffer)?;
+    });
+    Ok(())
+}
+
 fn server_accept_service(
     banner: Option<String>,
     methods: MethodSet,
     buffer: &mut Vec<u8>,
 ) -> Result<AuthRequest, crate::Error> {
-    push_packet!(buffer, {
-        buffer.push(msg::SERVICE_ACCEPT);
-        "ssh-userauth".encode(buffer)?;
-    });
+    accept_service(buffer)?;
 
     if let Some(banner) = banner {
         push_packet!(buffer, {
@@ -962,9 +976,9 @@ impl Encrypted {
                 auth_user.clear();
                 auth_user.push_str(&user);
                 let change = map_err!(u8::decode(r))? != 0;
-                let password = map_err!(String::decode(r))?;
+                let password = map_err!(crate::parsing::lossy(r))?;
                 if change {
-                    let _new_password = map_err!(String::decode(r))?;
+                    let _new_password = map_err!(crate::parsing::lossy(r))?;
                 }
                 map_err!(ensure_end(r))?;
                 let auth = if change {
@@ -1164,10 +1178,13 @@ impl Encrypted {
 
                     let encoded_signature = map_err!(Vec::<u8>::decode(r))?;
 
-                    let mut signature_reader = encoded_signature.as_slice();
-                    let sig = map_err!(Signature::decode(&mut signature_reader))?;
-                    map_err!(ensure_end(&signature_reader))?;
                     map_err!(ensure_end(r))?;
+                    let Ok(sig) = super::lenient::parse(&encoded_signature) else {
+                        debug!("not a signature");
+                        auth_user.clear();
+                        reject_auth_request(until, &mut self.write, auth_request).await?;
+                        return Ok(());
+                    };
 
                     // RFC 4252 §7 / RFC 8332 §3: the signature must use the
                     // algorithm named in the request. Otherwise a client can

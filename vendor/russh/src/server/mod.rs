@@ -57,6 +57,7 @@ use crate::sshbuffer::*;
 use crate::*;
 
 mod kex;
+mod lenient;
 mod session;
 pub use self::session::*;
 mod encrypted;
