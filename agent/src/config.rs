@@ -43,8 +43,8 @@ pub struct Raw {
     /// Seconds of silence after which a client is asked for a sign of life; 0 never asks
     #[arg(long, env = "DRAWBRIDGE_CLIENT_ALIVE_SECONDS", default_value = "60", value_name = "SECONDS")]
     client_alive_seconds: String,
-    /// Unanswered questions after which a client is given up
-    #[arg(long, env = "DRAWBRIDGE_CLIENT_ALIVE_COUNT", default_value = "130", value_name = "COUNT")]
+    /// Unanswered questions after which a client is given up; 0 never gives up
+    #[arg(long, env = "DRAWBRIDGE_CLIENT_ALIVE_COUNT", default_value = "0", value_name = "COUNT")]
     client_alive_count: String,
     /// Start beside the agent that serves this state folder, and take its place once a tunnel is up: it serves its sessions
     /// to their end
@@ -158,8 +158,8 @@ impl Raw {
 
     fn alive(&self, faults: &mut Faults) -> Option<Alive> {
         let interval = faults.note(seconds("--client-alive-seconds", &self.client_alive_seconds, 0..=86_400))?;
-        let count = self.client_alive_count.parse().ok().filter(|count| (1..=1000).contains(count));
-        let count = count.ok_or_else(|| format!("--client-alive-count {}: a number from 1 to 1000", self.client_alive_count));
+        let count = self.client_alive_count.parse().ok().filter(|count| (0..=1000).contains(count));
+        let count = count.ok_or_else(|| format!("--client-alive-count {}: a number from 0 to 1000", self.client_alive_count));
         Some(Alive { interval: (!interval.is_zero()).then_some(interval), unanswered: faults.note(count)? })
     }
 
@@ -217,10 +217,10 @@ mod tests {
         };
         let default = Alive::default();
         assert_eq!(alive(&[]), Ok((default.interval.map(|interval| interval.as_secs()), default.unanswered)));
-        assert_eq!(alive(&[]), Ok((Some(60), 130)), "as long as sshd waits for a laptop that sleeps");
-        assert_eq!(alive(&["--client-alive-seconds", "0"]), Ok((None, 130)));
+        assert_eq!(alive(&[]), Ok((Some(60), 0)), "as sshd, which has no limit of its own");
+        assert_eq!(alive(&["--client-alive-seconds", "0"]), Ok((None, 0)));
         assert_eq!(alive(&["--client-alive-seconds", "5", "--client-alive-count", "3"]), Ok((Some(5), 3)));
-        assert!(alive(&["--client-alive-count", "0"]).unwrap_err().contains("from 1 to 1000"));
+        assert!(alive(&["--client-alive-count", "1001"]).unwrap_err().contains("from 0 to 1000"));
     }
 
     #[test]

@@ -100,15 +100,15 @@ pub struct Server<A> {
 pub struct Alive {
     /// Silence before it is asked; `None` never asks.
     pub interval: Option<Duration>,
-    /// Unanswered questions after which it is gone.
+    /// Unanswered questions after which it is gone; 0 never gives it up.
     pub unanswered: usize,
 }
 
 impl Default for Alive {
-    /// Two hours and ten minutes in all, because laptops sleep: as long as sshd with its defaults, which asks nobody and waits for the
-    /// kernel's keep-alive (two hours, and nine questions 75 s apart).
+    /// Nobody is given up for silence: laptops sleep, some clients never answer (SSH.NET), and a session ends with its way here. The
+    /// questions keep that known to the machines between.
     fn default() -> Self {
-        Self { interval: Some(Duration::from_secs(60)), unanswered: 130 }
+        Self { interval: Some(Duration::from_secs(60)), unanswered: 0 }
     }
 }
 

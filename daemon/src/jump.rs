@@ -14,7 +14,7 @@ use crate::{
     denial::Denial,
     jammed::Jammed,
     limits::{
-        ACCEPT_PAUSE, CALLERS_UNDERWAY, INFLOW, KEEP_ALIVE, KEEP_ALIVE_MAX, MAX_CARRIED, MAX_CONNECTIONS,
+        ACCEPT_PAUSE, CALLERS_UNDERWAY, INFLOW, KEEP_ALIVE, MAX_CARRIED, MAX_CONNECTIONS,
         MAX_CONNECTIONS_OF_USER, MAX_OFFERS, MAX_SIGNATURES,
     },
     link::Link,
@@ -291,7 +291,8 @@ fn config(identity: &Identity, certificate: Option<&Certificate>) -> Config {
         // A client's first question is which ways there are; then come the refused, signed or not.
         max_auth_attempts: 1 + MAX_OFFERS + MAX_SIGNATURES,
         keepalive_interval: Some(KEEP_ALIVE),
-        keepalive_max: KEEP_ALIVE_MAX,
+        // Some clients never answer (SSH.NET), and are there: their kernels acknowledge what they were asked, or `UNACKNOWLEDGED` ends it.
+        keepalive_max: 0,
         ..ssh::config(identity.ssh())
     }
 }

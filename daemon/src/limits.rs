@@ -52,11 +52,9 @@ pub(crate) const MAX_OFFERS: usize = 64;
 pub(crate) const MAX_SIGNATURES: usize = 6;
 /// A silent client is asked after this long; NATs forget idle TCP flows after minutes.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// Unanswered questions before a client counts as gone: a laptop that slept for two hours goes on where it was. sshd asks nothing by
-/// itself, and the kernel that asks for it gives up after 2 h 11 min.
-pub(crate) const KEEP_ALIVE_MAX: usize = 260;
-/// What was sent to a client may be unacknowledged for so long; Linux gives up after 15 minutes by itself, and the questions would
-/// have it do so while the laptop sleeps.
+/// What was sent to a client may be unacknowledged for so long: a laptop that slept for two hours goes on where it was. sshd asks
+/// nothing by itself, and the kernel that asks for it gives up after 2 h 11 min; Linux gives up after 15 minutes what it has to
+/// deliver, as our questions are.
 pub(crate) const UNACKNOWLEDGED: Duration = Duration::from_secs(131 * 60);
 /// After a disconnect the client may take this long to close its side.
 pub(crate) const LINGER: Duration = Duration::from_secs(5);
