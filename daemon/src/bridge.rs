@@ -17,6 +17,10 @@ pub trait Sink {
     fn finish(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
+/// Bytes that are taken of a source though nobody hears them: one that answers what it is given, with windows and last words, would
+/// break over its own answer before it has read all of that.
+const UNHEARD: usize = 64 << 10;
+
 /// What crossed a bridge, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -36,8 +40,8 @@ enum Ended {
 
 /// Carries bytes from left to right and back. An end in one direction is passed on as an end, and the other direction
 /// goes on; a source that breaks ends both, and its fault is returned. Once the right source has ended, `over` says that the right
-/// sink takes no more either. `gone` says that nobody is behind the left sink: the right source is dropped at once, whatever the sink
-/// is waiting for, and what the left source still has goes on. `tally` counts throughout.
+/// sink takes no more either. `gone` says that nobody is behind the left sink, whatever that is waiting for: the right source is dropped
+/// once it has said [`UNHEARD`] more, and what the left source still has goes on. `tally` counts throughout.
 pub async fn bridge(
     (left_source, left_sink): (&mut (impl Source + Send), &mut (impl Sink + Send)),
     (right_source, right_sink): (impl Source + Send, &mut (impl Sink + Send)),
@@ -76,11 +80,25 @@ impl From<Ended> for io::Result<()> {
     }
 }
 
-/// The same until `gone`; `from` ends with it.
+/// The same until `gone`; `from` ends soon after it.
 async fn carry_until(gone: impl Future<Output = ()>, mut from: impl Source, to: &mut impl Sink, count: &mut u64) -> Ended {
     tokio::select! {
         ended = carry(&mut from, to, count) => ended,
-        () = gone => Ended::Quietly,
+        () = gone => {
+            forget(from).await;
+            Ended::Quietly
+        }
+    }
+}
+
+/// Takes what `from` still says, and lets it go.
+async fn forget(mut from: impl Source) {
+    let mut left = UNHEARD;
+    while let Ok(Some(bytes)) = from.next().await {
+        match left.checked_sub(bytes.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
     }
 }
 
@@ -209,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nobody_listens_any_more_the_source_is_dropped_and_what_was_said_still_goes_on() {
+    async fn where_nobody_listens_any_more_a_source_with_much_to_say_is_dropped_and_what_was_said_still_goes_on() {
         let (says, said) = mpsc::channel(8);
         let (mut left, (mut at_left, mut at_right)) =
             (Half { says: said }, (Heard { stuck: true, ..Heard::default() }, Heard::default()));
@@ -223,7 +241,11 @@ mod tests {
             let mut bridged = pin!(bridge((&mut left, &mut at_left), (source, &mut at_right), &mut tally, until));
             assert!(bridged.as_mut().now_or_never().is_none());
             drop(goes);
-            assert!(bridged.as_mut().now_or_never().is_none() && tell.is_closed(), "it is told at once");
+            assert!(bridged.as_mut().now_or_never().is_none() && !tell.is_closed(), "a word is no break");
+            for _ in 0..2 {
+                tell.try_send(Ok(Some(Bytes::from(vec![0; UNHEARD])))).unwrap();
+            }
+            assert!(bridged.as_mut().now_or_never().is_none() && tell.is_closed(), "it is told");
             says.try_send(data("last words")).unwrap();
             says.try_send(Ok(None)).unwrap();
             bridged.await.unwrap();

@@ -178,7 +178,10 @@ impl Handler for Visitor {
 
     async fn channel_close(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Error> {
         self.inflow.closed(&channel);
-        self.inlets.remove(&channel);
+        // Not every client says EOF before it (Go's, asyncssh): what it has sent is its agent's all the same, as at sshd.
+        if let Some((inlet, _)) = self.inlets.remove(&channel) {
+            inlet.finish();
+        }
         self.leftovers.forget(channel);
         self.desk.left(channel);
         Ok(())
