@@ -78,7 +78,7 @@ impl Service {
         let places = [MAX_OPENINGS, MAX_CONNECTIONS, MAX_FAREWELLS];
         let [openings, connections, farewells] = places.map(|places| Arc::new(Semaphore::new(places)));
         let crowd = Crowd::of(MAX_CONNECTIONS_OF_USER);
-        let (strands, budget) = (Strands::default(), Budget::new(MAX_BUFFERED));
+        let (strands, budget) = (Strands::default(), Budget::of_servers(MAX_BUFFERED));
         let (sessions, leaving) = (TaskTracker::new(), CancellationToken::new());
         Self { inner, keys, openings, connections, crowd, farewells, strands, budget, tasks, end, sessions, leaving }
     }

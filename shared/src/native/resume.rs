@@ -104,9 +104,10 @@ impl State {
         if budget.is_full() { self.strand.room().min(FLOOR.saturating_sub(held)) } else { self.strand.room() }
     }
 
-    /// Whether the leg is to be read.
+    /// Whether the leg is to be read. What makes room for a writer that waits comes on the leg too, behind data: an application that
+    /// reads only once it has written would wait for itself.
     fn receives(&self, budget: &Budget) -> bool {
-        !budget.is_full() || self.strand.unread() < FLOOR
+        !budget.is_full() || self.strand.unread() < FLOOR || (budget.heeds_writers() && self.writer.is_some())
     }
 
     fn fault(&self) -> Option<io::Error> {

@@ -8,17 +8,24 @@ use crate::native::reserve::{Count, Reserve};
 pub struct Budget {
     used: Count,
     most: usize,
+    heeds_writers: bool,
 }
 
 impl Budget {
     /// Full at `most` bytes.
     pub fn new(most: usize) -> Self {
-        Self { used: Count::default(), most }
+        Self { used: Count::default(), most, heeds_writers: false }
+    }
+
+    /// The same for applications that read and write in one task, as SSH's servers do: a full budget never keeps one that waits to
+    /// write from what it waits for, so that such strands may hold a window more.
+    pub fn of_servers(most: usize) -> Self {
+        Self { heeds_writers: true, ..Self::new(most) }
     }
 
     /// The same, and full while `reserve` is: these bytes count there too.
     pub fn within(reserve: &Reserve, most: usize) -> Self {
-        Self { used: Count::within(reserve), most }
+        Self { used: Count::within(reserve), most, heeds_writers: false }
     }
 
     /// Bytes that all of them hold.
@@ -28,6 +35,10 @@ impl Budget {
 
     pub(super) fn is_full(&self) -> bool {
         self.used() >= self.most || self.used.is_pressed()
+    }
+
+    pub(super) const fn heeds_writers(&self) -> bool {
+        self.heeds_writers
     }
 
     /// Counts `held` in place of `charged`.

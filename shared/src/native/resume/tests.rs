@@ -177,15 +177,40 @@ async fn leaves_a_little(budget: Budget) {
     near.writer.send(piece.clone()).await.unwrap();
     assert!(futures_util::poll!(std::pin::pin!(near.writer.send(piece.clone()))).is_pending());
     let mut far = end(&budget);
-    let read = async {
-        let mut got = 0;
-        while got < 3 * piece.len() {
-            got += far.reader.chunk().await.unwrap().unwrap().len();
-        }
-    };
+    let read = takes(&mut far.reader, 3 * FLOOR / 2);
     tokio::select! {
         () = carry(&near.driver, &far.driver, || u32::MAX) => panic!("nobody ended it"),
         _ = async { tokio::join!(near.writer.send(piece.clone()), read) } => {}
+    }
+}
+
+/// It reads nothing meanwhile, and what makes room for it comes behind what it does not read.
+#[tokio::test]
+async fn a_server_that_waits_to_write_goes_on_however_full_the_budget_is() {
+    let (full, roomy) = (Budget::of_servers(1), Budget::new(64 << 20));
+    let (mut server, mut client) = (end(&full), end(&roomy));
+    let piece = Bytes::from(vec![0; FLOOR]);
+    let serve = async {
+        for _ in 0..4 {
+            server.writer.send(piece.clone()).await.unwrap();
+        }
+        takes(&mut server.reader, 4 * FLOOR).await;
+    };
+    let call = async {
+        for _ in 0..4 {
+            client.writer.send(piece.clone()).await.unwrap();
+        }
+        takes(&mut client.reader, 4 * FLOOR).await;
+    };
+    tokio::select! {
+        () = carry(&server.driver, &client.driver, || u32::MAX) => panic!("nobody ended it"),
+        _ = async { tokio::join!(serve, call) } => {}
+    }
+}
+
+async fn takes(reader: &mut StrandReader, mut length: usize) {
+    while length > 0 {
+        length -= reader.chunk().await.unwrap().unwrap().len();
     }
 }
 
