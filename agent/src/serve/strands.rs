@@ -145,7 +145,9 @@ impl<L> Table<L> {
 
 impl<L> Entry<L> {
     fn admits(&self, resume: &Resume) -> bool {
-        self.ticket.verifies(resume.leg, resume.received, &resume.proof) && resume.leg > self.leg
+        let genuine = self.ticket.verifies(resume.leg, resume.received, &resume.proof) && resume.leg > self.leg;
+        // What was given up ends, whoever comes before it has: its leg would only hide the sentence until it breaks.
+        genuine && !self.mailbox.given_up.initialized()
     }
 
     fn give_up(&mut self, words: &'static str) {
@@ -283,6 +285,8 @@ mod tests {
         assert!(strands.evict() && over(&two) && !over(&one));
         assert!(strands.evict() && over(&one));
         assert!(!strands.evict() && !over(&three));
+        assert!(strands.resume(DAEMON, &Resume::new(&ticket(1), 1, 0), ()).is_err(), "it comes too late");
+        assert!(strands.resume(DAEMON, &Resume::new(&ticket(3), 1, 0), ()).is_ok());
     }
 
     #[tokio::test]
