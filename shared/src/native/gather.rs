@@ -66,12 +66,18 @@ pub struct Gather<S> {
     stream: S,
     held: BytesMut,
     appetite: Appetite,
+    brought: u64,
 }
 
 impl<S> Gather<S> {
     /// Reads at most `most` bytes of `stream` at once.
     pub fn up_to(most: usize, stream: S) -> Self {
-        Self { stream, held: BytesMut::new(), appetite: Appetite::up_to(most) }
+        Self { stream, held: BytesMut::new(), appetite: Appetite::up_to(most), brought: 0 }
+    }
+
+    /// Bytes that have come so far.
+    pub const fn brought(&self) -> u64 {
+        self.brought
     }
 
     /// What is read from.
@@ -82,9 +88,9 @@ impl<S> Gather<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Gather<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, wanted: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, held, appetite } = self.get_mut();
+        let Self { stream, held, appetite, brought } = self.get_mut();
         if held.is_empty() {
-            ready!(appetite.poll(stream, cx, held))?;
+            *brought += ready!(appetite.poll(stream, cx, held))? as u64;
         }
         let part = held.len().min(wanted.remaining());
         wanted.put_slice(held.get(..part).unwrap_or_default());

@@ -46,12 +46,12 @@ impl Life {
         io::Error::new(io::ErrorKind::ConnectionAborted, words)
     }
 
-    /// Counts a message that arrived.
-    pub(super) fn heard(&self) {
-        self.received.fetch_add(1, Ordering::Relaxed);
+    /// Counts bytes that arrived: over a slow link one message takes longer than a sign of life may.
+    pub(super) fn heard(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Messages that arrived.
+    /// Bytes that arrived.
     pub(super) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }

@@ -40,6 +40,11 @@ struct State {
     ended: bool,
 }
 
+/// Bytes that `wire` has brought so far.
+fn bytes_of(wire: &Wire) -> u64 {
+    wire.get_ref().get_ref().0.brought()
+}
+
 /// What a socket has to say.
 enum Heard {
     Bytes(Bytes),
@@ -75,9 +80,10 @@ impl Socket {
         let heard = loop {
             let mut state = self.lock();
             let Some(wire) = &mut state.wire else { return Poll::Ready(Err(self.fault())) };
-            let message = ready!(wire.poll_next_unpin(cx));
-            self.life.heard();
-            break match message {
+            let before = bytes_of(wire);
+            let polled = wire.poll_next_unpin(cx);
+            self.life.heard(bytes_of(wire) - before);
+            break match ready!(polled) {
                 Some(Ok(Message::Binary(bytes))) if bytes.is_empty() => {
                     state.ended = true;
                     Ok(Heard::End)
