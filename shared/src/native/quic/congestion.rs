@@ -31,7 +31,6 @@ const BUSY: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub(super) struct Makes {
     cubic: Arc<CubicConfig>,
-    packets: u16,
 }
 
 impl Makes {
@@ -39,7 +38,7 @@ impl Makes {
     pub(super) fn new(packets: u16) -> Self {
         let mut cubic = CubicConfig::default();
         cubic.initial_window(FIRST * u64::from(packets));
-        Self { cubic: Arc::new(cubic), packets }
+        Self { cubic: Arc::new(cubic) }
     }
 }
 
@@ -81,7 +80,7 @@ struct Losses {
 
 impl Losses {
     fn new(now: Instant, packets: u16) -> Self {
-        let (few, round) = (FEW * u64::from(packets), Round::default());
+        let (few, round) = (few(packets), Round::default());
         Self { few, since: now, now: round, before: round, answered: now, least: Duration::MAX, queues: false }
     }
 
@@ -124,9 +123,14 @@ impl Losses {
     }
 }
 
+/// What says nothing where the way takes packets of so many bytes: the first link may take larger ones.
+fn few(packets: u16) -> u64 {
+    FEW * u64::from(packets)
+}
+
 impl ControllerFactory for Makes {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
-        Box::new(Bearing { cubic: Cubic::new(self.cubic.clone(), now, current_mtu), losses: Losses::new(now, self.packets) })
+        Box::new(Bearing { cubic: Cubic::new(self.cubic.clone(), now, current_mtu), losses: Losses::new(now, current_mtu) })
     }
 }
 
@@ -146,6 +150,7 @@ impl Controller for Bearing {
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
         self.cubic.on_mtu_update(new_mtu);
+        self.losses.few = few(new_mtu);
     }
 
     fn window(&self) -> u64 {
@@ -242,6 +247,21 @@ mod tests {
         let mut sender = Sender::new();
         assert_eq!(sender.send(100, 100, 1, LEAST), 1);
         assert_eq!(sender.send(10_000, 100, 100, LEAST), 0);
+    }
+
+    #[test]
+    fn what_says_nothing_is_counted_in_packets_of_the_way() {
+        let (now, makes) = (Instant::now(), Arc::new(Makes::new(6500)));
+        let lost = |mtu: u16, packets: u64| {
+            let mut bearing = makes.clone().build(now, 1200);
+            let first = bearing.window();
+            bearing.on_mtu_update(mtu);
+            (0..packets).for_each(|_| bearing.on_congestion_event(now, now, false, u64::from(mtu)));
+            bearing.window() < first
+        };
+        for mtu in [1200, 1452, 6500] {
+            assert!(!lost(mtu, FEW) && lost(mtu, FEW + 1), "{mtu}");
+        }
     }
 
     #[test]
