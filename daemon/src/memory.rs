@@ -1,6 +1,7 @@
 //! How much memory the bytes of all connections may take: a part of what this process may have, by the machine and its control groups.
 
 use crate::limits::{BUFFERED_PART, MIN_BUFFERED};
+use rustix::system::sysinfo;
 use std::{fs, path::Path};
 use tracing::info;
 
@@ -11,15 +12,15 @@ const GROUPS: &str = "/sys/fs/cgroup";
 pub(crate) fn for_buffers() -> usize {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let limits = ancestors(&groups).filter_map(|group| limit(&fs::read_to_string(group).ok()?));
-    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
-    let buffered = part(limits.chain(machine).min());
+    let machine = machine(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
+    let buffered = part(limits.fold(machine, u64::min));
     info!(mib = buffered >> 20, "bytes on their way may take so much memory, over all connections");
     buffered
 }
 
-/// Of `memory`, as far as that is known.
-fn part(memory: Option<u64>) -> usize {
-    memory.map_or(MIN_BUFFERED, |bytes| usize::try_from(bytes / BUFFERED_PART).unwrap_or(usize::MAX).max(MIN_BUFFERED))
+/// Of `memory`.
+fn part(memory: u64) -> usize {
+    usize::try_from(memory / BUFFERED_PART).unwrap_or(usize::MAX).max(MIN_BUFFERED)
 }
 
 /// The files with the limits of the control group that `text` names (cgroups(7): `0::/path`), and of those around it.
@@ -33,7 +34,15 @@ fn limit(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// The machine's, in bytes, from /proc/meminfo.
+/// The machine's, in bytes: a container's own /proc/meminfo may say less than the kernel does, and systemd's `ProcSubset=pid`
+/// hides that file.
+fn machine(meminfo: &str) -> u64 {
+    total(meminfo).unwrap_or_else(|| {
+        let kernel = sysinfo();
+        kernel.totalram.saturating_mul(kernel.mem_unit.into())
+    })
+}
+
 fn total(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
@@ -55,8 +64,14 @@ mod tests {
     fn a_part_of_the_least_that_is_said() {
         assert_eq!((limit("max\n"), limit("1073741824\n")), (None, Some(1 << 30)));
         assert_eq!(total("MemTotal:       16384 kB\nMemFree: 1 kB\n"), Some(16 << 20));
-        assert_eq!(part(Some(64 << 30)), (64 << 30) / 4);
-        assert_eq!((part(Some(16 << 20)), part(None)), (MIN_BUFFERED, MIN_BUFFERED));
+        assert_eq!((part(64 << 30), part(16 << 20)), ((64 << 30) / 4, MIN_BUFFERED));
         assert!(for_buffers() >= MIN_BUFFERED);
+    }
+
+    #[test]
+    fn a_hidden_file_hides_no_memory() {
+        let said = total(&fs::read_to_string("/proc/meminfo").unwrap()).unwrap();
+        assert!(machine("") >= said && machine("") < said.saturating_mul(2), "{} {said}", machine(""));
+        assert_eq!(machine("MemTotal:       16384 kB\n"), 16 << 20);
     }
 }
