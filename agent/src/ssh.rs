@@ -43,7 +43,7 @@ use config::Settings;
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::UserId,
-    native::{backlog::brake::Braked, gather::Gather, severable::Severable},
+    native::{backlog::brake::Braked, gather::Gather, memory, reserve::Reserve, severable::Severable},
     revocation::Revocation,
 };
 use flow::Keyboard;
@@ -92,6 +92,8 @@ pub struct Server<A> {
     resolver: Resolver,
     /// Of all connections: they share the tunnel.
     keyboard: Keyboard,
+    /// What all connections' clients have sent that their programs have not taken.
+    reserve: Reserve,
     authorizer: A,
 }
 
@@ -163,6 +165,7 @@ impl<A: Authorize> Server<A> {
             forwarding: ForwardPolicy::default(),
             resolver: Resolver::default(),
             keyboard: Keyboard::default(),
+            reserve: Reserve::of(memory::for_buffers(limits::HELD_PART, limits::MIN_HELD)),
             authorizer,
         }
     }
@@ -204,7 +207,7 @@ impl<A: Authorize> Server<A> {
         let _end = ended.clone().drop_guard();
         let (grant, granted) = oneshot::channel();
         let tasks = TaskTracker::new();
-        let channels = Channels::new(ended.clone(), dismissed.clone(), self.keyboard.clone());
+        let channels = Channels::new((ended.clone(), dismissed.clone()), self.keyboard.clone(), &self.reserve);
         let stream = Severable::new(stream, severed.clone()).parting_within(limits::DISCONNECT_GRACE);
         let stream = Braked::new(stream, channels.brake());
         let connection = Connection {
@@ -334,13 +337,18 @@ mod tests {
         }
     }
 
-    /// A server on a port of its own, for one connection, that changes keys after those limits.
-    async fn serving(limits: Limits) -> (u16, JoinSet<()>) {
+    /// A server that changes keys after those limits.
+    fn changing(limits: Limits) -> Server<Open> {
         let host = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
         let account = Account { shell: "/bin/sh".into(), ..Account::current() };
         let server = Server::new(host.clone(), account, Alive::default(), Open);
         let config = || server::Config { limits: limits.clone(), ..config::config(&host, Alive::default(), None) };
         server.config.current.send_replace(Offer::new(config));
+        server
+    }
+
+    /// That server on a port of its own, for one connection.
+    async fn serving(server: Server<Open>) -> (u16, JoinSet<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let mut tasks = JoinSet::new();
@@ -379,7 +387,7 @@ mod tests {
     /// At least 64 MiB, and as many as `lasts` takes, go there and back with a client of those `options`. Returns how often
     /// keys were changed.
     async fn echo(options: &[&str], lasts: Duration) -> usize {
-        let (port, _serving) = serving(ours()).await;
+        let (port, _serving) = serving(changing(ours())).await;
         let (mut child, _folder) = ssh(port, options, "cat").await;
         let piece: Vec<u8> = (0..1 << 20).map(|n| (n / 7) as u8).collect();
         let mut input = child.stdin.take().unwrap();
@@ -396,6 +404,20 @@ mod tests {
         let (pieces, (back, changes)) = tokio::join!(sent, outcome(child));
         assert!(back == piece.repeat(pieces), "{} of {} MiB came back", back.len() >> 20, pieces);
         changes
+    }
+
+    /// Where all may hold little together, one that sends to a program that takes nothing holds what its windows may have become.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_no_program_takes_is_held_within_what_all_may_hold() {
+        let server = Server { reserve: Reserve::of(1 << 20), ..changing(ours()) };
+        let reserve = server.reserve.clone();
+        let (port, _serving) = serving(server).await;
+        let (mut child, _folder) = ssh(port, &[], "sleep 1000").await;
+        let (mut input, piece) = (child.stdin.take().unwrap(), vec![0; 1 << 20]);
+        let floods = async { while input.write_all(&piece).await.is_ok() {} };
+        assert!(timeout(Duration::from_secs(5), floods).await.is_err(), "ssh ended");
+        let (held, least) = (reserve.used(), limits::INFLOW.window as usize + limits::INFLOW.first_window as usize);
+        assert!((1 << 20..=2 * least).contains(&held), "{held} bytes are held");
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -422,7 +444,7 @@ mod tests {
         for limits in
             [Limits { rekey_write_limit: 1 << 20, ..ours() }, Limits { rekey_time_limit: Duration::from_millis(50), ..ours() }]
         {
-            let (port, _serving) = serving(limits).await;
+            let (port, _serving) = serving(changing(limits)).await;
             let (child, _folder) = ssh(port, &[], "head -c 67108864 /dev/zero").await;
             let (output, changes) = outcome(child).await;
             assert!(output.len() == 64 << 20 && output.iter().all(|byte| *byte == 0) && changes >= 1, "{changes} changes");

@@ -24,7 +24,6 @@ mod jammed;
 mod jump;
 mod limits;
 mod listener;
-mod memory;
 mod metrics;
 mod passage;
 mod used;
@@ -43,6 +42,7 @@ use drawbridge_shared::native::{
     edge_client::{EdgeClient, EdgeFault},
     host_certificate::Renewal,
     identity::{Identity, PublicIdentity},
+    memory,
     reserve::Reserve,
     signals::Tokens,
     slot::{Slot, SlotFault},
@@ -50,6 +50,7 @@ use drawbridge_shared::native::{
     trust::Trust,
 };
 use jump::{Face, Hall, Jump};
+use limits::{BUFFERED_PART, MIN_BUFFERED};
 use link::Link;
 pub use listener::PortsFault;
 use listener::{Listener, Ports};
@@ -142,7 +143,7 @@ impl Daemon {
         let registry = Registry::default();
         let passage = Passage::new(state.clone(), slot.clone());
         let (names, spans) = ((identity.public(), config.domains), (config.grace, config.resume));
-        let reserve = Reserve::of(memory::for_buffers());
+        let reserve = Reserve::of(memory::for_buffers(BUFFERED_PART, MIN_BUFFERED));
         let hall = Hall::new((snapshots.clone(), registry.clone()), names, spans, witness, passage.clone(), reserve, &tokens);
         let stop = tokens.stop.clone();
         let exhibition = Arc::new(Exhibition::new(&metrics, snapshots.clone()));

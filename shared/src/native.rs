@@ -14,6 +14,7 @@ pub mod host_certificate;
 pub mod identity;
 pub mod log;
 pub mod long_way;
+pub mod memory;
 pub mod options;
 pub mod places;
 pub mod proxy_header;

@@ -15,6 +15,7 @@ use drawbridge_shared::native::{
         brake::Brake,
         inflow::{Inflow, Overrun},
     },
+    reserve::Reserve,
     ssh::leftovers::Leftovers,
 };
 use russh::{Channel, ChannelId, ChannelWriteHalf, server::Msg};
@@ -96,9 +97,13 @@ pub(super) struct Parts {
 
 impl Channels {
     /// No channel; all that are opened end with `connection`, which `dismissed` fires before where it is us who end it, and send
-    /// beside `keyboard`.
-    pub(super) fn new(connection: CancellationToken, dismissed: CancellationToken, keyboard: Keyboard) -> Self {
-        let inflow = Inflow::new(limits::INFLOW);
+    /// beside `keyboard`; what they hold counts in `reserve`.
+    pub(super) fn new(
+        (connection, dismissed): (CancellationToken, CancellationToken),
+        keyboard: Keyboard,
+        reserve: &Reserve,
+    ) -> Self {
+        let inflow = Inflow::within(reserve, limits::INFLOW);
         let (open, forwards, leftovers) = (HashMap::new(), HashMap::new(), Leftovers::new(limits::LEFTOVERS));
         Self { brake: inflow.brake(), keyboard, inflow, open, forwards, leftovers, connection, dismissed }
     }

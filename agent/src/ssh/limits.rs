@@ -39,6 +39,12 @@ pub(super) const EARLY_SIGNALS: usize = 8;
 /// others are free: between that and `low` is room for what they have in flight, or they would choke themselves for good.
 pub(super) const INFLOW: Bounds =
     Bounds { packet: PACKET, first_window: 2 << 20, window: 8 << 20, granted: 64 << 20, high: 48 << 20, low: 40 << 20 };
+/// What all connections hold of such data is this part of the workspace's memory, which is its programs' first: a dozen restores whose
+/// disk is slow would take a gigabyte. Beyond it, connections that hold a megabyte or more are refilled as long as they hold less than
+/// a largest window and a first one.
+pub(super) const HELD_PART: u64 = 16;
+/// But no less: a stalled channel of one connection.
+pub(super) const MIN_HELD: usize = 64 << 20;
 /// Largest packet taken from a client; sshd's number.
 pub(super) const PACKET: u32 = 32 * 1024;
 /// Messages of all channels queued for the connection's loop, each at most one packet.

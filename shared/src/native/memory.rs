@@ -1,6 +1,5 @@
 //! How much memory the bytes of all connections may take: a part of what this process may have, by the machine and its control groups.
 
-use crate::limits::{BUFFERED_PART, MIN_BUFFERED};
 use rustix::system::sysinfo;
 use std::{fs, path::Path};
 use tracing::info;
@@ -8,19 +7,18 @@ use tracing::info;
 /// Where Linux has its control groups (version 2).
 const GROUPS: &str = "/sys/fs/cgroup";
 
-/// So many bytes.
-pub(crate) fn for_buffers() -> usize {
+/// One of `part` bytes that this process may have, and `least` at least.
+pub fn for_buffers(part: u64, least: usize) -> usize {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let limits = ancestors(&groups).filter_map(|group| limit(&fs::read_to_string(group).ok()?));
     let machine = machine(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
-    let buffered = part(limits.fold(machine, u64::min));
+    let buffered = share(limits.fold(machine, u64::min), part).max(least);
     info!(mib = buffered >> 20, "bytes on their way may take so much memory, over all connections");
     buffered
 }
 
-/// Of `memory`.
-fn part(memory: u64) -> usize {
-    usize::try_from(memory / BUFFERED_PART).unwrap_or(usize::MAX).max(MIN_BUFFERED)
+fn share(memory: u64, part: u64) -> usize {
+    usize::try_from(memory / part).unwrap_or(usize::MAX)
 }
 
 /// The files with the limits of the control group that `text` names (cgroups(7): `0::/path`), and of those around it.
@@ -64,8 +62,9 @@ mod tests {
     fn a_part_of_the_least_that_is_said() {
         assert_eq!((limit("max\n"), limit("1073741824\n")), (None, Some(1 << 30)));
         assert_eq!(total("MemTotal:       16384 kB\nMemFree: 1 kB\n"), Some(16 << 20));
-        assert_eq!((part(64 << 30), part(16 << 20)), ((64 << 30) / 4, MIN_BUFFERED));
-        assert!(for_buffers() >= MIN_BUFFERED);
+        assert_eq!(share(64 << 30, 4), 16 << 30);
+        assert_eq!(for_buffers(u64::MAX, 7), 7);
+        assert!(for_buffers(4, 7) > for_buffers(16, 7));
     }
 
     #[test]
