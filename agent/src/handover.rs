@@ -15,7 +15,7 @@ pub(crate) async fn take_over(slot: Arc<Slot>, board: Board, stop: CancellationT
     match slot.ask_other() {
         Ok(true) => info!("the process before is asked to hand over"),
         Ok(false) => {}
-        Err(fault) => warn!(%fault, "the process before cannot be asked to hand over"),
+        Err(fault) => warn!(%fault, "the process before cannot be asked to hand over: send it SIGTERM"),
     }
 }
 

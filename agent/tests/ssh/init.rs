@@ -75,7 +75,8 @@ async fn signals_go_through_and_the_status_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_successor_finds_the_agent_and_not_the_first_process() {
     let Some(container) = Container::start().await else { return };
-    let pid = line_in(&container.dir.path().join("state/slot.0")).await;
+    let slot = line_in(&container.dir.path().join("state/slot.0")).await;
+    let pid = slot.lines().next().unwrap();
     assert_ne!(pid, "1");
     container.run(&format!("kill -TERM {pid}")).await;
     assert_eq!(container.code().await, Some(0));

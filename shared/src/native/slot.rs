@@ -1,9 +1,11 @@
 //! At most two processes serve one state folder: the one that does, and the one that takes its place.
 
 use super::state_dir::{StateDir, StateFault};
+use rand::RngExt;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fmt,
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -14,9 +16,11 @@ use tokio::time;
 
 /// Processes on one state folder at a time.
 pub const SLOTS: u8 = 2;
-/// A pid as text, the word behind it, and more than that.
-const MAX_TEXT: u64 = 64;
-/// What stands in the file of one that hands over, behind its pid.
+/// A holder as text, the word behind it, and more than that.
+const MAX_TEXT: u64 = 128;
+/// Where a process sees its PID namespace, as `pid:[4026531836]`.
+const SPACE: &str = "/proc/self/ns/pid";
+/// What stands in the file of one that hands over, behind the rest.
 const LEAVING: &str = "hands over\n";
 /// Who looks whether a slot is held locks it for a moment: only one that stays taken for so many looks is held.
 const TRIES: u32 = 10;
@@ -30,9 +34,20 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Slot {
     number: u8,
     state: StateDir,
-    /// The process that held the other slot when this one was taken.
-    elder: Option<u32>,
+    own: Holder,
+    /// Who held the other slot when this one was taken.
+    elder: Option<Holder>,
     lock: File,
+}
+
+/// Who holds a slot, as its file says: the pid, and in a second line, which programs from before did not write, the mark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Holder {
+    /// 0 where there is none to be read.
+    pid: u32,
+    /// The PID namespace in which that is its number, and chance: of two containers each has a process 1, and the kernel gives a
+    /// namespace's number away again.
+    mark: Option<String>,
 }
 
 /// No place among the processes of a state folder.
@@ -68,23 +83,24 @@ impl Slot {
 
     /// Takes a free one on `state`.
     pub fn take(state: &StateDir) -> Result<Self, SlotFault> {
+        let own = Holder::this();
         for _ in 0..TRIES {
             for number in 0..SLOTS {
-                if let Some(lock) = lock(state, number)? {
+                if let Some(lock) = lock(state, number, &own)? {
                     let elder = held(state, 1 - number)?;
-                    return Ok(Self { number, state: state.clone(), elder, lock });
+                    return Ok(Self { number, state: state.clone(), own, elder, lock });
                 }
             }
             thread::sleep(PAUSE);
         }
-        let pids = [pid(state, 0)?, pid(state, 1)?];
+        let pids = [Holder::read(state, 0)?.pid, Holder::read(state, 1)?.pid];
         Err(SlotFault::Full { pids, path: state.path("") })
     }
 
     /// Fails where another process was here first.
     fn alone(self) -> Result<Self, SlotFault> {
         match self.elder {
-            Some(pid) => Err(SlotFault::Taken { pid, path: self.state.path("") }),
+            Some(Holder { pid, .. }) => Err(SlotFault::Taken { pid, path: self.state.path("") }),
             None => Ok(self),
         }
     }
@@ -101,6 +117,10 @@ impl Slot {
 
     /// The process that holds the other slot now.
     pub fn other(&self) -> Option<u32> {
+        self.other_holder().map(|other| other.pid)
+    }
+
+    fn other_holder(&self) -> Option<Holder> {
         // A file that cannot be read says nothing of a process.
         held(&self.state, 1 - self.number).unwrap_or_default()
     }
@@ -112,7 +132,7 @@ impl Slot {
 
     /// The process that takes this one's place, or has. One that was here first is not it.
     pub fn successor(&self) -> Option<u32> {
-        self.other().filter(|pid| Some(*pid) != self.elder)
+        self.other_holder().filter(|other| Some(other) != self.elder.as_ref()).map(|other| other.pid)
     }
 
     /// Waits until there is no successor, or not any more.
@@ -131,22 +151,66 @@ impl Slot {
 
     /// Notes that this process has been asked to hand over: it is not to be asked again, which would end it.
     pub fn leave(&self) -> io::Result<()> {
-        self.lock.write_all_at(format!("{}\n{LEAVING}", std::process::id()).as_bytes(), 0)
+        self.lock.write_all_at(format!("{}{LEAVING}", self.own).as_bytes(), 0)
     }
 
-    /// Sends SIGTERM to the process that was here first, if it still is and does not hand over already; says whether.
+    /// Sends SIGTERM to the process that was here first, if it still is and does not hand over already; says whether. Fails where it
+    /// cannot be told from here which process that is.
     pub fn ask_other(&self) -> io::Result<bool> {
-        let Some(pid) = self.elder.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) else { return Ok(false) };
-        let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        let Some(elder) = self.elder.as_ref().filter(|_| self.elder_stays()) else { return Ok(false) };
+        let process = match pidfd_open(elder.seen_by(&self.own)?, PidfdFlags::empty()) {
             Err(rustix::io::Errno::SRCH) => return Ok(false),
             opened => opened?,
         };
         // Once opened, the descriptor is of one process, whatever becomes of its number: of the one that holds the lock?
-        if self.other() != self.elder || leaves(&self.state, 1 - self.number) {
+        if !self.elder_stays() {
             return Ok(false);
         }
         pidfd_send_signal(process, Signal::TERM)?;
         Ok(true)
+    }
+
+    /// Whether who was here first still is, and does not hand over already.
+    fn elder_stays(&self) -> bool {
+        self.other_holder() == self.elder && !leaves(&self.state, 1 - self.number)
+    }
+}
+
+impl Holder {
+    /// This process. Without `/proc` its namespace is not known.
+    fn this() -> Self {
+        let mark = |space: PathBuf| format!("{} {:016x}", space.display(), rand::rng().random::<u64>());
+        Self { pid: std::process::id(), mark: fs::read_link(SPACE).ok().map(mark) }
+    }
+
+    /// What the file of slot `number` says.
+    fn read(state: &StateDir, number: u8) -> Result<Self, StateFault> {
+        let text = text(state, number)?;
+        let mut lines = text.lines();
+        let pid = lines.next().and_then(|pid| pid.parse().ok()).unwrap_or_default();
+        Ok(Self { pid, mark: lines.next().filter(|line| line.starts_with("pid:")).map(str::to_owned) })
+    }
+
+    /// Its number as process `own` has to call it.
+    fn seen_by(&self, own: &Self) -> io::Result<Pid> {
+        let apart = self.space().zip(own.space()).is_some_and(|(theirs, ours)| theirs != ours);
+        // Where its namespace is not known, our own number is still not another process.
+        if apart || self.pid == own.pid {
+            return Err(io::Error::other("it runs in another container, where process numbers are others"));
+        }
+        let number = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        number.ok_or_else(|| io::Error::other("its process number is not known"))
+    }
+
+    fn space(&self) -> Option<&str> {
+        self.mark.as_ref()?.split(' ').next()
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.pid)?;
+        self.mark.iter().try_for_each(|mark| writeln!(f, "{mark}"))
     }
 }
 
@@ -160,11 +224,10 @@ fn path(state: &StateDir, number: u8) -> PathBuf {
     state.path(&format!("slot.{number}"))
 }
 
-/// The lock of slot `number` with our pid in it, unless somebody holds it.
-fn lock(state: &StateDir, number: u8) -> Result<Option<File>, StateFault> {
+/// The lock of slot `number` with `own` in it, unless somebody holds it.
+fn lock(state: &StateDir, number: u8, own: &Holder) -> Result<Option<File>, StateFault> {
     let Some(mut file) = free(state, number)? else { return Ok(None) };
-    let pid = format!("{}\n", std::process::id());
-    let written = file.set_len(0).and_then(|()| file.write_all(pid.as_bytes()));
+    let written = file.set_len(0).and_then(|()| file.write_all(own.to_string().as_bytes()));
     written.map_err(|source| StateFault::Io { path: path(state, number), source })?;
     Ok(Some(file))
 }
@@ -185,20 +248,14 @@ fn free(state: &StateDir, number: u8) -> Result<Option<File>, StateFault> {
 /// slots yet, or that may not be looked into, has none.
 pub fn holder(path: &Path) -> Option<u32> {
     let state = StateDir::of_another(path);
-    (0..SLOTS).filter(|number| self::path(&state, *number).exists()).find_map(|number| held(&state, number).ok()?)
+    (0..SLOTS).filter(|number| self::path(&state, *number).exists()).find_map(|number| Some(held(&state, number).ok()??.pid))
 }
 
-fn held(state: &StateDir, number: u8) -> Result<Option<u32>, StateFault> {
+fn held(state: &StateDir, number: u8) -> Result<Option<Holder>, StateFault> {
     if free(state, number)?.is_some() {
         return Ok(None);
     }
-    pid(state, number).map(Some)
-}
-
-/// The pid in slot `number`; 0 where there is none to be read.
-fn pid(state: &StateDir, number: u8) -> Result<u32, StateFault> {
-    let text = text(state, number)?;
-    Ok(text.lines().next().and_then(|pid| pid.parse().ok()).unwrap_or_default())
+    Holder::read(state, number).map(Some)
 }
 
 /// Whether the process in slot `number` hands over to another.
@@ -216,7 +273,7 @@ fn text(state: &StateDir, number: u8) -> Result<String, StateFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, process, time::Instant};
+    use std::{process, time::Instant};
 
     fn state() -> (tempfile::TempDir, StateDir) {
         let root = tempfile::tempdir().unwrap();
@@ -319,6 +376,41 @@ mod tests {
         drop(first);
         let next = Slot::take(&state).unwrap();
         assert!(next.number() == 0 && !leaves(&state, 0), "the word is that process', not the slot's");
+    }
+
+    #[test]
+    fn a_process_of_another_container_is_not_taken_for_one_of_ours() {
+        let (_root, state) = state();
+        let mut stranger = process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let first = Slot::take(&state).unwrap();
+        fs::write(path(&state, 0), format!("{}\npid:[1] 0\n", stranger.id())).unwrap();
+        let second = Slot::take(&state).unwrap();
+        assert!(second.ask_other().unwrap_err().to_string().contains("another container"));
+        assert!(stranger.try_wait().unwrap().is_none());
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+        drop(first);
+    }
+
+    #[test]
+    fn nobody_asks_itself_to_end() {
+        let (_root, state) = state();
+        let first = Slot::take(&state).unwrap();
+        assert!(Slot::take(&state).unwrap().ask_other().is_err());
+        pretend(&first, process::id());
+        assert!(Slot::take(&state).unwrap().ask_other().is_err(), "nor where a program from before says no namespace");
+    }
+
+    #[test]
+    fn a_successor_of_the_same_number_as_the_elder_is_one() {
+        let (_root, state) = state();
+        let first = Slot::take(&state).unwrap();
+        let second = Slot::take(&state).unwrap();
+        assert_eq!(second.successor(), None);
+        drop(first);
+        assert!(soon(|| second.other().is_none()));
+        let _third = Slot::take(&state).unwrap();
+        assert_eq!(second.successor(), Some(process::id()));
     }
 
     #[tokio::test(start_paused = true)]
