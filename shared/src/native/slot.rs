@@ -6,13 +6,14 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::{
     fmt,
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Write},
+    io::{self, Read},
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 use tokio::time;
+use tracing::warn;
 
 /// Processes on one state folder at a time.
 pub const SLOTS: u8 = 2;
@@ -226,10 +227,21 @@ fn path(state: &StateDir, number: u8) -> PathBuf {
 
 /// The lock of slot `number` with `own` in it, unless somebody holds it.
 fn lock(state: &StateDir, number: u8, own: &Holder) -> Result<Option<File>, StateFault> {
-    let Some(mut file) = free(state, number)? else { return Ok(None) };
-    let written = file.set_len(0).and_then(|()| file.write_all(own.to_string().as_bytes()));
-    written.map_err(|source| StateFault::Io { path: path(state, number), source })?;
+    let Some(file) = free(state, number)? else { return Ok(None) };
+    if let Err(fault) = note(&file, own) {
+        // The lock is the slot; the text only says whose. Better nobody's than that of whoever had it before.
+        let _ = file.set_len(0);
+        let path = path(state, number);
+        warn!(%fault, path = %path.display(), "serving all the same; who looks there for this process does not find its number");
+    }
     Ok(Some(file))
+}
+
+/// Writes over what stands there, whose room also a full disk still has, and cuts off what is left of a longer text.
+fn note(file: &File, own: &Holder) -> io::Result<()> {
+    let text = own.to_string();
+    file.write_all_at(text.as_bytes(), 0)?;
+    file.set_len(text.len() as u64)
 }
 
 /// The file of slot `number`, locked, unless somebody holds it.
@@ -376,6 +388,24 @@ mod tests {
         drop(first);
         let next = Slot::take(&state).unwrap();
         assert!(next.number() == 0 && !leaves(&state, 0), "the word is that process', not the slot's");
+    }
+
+    #[test]
+    fn a_full_disk_keeps_nobody_out() {
+        let (_root, state) = state();
+        std::os::unix::fs::symlink("/dev/full", path(&state, 0)).unwrap();
+        let slot = Slot::claim(&state, false).unwrap();
+        assert_eq!(slot.number(), 0);
+        let refused = Slot::take(&state).unwrap().ask_other().unwrap_err().to_string();
+        assert!(refused.contains("not known"), "{refused}");
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_longer_text() {
+        let (_root, state) = state();
+        fs::write(path(&state, 0), format!("4000000000\npid:[4000000000] {:016x}\n{LEAVING}", 0)).unwrap();
+        let first = Slot::take(&state).unwrap();
+        assert_eq!(text(&state, 0).unwrap(), first.own.to_string());
     }
 
     #[test]
