@@ -23,7 +23,7 @@ RUST_LOG sets the log level, for example RUST_LOG=debug.";
 /// What may be asked.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve this workspace until SIGTERM or Ctrl-C; where another process takes its place, until the last session has ended
+    /// Serve this workspace until SIGTERM, SIGHUP or Ctrl-C; where another process takes its place, until the last session has ended
     Run(Box<Raw>),
     /// Say whether the agent is up and through which daemons; exit code 1 where it is not
     Status {

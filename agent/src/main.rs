@@ -9,7 +9,13 @@ use drawbridge_agent::{
     ssh::{sftp, startup},
     status,
 };
-use drawbridge_shared::native::{descriptors, log, options::complain, runtime, signals::Tokens, slot};
+use drawbridge_shared::native::{
+    descriptors, log,
+    options::complain,
+    runtime,
+    signals::{HangUp, Tokens},
+    slot,
+};
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
 #[cfg(target_env = "musl")]
@@ -72,7 +78,7 @@ async fn run(raw: Raw) -> Result<()> {
     // from ours only here.
     let config = raw.check(std::env::var("DRAWBRIDGE_TOKEN").ok())?;
     let tokens = Tokens::default();
-    let heeding = tokens.clone().heed()?;
+    let heeding = tokens.clone().heed(HangUp::Stops)?;
     tokio::select! {
         served = drawbridge_agent::run(config, tokens) => Ok(served?),
         never = heeding => match never {},

@@ -24,7 +24,7 @@ RUST_LOG sets the log level, for example RUST_LOG=debug.";
 /// What may be asked.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve users and agents until SIGTERM or Ctrl-C
+    /// Serve users and agents until SIGTERM or Ctrl-C; SIGHUP has the audit trail look for its file
     Run(Box<Raw>),
     /// Print this daemon's public identity, which is made on first use
     Identity {

@@ -8,7 +8,13 @@ use drawbridge_daemon::{
     config::Raw,
     descriptors,
 };
-use drawbridge_shared::native::{doors::Passed, log, options::complain, runtime, signals::Tokens};
+use drawbridge_shared::native::{
+    doors::Passed,
+    log,
+    options::complain,
+    runtime,
+    signals::{HangUp, Tokens},
+};
 use std::process::ExitCode;
 
 #[cfg(target_env = "musl")]
@@ -36,7 +42,7 @@ async fn run(raw: Raw, passed: Passed) -> Result<()> {
     descriptors::raise();
     let config = raw.check(std::env::var("DRAWBRIDGE_TOKEN").ok())?;
     let tokens = Tokens::default();
-    let heeding = tokens.clone().heed()?;
+    let heeding = tokens.clone().heed(HangUp::Nothing)?;
     let daemon = Daemon::bind(config, passed, tokens).await?;
     tokio::select! {
         ran = daemon.run() => Ok(ran?),

@@ -63,7 +63,7 @@ async fn who_has_lost_its_parent_is_reaped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signals_go_through_and_the_status_comes_back() {
-    for (signal, code) in [("TERM", 0), ("INT", 0), ("HUP", 129), ("QUIT", 131)] {
+    for (signal, code) in [("TERM", 0), ("INT", 0), ("HUP", 0), ("QUIT", 131)] {
         let Some(container) = Container::start().await else { return };
         let agent = children(&container.first).remove(0);
         assert!(Command::new("kill").args(["-s", signal, &container.first]).status().await.unwrap().success());
