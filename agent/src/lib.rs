@@ -17,6 +17,7 @@ mod handover;
 mod limits;
 mod lines;
 mod newest;
+mod refused;
 mod serve;
 pub mod upstream;
 
@@ -66,6 +67,16 @@ pub enum AgentFault {
 
 /// Serves the workspace until told to stop, or after that until a successor has it alone.
 pub async fn run(config: Config, tokens: Tokens) -> Result<(), AgentFault> {
+    let stop = tokens.stop.clone();
+    let ran = serve(config, tokens).await;
+    // By now the slot is free: who has a better token need not wait for this one.
+    if let Err(AgentFault::Enrol(fault)) = &ran {
+        refused::pause(fault, &stop).await;
+    }
+    ran
+}
+
+async fn serve(config: Config, tokens: Tokens) -> Result<(), AgentFault> {
     let state = StateDir::open(&config.edge.state_dir)?;
     let slot = Arc::new(Slot::claim(&state, config.take_over)?);
     let key = state.identity(WORKSPACE_KEY)?;

@@ -1,7 +1,7 @@
 //! Every bound of the agent outside its SSH server, with its reason.
 
 use drawbridge_shared::native::quic::TUNNEL_WINDOW;
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 /// Tunnels that are kept: to the home daemon, and two that take over from it, be they other daemons' or its own.
 pub(crate) const MAX_TUNNELS: usize = 3;
@@ -82,6 +82,9 @@ pub(crate) const ENROL_RETRY: (Duration, Duration) = (Duration::from_millis(250)
 pub(crate) const ENROL_PATIENCE: Duration = Duration::from_millis(500);
 /// Between tries to enrol once more where it went on without the edge, with full jitter: from, and to. Nobody waits for it.
 pub(crate) const ENROL_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Who is refused for good and started again whenever it ends waits between these times first: a hundred such agents behind one
+/// address ask the edge a few times a second then, and take little of what it allows that address.
+pub(crate) const REFUSED_PAUSE: Range<Duration> = Duration::from_secs(30)..Duration::from_secs(60);
 /// Longest `enrolled.json`: names, who enrolled, and the first host certificate.
 pub(crate) const MAX_ENROLLED: u64 = 32 * 1024;
 /// What could not be written to the state folder is tried again after this time.

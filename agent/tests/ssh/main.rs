@@ -16,6 +16,7 @@ mod many;
 mod notices;
 mod programs;
 mod refusals;
+mod refused;
 mod revocation;
 mod sftp;
 mod startup;
