@@ -3,17 +3,19 @@
 use crate::{Run::Shared, Test};
 use anyhow::{Context, Result, ensure};
 use e2e::{SOON, Stack, within};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Lines},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
 };
 
 pub(crate) const TESTS: &[Test] = &[
     ("front_door::dev_runs_a_command_and_exits_with_its_status", Shared(runs)),
     ("front_door::ctrl_c_stops_everything", Shared(ctrl_c)),
+    ("front_door::a_terminal_that_hangs_up_stops_everything", Shared(hung_up)),
 ];
 
 fn dev(dir: &Path) -> Command {
@@ -33,18 +35,66 @@ fn runs(_: &Stack) -> Result<()> {
 fn ctrl_c(_: &Stack) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let dir = folder.path().join("stack");
-    let mut child = dev(&dir).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-    let ssh =
-        lines.find_map(|line| line.ok().filter(|line| line.trim().starts_with("ssh -F "))).context("no ssh line to paste")?;
-    let pasted = Command::new("sh").arg("-c").arg(format!("{} echo pasted", ssh.trim())).stdin(Stdio::null()).output()?;
-    ensure!(pasted.stdout == b"pasted\n", "{ssh}: {pasted:?}");
+    let mut up = Up::start(&dir, Stdio::null())?;
+    let pasted = Command::new("sh").arg("-c").arg(format!("{} echo pasted", up.ssh)).stdin(Stdio::null()).output()?;
+    ensure!(pasted.stdout == b"pasted\n", "{}: {pasted:?}", up.ssh);
     let stack: Value = serde_json::from_str(&fs::read_to_string(dir.join("stack.json"))?)?;
     ensure!(stack["users"][0]["id"] == "alice" && stack["workspaces"][1]["agent"]["pid"].is_u64(), "{stack}");
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)?;
-    let status = child.wait()?;
+    up.signal(Signal::INT)?;
+    let status = up.ended()?;
     ensure!(status.success(), "{status}");
     nothing_left(&dir)
+}
+
+fn hung_up(_: &Stack) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let dir = folder.path().join("stack");
+    let mut up = Up::start(&dir, Stdio::piped())?;
+    drop(up.child.stderr.take());
+    up.signal(Signal::HUP)?;
+    let status = up.ended()?;
+    ensure!(status.success(), "{status}");
+    nothing_left(&dir)
+}
+
+/// A `dev` that says it is up; killed when dropped.
+struct Up {
+    child: Child,
+    /// The line to paste.
+    ssh: String,
+    /// Read on: it may say more.
+    _lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Up {
+    fn start(dir: &Path, stderr: Stdio) -> Result<Self> {
+        let mut child = dev(dir).stdout(Stdio::piped()).stderr(stderr).spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+        let ssh = lines.find_map(|line| line.ok().filter(|line| line.trim().starts_with("ssh -F ")));
+        let ssh = ssh.context("no ssh line to paste")?.trim().to_owned();
+        Ok(Self { child, ssh, _lines: lines })
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
+    fn ended(&mut self) -> Result<ExitStatus> {
+        let mut ended = None;
+        within(SOON, "its end", || {
+            ended = self.child.try_wait()?;
+            Ok(ended.is_some())
+        })?;
+        ended.context("it has not ended")
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        // Fails only when it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// No process mentions the stack's folder, and no file says that one runs.

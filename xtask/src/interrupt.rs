@@ -8,6 +8,7 @@ use signal_hook::{
 };
 use std::{
     fs,
+    io::{self, Write},
     path::PathBuf,
     process::exit,
     sync::{
@@ -57,7 +58,8 @@ pub fn has_come() -> bool {
 
 fn end() -> ! {
     COME.store(true, Ordering::SeqCst);
-    eprintln!("\nstopping ...");
+    // Its reader may be what has gone, with the terminal: no reason to leave anything running.
+    let _ = writeln!(io::stderr(), "\nstopping ...");
     process::end_all();
     let ending = ENDING.lock().unwrap_or_else(PoisonError::into_inner);
     for file in &ending.files {

@@ -1,6 +1,6 @@
 //! Child processes with an end: each in its own group, its output in a log, none left behind.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
     fs::{self, File},
@@ -19,8 +19,16 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// Lines of a log that are shown when its process fails.
 const TAIL: usize = 15;
 
-/// Groups that run now, and how each is asked to end: for the one who interrupts.
-static LIVE: Mutex<Vec<(Pid, Signal)>> = Mutex::new(Vec::new());
+/// For the one who interrupts.
+static LIVE: Mutex<Live> = Mutex::new(Live { groups: Vec::new(), over: false });
+
+/// What runs now.
+struct Live {
+    /// Groups, and how each is asked to end.
+    groups: Vec<(Pid, Signal)>,
+    /// Nothing else starts any more.
+    over: bool,
+}
 
 /// A running child; dropping it stops it.
 #[derive(Debug)]
@@ -37,9 +45,12 @@ impl Process {
     pub fn start(name: &str, command: &mut Command, log: &Path, ask: Signal) -> Result<Self> {
         let output = File::options().append(true).create(true).open(log)?;
         command.process_group(0).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        // Held until it is listed: whoever ends all finds it, or it does not start.
+        let mut live = live();
+        ensure!(!live.over, "{name} is not started: everything is being stopped");
         let child = command.spawn().with_context(|| format!("cannot start {name}: {command:?}"))?;
         let group = Pid::from_child(&child);
-        live().push((group, ask));
+        live.groups.push((group, ask));
         Ok(Self { name: name.into(), child, group, ask, log: log.into() })
     }
 
@@ -73,7 +84,7 @@ impl Process {
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         let _ = self.child.wait();
-        live().retain(|(group, _)| *group != self.group);
+        live().groups.retain(|(group, _)| *group != self.group);
     }
 
     /// Waits for `ready`, for `patience` at most, and fails with the log's last lines when the process ends first.
@@ -118,9 +129,9 @@ impl Drop for Process {
     }
 }
 
-/// Ends every process that was started here: asks all, then insists.
+/// Ends every process that was started here, and has none start after it: asks all, then insists.
 pub fn end_all() {
-    let groups = std::mem::take(&mut *live());
+    let groups = last();
     for (group, ask) in &groups {
         let _ = kill_process_group(*group, *ask);
     }
@@ -133,11 +144,18 @@ pub fn end_all() {
     }
 }
 
+/// All groups there are, and ever will be.
+fn last() -> Vec<(Pid, Signal)> {
+    let mut live = live();
+    live.over = true;
+    std::mem::take(&mut live.groups)
+}
+
 fn alive(group: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", group.as_raw_nonzero())).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, state)| !state.trim_start().starts_with('Z'))
 }
 
-fn live() -> MutexGuard<'static, Vec<(Pid, Signal)>> {
+fn live() -> MutexGuard<'static, Live> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
