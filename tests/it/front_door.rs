@@ -16,6 +16,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("front_door::dev_runs_a_command_and_exits_with_its_status", Shared(runs)),
     ("front_door::ctrl_c_stops_everything", Shared(ctrl_c)),
     ("front_door::a_terminal_that_hangs_up_stops_everything", Shared(hung_up)),
+    ("front_door::a_folder_that_is_no_stacks_is_not_emptied", Shared(mistyped)),
+    ("front_door::what_a_killed_one_left_running_ends_with_the_next", Shared(killed)),
 ];
 
 fn dev(dir: &Path) -> Command {
@@ -54,6 +56,27 @@ fn hung_up(_: &Stack) -> Result<()> {
     up.signal(Signal::HUP)?;
     let status = up.ended()?;
     ensure!(status.success(), "{status}");
+    nothing_left(&dir)
+}
+
+fn mistyped(_: &Stack) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("diary"), "dear")?;
+    let refused = dev(folder.path()).output()?;
+    let told = String::from_utf8_lossy(&refused.stderr);
+    ensure!(!refused.status.success() && told.contains("is no stack's folder and not empty"), "{refused:?}");
+    ensure!(fs::read(folder.path().join("diary"))? == b"dear", "it was emptied");
+    Ok(())
+}
+
+fn killed(_: &Stack) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let dir = folder.path().join("stack");
+    let mut up = Up::start(&dir, Stdio::null())?;
+    up.signal(Signal::KILL)?;
+    up.ended()?;
+    let done = dev(&dir).args(["--run", "true"]).output()?;
+    ensure!(done.status.success(), "{done:?}");
     nothing_left(&dir)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     build, interrupt,
-    stack::{JUMP, Stack},
+    stack::{JUMP, Stack, require_ours},
 };
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -32,6 +32,7 @@ pub struct Options {
 pub fn dev(root: &Path, options: Options) -> Result<ExitCode> {
     let begun = Instant::now();
     let dir = std::path::absolute(options.dir.unwrap_or_else(|| build::target(root).join("dev")))?;
+    require_ours(&dir)?;
     let _lock = lock(&dir)?;
     let programs = build::all(root)?;
     interrupt::install()?;
@@ -49,7 +50,9 @@ pub fn dev(root: &Path, options: Options) -> Result<ExitCode> {
 
 /// One stack a folder.
 fn lock(dir: &Path) -> Result<File> {
-    let path: PathBuf = dir.with_extension("lock");
+    let mut name = dir.file_name().context("--dir: a folder with a name is needed")?.to_owned();
+    name.push(".lock");
+    let path = dir.with_file_name(name);
     fs::create_dir_all(dir.parent().unwrap_or(dir))?;
     let file = File::options().write(true).create(true).truncate(false).open(path)?;
     match file.try_lock() {

@@ -5,10 +5,11 @@ mod edge;
 mod files;
 mod known;
 mod region;
+mod remains;
 
 pub use daemon::Daemon;
 pub use edge::{Edge, operator_token};
-pub use files::keygen;
+pub use files::{keygen, require_ours};
 pub use region::Region;
 
 use crate::{api::Api, build::Programs, interrupt, process::Process};
@@ -29,6 +30,8 @@ const REGION: &str = "local";
 pub const JUMP: &str = "jump";
 /// Users and their workspaces.
 const DEMO: [(&str, &str); 2] = [("alice", "796636"), ("bob", "lighthouse")];
+/// File that says what runs.
+const STACK: &str = "stack.json";
 /// A part of the stack is ready within this time.
 const READY: Duration = Duration::from_secs(60);
 
@@ -78,6 +81,7 @@ pub struct Workspace {
 impl Stack {
     /// Starts everything below `dir`, which is emptied first, and waits until a user can log in.
     pub fn start(root: &Path, dir: &Path, programs: Programs) -> Result<Self> {
+        remains::end(dir);
         files::fresh(dir)?;
         let edge = Edge::start(root, dir)?;
         let api = edge.operator();
@@ -211,7 +215,7 @@ impl Stack {
 
     /// Writes [`Self::describe`] to `stack.json`, which a signal removes.
     pub fn announce(&self) -> Result<PathBuf> {
-        let path = self.dir.join("stack.json");
+        let path = self.dir.join(STACK);
         interrupt::removes(path.clone());
         let draft = self.dir.join("stack.json.new");
         fs::write(&draft, serde_json::to_string_pretty(&self.describe())?)?;
@@ -236,7 +240,7 @@ impl Stack {
 impl Drop for Stack {
     /// Agents first, so that none complains about the daemon.
     fn drop(&mut self) {
-        let _ = fs::remove_file(self.dir.join("stack.json"));
+        let _ = fs::remove_file(self.dir.join(STACK));
         for workspace in &self.workspaces {
             workspace.agent.signal(Signal::TERM);
         }

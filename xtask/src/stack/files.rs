@@ -9,12 +9,31 @@ use std::{
     process::Command,
 };
 
+/// Says that a folder is a stack's, and that the next one there may empty it.
+const MARK: &str = ".drawbridge-stack";
+/// The same where a stack from before that file was.
+const FORMER_MARK: &str = "edge/secrets.env";
+
+/// Fails where `dir` holds anything but a stack: whoever mistypes a folder keeps what is in it.
+pub fn require_ours(dir: &Path) -> Result<()> {
+    let ours = [MARK, FORMER_MARK].iter().any(|mark| dir.join(mark).exists());
+    ensure!(
+        ours || !dir.exists() || fs::read_dir(dir).is_ok_and(|mut held| held.next().is_none()),
+        "{} is no stack's folder and not empty: a stack empties its folder first, so give it another one with --dir",
+        dir.display()
+    );
+    Ok(())
+}
+
 /// Empties `dir` and makes its folders.
 pub(super) fn fresh(dir: &Path) -> Result<()> {
+    require_ours(dir)?;
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
     }
-    for folder in ["", "keys", "logs", "edge", "agents"] {
+    fs::create_dir_all(dir)?;
+    fs::write(dir.join(MARK), "")?;
+    for folder in ["keys", "logs", "edge", "agents"] {
         fs::create_dir_all(dir.join(folder))?;
     }
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
