@@ -30,6 +30,8 @@ impl Api {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
+            // It is on this machine, whatever proxy leads out of it.
+            .proxy(None)
             .timeout_global(Some(Duration::from_secs(20)));
         Self { http: config.build().into(), base: base.into(), token: token.into() }
     }

@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// Lines of a log that are shown when its process fails.
 const TAIL: usize = 15;
 
+/// Variables that lead to a proxy: all that runs here is on this machine.
+const PROXIES: [&str; 6] = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy", "https_proxy", "http_proxy"];
+
 /// For the one who interrupts.
 static LIVE: Mutex<Live> = Mutex::new(Live { groups: Vec::new(), over: false });
 
@@ -45,6 +48,7 @@ impl Process {
     pub fn start(name: &str, command: &mut Command, log: &Path, ask: Signal) -> Result<Self> {
         let output = File::options().append(true).create(true).open(log)?;
         command.process_group(0).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        go_directly(command);
         // Held until it is listed: whoever ends all finds it, or it does not start.
         let mut live = live();
         ensure!(!live.over, "{name} is not started: everything is being stopped");
@@ -126,6 +130,14 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Keeps the machine's proxies from `command`, but not one that it was given.
+fn go_directly(command: &mut Command) {
+    let given: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+    for name in PROXIES.iter().filter(|name| !given.iter().any(|given| given == **name)) {
+        command.env_remove(name);
     }
 }
 

@@ -90,6 +90,7 @@ impl Daemon {
         let mut answer = ureq::get(format!("http://127.0.0.1:{}{path}", self.admin))
             .config()
             .http_status_as_error(false)
+            .proxy(None)
             .build()
             .call()
             .with_context(|| format!("GET {path}"))?;
