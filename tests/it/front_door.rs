@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("front_door::ctrl_c_stops_everything", Shared(ctrl_c)),
     ("front_door::a_terminal_that_hangs_up_stops_everything", Shared(hung_up)),
     ("front_door::a_folder_that_is_no_stacks_is_not_emptied", Shared(mistyped)),
+    ("front_door::a_path_that_ssh_cannot_bear_is_refused", Shared(odd)),
     ("front_door::what_a_killed_one_left_running_ends_with_the_next", Shared(killed)),
 ];
 
@@ -68,6 +69,16 @@ fn mistyped(_: &Stack) -> Result<()> {
     let told = String::from_utf8_lossy(&refused.stderr);
     ensure!(!refused.status.success() && told.contains("is no stack's folder and not empty"), "{refused:?}");
     ensure!(fs::read(folder.path().join("diary"))? == b"dear", "it was emptied");
+    Ok(())
+}
+
+fn odd(_: &Stack) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for name in ["a b", "50%", "it's"] {
+        let refused = dev(&folder.path().join(name)).output()?;
+        let told = String::from_utf8_lossy(&refused.stderr);
+        ensure!(!refused.status.success() && told.contains("ssh -J cannot bear the path"), "{refused:?}");
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     build, interrupt,
-    stack::{JUMP, Stack, require_ours},
+    stack::{JUMP, Stack, require_ours, require_plain},
 };
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -32,6 +32,7 @@ pub struct Options {
 pub fn dev(root: &Path, options: Options) -> Result<ExitCode> {
     let begun = Instant::now();
     let dir = std::path::absolute(options.dir.unwrap_or_else(|| build::target(root).join("dev")))?;
+    require_plain(&dir)?;
     require_ours(&dir)?;
     let _lock = lock(&dir)?;
     let programs = build::all(root)?;

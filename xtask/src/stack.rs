@@ -9,7 +9,7 @@ mod remains;
 
 pub use daemon::Daemon;
 pub use edge::{Edge, operator_token};
-pub use files::{keygen, require_ours};
+pub use files::{keygen, require_ours, require_plain};
 pub use region::Region;
 
 use crate::{api::Api, build::Programs, interrupt, process::Process};
@@ -81,6 +81,7 @@ pub struct Workspace {
 impl Stack {
     /// Starts everything below `dir`, which is emptied first, and waits until a user can log in.
     pub fn start(root: &Path, dir: &Path, programs: Programs) -> Result<Self> {
+        require_plain(dir)?;
         remains::end(dir);
         files::fresh(dir)?;
         let edge = Edge::start(root, dir)?;

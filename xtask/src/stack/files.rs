@@ -14,6 +14,17 @@ const MARK: &str = ".drawbridge-stack";
 /// The same where a stack from before that file was.
 const FORMER_MARK: &str = "edge/secrets.env";
 
+/// Fails where ssh could not log in by an ssh_config in `dir`: for `-J` it starts itself by a shell's line, in which it quotes nothing.
+pub fn require_plain(dir: &Path) -> Result<()> {
+    let plain = |letter: char| letter.is_alphanumeric() || "/._-+,:@=".contains(letter);
+    ensure!(
+        dir.to_str().is_some_and(|path| path.chars().all(plain)),
+        "ssh -J cannot bear the path {}: give --dir a folder without blanks, quotes and signs, or move the checkout to one",
+        dir.display()
+    );
+    Ok(())
+}
+
 /// Fails where `dir` holds anything but a stack: whoever mistypes a folder keeps what is in it.
 pub fn require_ours(dir: &Path) -> Result<()> {
     let ours = [MARK, FORMER_MARK].iter().any(|mark| dir.join(mark).exists());
