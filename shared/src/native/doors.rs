@@ -11,11 +11,15 @@ mod steering;
 pub use passed::Passed;
 
 use super::slot::Slot;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt},
+};
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     os::fd::AsFd,
+    sync::Once,
 };
 use tokio::net::{TcpListener, TcpSocket};
 use tracing::warn;
@@ -110,7 +114,7 @@ impl Opener {
                 TcpListener::from_std(passed)
             }
             Some(passed) => self.turn.alone().and_then(|()| TcpListener::from_std(passed)),
-            None => stream(address, self.turn),
+            None => with_what_there_is(address, |address| stream(address, self.turn)),
         }
     }
 
@@ -124,8 +128,20 @@ impl Opener {
                 Ok(passed)
             }
             Some(passed) => self.turn.alone().map(|()| passed),
-            None => datagram(address, self.turn),
+            None => with_what_there_is(address, |address| datagram(address, self.turn)),
         }
+    }
+}
+
+/// Opens `address`. Of a machine without IPv6 (`ipv6.disable=1`), "all its addresses" are those of IPv4.
+fn with_what_there_is<T>(address: SocketAddr, open: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    static TOLD: Once = Once::new();
+    match open(address) {
+        Err(fault) if Errno::from_io_error(&fault) == Some(Errno::AFNOSUPPORT) && address.ip() == Ipv6Addr::UNSPECIFIED => {
+            TOLD.call_once(|| warn!("this machine has no IPv6: what was to be listened for on [::] is on 0.0.0.0"));
+            open((Ipv4Addr::UNSPECIFIED, address.port()).into())
+        }
+        opened => opened,
     }
 }
 
@@ -167,7 +183,7 @@ mod tests {
     use std::time::Duration;
     use tokio::{net::TcpStream, time::timeout};
 
-    const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+    const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
     async fn called(listener: &TcpListener, caller: &TcpStream) {
         let accepted = timeout(Duration::from_secs(5), listener.accept()).await;
@@ -194,6 +210,16 @@ mod tests {
         }
         drop(third);
         called(&second, &TcpStream::connect(address).await.unwrap()).await;
+    }
+
+    #[test]
+    fn without_ipv6_all_addresses_are_those_of_ipv4() {
+        let open = |address: SocketAddr| if address.is_ipv6() { Err(Errno::AFNOSUPPORT.into()) } else { Ok(address) };
+        assert_eq!(with_what_there_is("[::]:443".parse().unwrap(), open).unwrap().to_string(), "0.0.0.0:443");
+        assert!(with_what_there_is("[::1]:443".parse().unwrap(), open).is_err(), "who names one address means that");
+        let taken = |_| Err::<(), _>(Errno::ADDRINUSE.into());
+        let fault = with_what_there_is("[::]:443".parse().unwrap(), taken).unwrap_err();
+        assert_eq!(fault.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[tokio::test]
