@@ -4,7 +4,13 @@ use super::trust::Pinned;
 use crate::token::{Scope, Token};
 use clap::Args;
 use reqwest::Url;
-use std::{fmt, fs, ops::RangeInclusive, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fmt, fs,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// How to reach and believe the edge, as given.
 #[derive(Args, Debug)]
@@ -79,11 +85,17 @@ impl EdgeOptions {
     fn token(&self, given: Option<String>) -> Result<String, String> {
         match (given, &self.token_file) {
             (Some(text), None) => Ok(text),
+            // Not repeated: it is the secret itself.
+            (None, Some(file)) if is_token(file) => Err("--token-file: that is a token, not a file: use DRAWBRIDGE_TOKEN".into()),
             (None, Some(file)) => fs::read_to_string(file).map_err(|fault| format!("--token-file {}: {fault}", file.display())),
             (None, None) => Err("no token: give --token-file, or DRAWBRIDGE_TOKEN in the environment".into()),
             (Some(_), Some(_)) => Err("two tokens: give --token-file or DRAWBRIDGE_TOKEN, not both".into()),
         }
     }
+}
+
+fn is_token(file: &Path) -> bool {
+    file.to_str().is_some_and(|text| text.trim().parse::<Token>().is_ok())
 }
 
 fn given<T>(option: Option<T>, flag: &str, variable: &str) -> Result<T, String> {
@@ -138,6 +150,16 @@ mod tests {
         let Faults(faults) = check("ftp://x", "/nowhere", "dbd_nonsense").unwrap_err();
         assert_eq!(faults.len(), 3, "{faults:?}");
         assert!(!faults.iter().any(|fault| fault.contains("nonsense")));
+    }
+
+    #[test]
+    fn a_token_in_the_place_of_its_file_is_not_repeated() {
+        let token = Token::mint(Scope::Daemon, &[1; 32]);
+        let options = Cli::parse_from(["test", "--token-file", token.expose()]).edge;
+        let mut faults = Faults::default();
+        assert!(options.check(None, Scope::Daemon, &mut faults).is_none());
+        let told = faults.to_string();
+        assert!(told.contains("use DRAWBRIDGE_TOKEN") && !told.contains(token.expose()), "{told}");
     }
 
     #[test]
