@@ -80,7 +80,7 @@ async fn serve(config: Config, tokens: Tokens) -> Result<(), AgentFault> {
     let state = StateDir::open(&config.edge.state_dir)?;
     let slot = Arc::new(Slot::claim(&state, config.take_over)?);
     let key = state.identity(WORKSPACE_KEY)?;
-    let edge = EdgeClient::new(config.edge.url, config.edge.token.clone())?.rereading(config.edge.token_file);
+    let edge = EdgeClient::by(config.edge.url, config.edge.token, &config.routes.proxies)?.rereading(config.edge.token_file);
     let mut trust = Trust::open(config.edge.trust, &state);
     let mut enrolment = Enrolment::new(edge.clone(), state.clone(), trust.roots(), &key);
     let enrolled = tokio::select! {

@@ -1,4 +1,4 @@
-//! The options that say how daemons are reached.
+//! The options that say how daemons are reached, and through which proxy the edge.
 
 use crate::dialer::{Choice, Routes};
 use clap::Args;
@@ -11,8 +11,8 @@ pub(super) struct RouteOptions {
     /// What carries tunnels
     #[arg(long, env = "DRAWBRIDGE_TRANSPORT", default_value = "auto", value_enum)]
     transport: Choice,
-    /// HTTP proxy for tunnels over WebSocket, http://[user:password@]host:port, or `none` [default: HTTPS_PROXY, ALL_PROXY
-    /// and NO_PROXY]
+    /// HTTP proxy for calls to the edge and for tunnels over WebSocket, http://[user:password@]host:port, or `none` [default:
+    /// HTTPS_PROXY, ALL_PROXY and NO_PROXY]
     #[arg(long, env = "DRAWBRIDGE_PROXY", hide_env_values = true, value_name = "URL")]
     proxy: Option<Address>,
 }

@@ -1,6 +1,6 @@
 //! The edge as daemon and agent call it: bearer token, ETags, bounded bodies and time.
 
-use super::{bearer::Bearer, tls};
+use super::{bearer::Bearer, tls, websocket::Proxies};
 use crate::{api::Problem, token::Token};
 use bytes::{Bytes, BytesMut};
 use reqwest::{
@@ -89,11 +89,16 @@ pub enum Fetched {
 }
 
 impl EdgeClient {
-    /// Speaks to the edge at `base`, an `http` or `https` address.
+    /// Speaks to the edge at `base`, an `http` or `https` address, through the proxy that the environment names.
     pub fn new(base: Url, token: Token) -> Result<Self, EdgeFault> {
+        Self::by(base, token, &Proxies::from_environment())
+    }
+
+    /// The same by another rule.
+    pub fn by(base: Url, token: Token, proxies: &Proxies) -> Result<Self, EdgeFault> {
         tls::be_default();
         let agent = concat!("drawbridge/", env!("CARGO_PKG_VERSION"));
-        let builder = Client::builder().user_agent(agent).redirect(Policy::none());
+        let builder = proxies.lead(Client::builder().user_agent(agent).redirect(Policy::none()))?;
         let again = again(base.host_str().unwrap_or_default().to_owned());
         let http = builder.timeout(CALL_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).retry(again).build()?;
         Ok(Self { http, base, bearer: Arc::new(Bearer::new(token, None)) })
@@ -278,6 +283,23 @@ mod tests {
             assert_eq!(client.address("x").unwrap().1.hash(), new.hash(), "the feed's too");
         };
         tokio::join!(serve, ask);
+    }
+
+    #[tokio::test]
+    async fn a_given_proxy_is_gone_through_with_its_password() {
+        let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxies = Proxies::fixed(&format!("http://agent:open%20sesame@{}", proxy.local_addr().unwrap())).unwrap();
+        let edge = "http://edge.example/".parse().unwrap();
+        let client = EdgeClient::by(edge, Token::mint(Scope::Agent, &[1; 32]), &proxies).unwrap();
+        let serve = async {
+            let (mut socket, _) = proxy.accept().await.unwrap();
+            let request = String::from_utf8(read(&mut socket).await).unwrap();
+            socket.write_all(ANSWER).await.unwrap();
+            request
+        };
+        let (request, answer) = tokio::join!(serve, client.get("x", None, 9));
+        assert!(answer.is_ok() && request.starts_with("GET http://edge.example/x HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains("proxy-authorization: Basic YWdlbnQ6b3BlbiBzZXNhbWU=\r\n"), "{request}");
     }
 
     #[tokio::test]

@@ -109,6 +109,7 @@ fn proxied(world: &Stack) -> Result<()> {
     let tunnel = tunnel(&mut place.workspace, "WebSocket", SOON, over("websocket"))?;
     ensure!(tunnel["proxy"] == proxy.address().to_string() && !tunnel.to_string().contains("sesame"), "{tunnel}");
     place.user.run(&place.target(), "echo through")?.printed("through\n")?;
+    ensure!(proxy.asked() >= 2, "it was asked {} times: enrolment and keys are the edge's", proxy.asked());
     // The control stream, the session, and a spare.
     ensure!(proxy.passed() >= 2 && proxy.refused() == 0, "{} passed, {} refused", proxy.passed(), proxy.refused());
     Ok(())

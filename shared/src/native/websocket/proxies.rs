@@ -1,13 +1,18 @@
-//! Which proxy stands before a daemon: as the environment says (HTTPS_PROXY, ALL_PROXY, NO_PROXY, as curl reads them), or
+//! Which proxy stands before a daemon and the edge: as the environment says (HTTPS_PROXY, ALL_PROXY, NO_PROXY, as curl reads them), or
 //! one that was given.
 
 use super::way::{Proxy, Way};
 use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::ClientBuilder;
 use std::fmt;
 use tokio_tungstenite::tungstenite::http::{Uri, uri::Scheme};
 
 /// The rule.
-pub struct Proxies(Matcher);
+pub struct Proxies {
+    matcher: Matcher,
+    /// Whether it was given, and the environment says nothing.
+    given: bool,
+}
 
 /// A proxy that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,17 +31,17 @@ pub enum ProxyFault {
 impl Proxies {
     /// As the environment says now.
     pub fn from_environment() -> Self {
-        Self(Matcher::from_env())
+        Self { matcher: Matcher::from_env(), given: false }
     }
 
     /// None at all.
     pub fn none() -> Self {
-        Self(Matcher::builder().build())
+        Self { matcher: Matcher::builder().build(), given: true }
     }
 
-    /// The one at `url`, for every daemon.
+    /// The one at `url`, for every daemon and the edge.
     pub fn fixed(url: &str) -> Result<Self, ProxyFault> {
-        let proxies = Self(Matcher::builder().all(url).build());
+        let proxies = Self { matcher: Matcher::builder().all(url).build(), given: true };
         match proxies.way("daemon:443")? {
             Some(_) => Ok(proxies),
             None => Err(ProxyFault::Address),
@@ -47,12 +52,24 @@ impl Proxies {
     pub fn way(&self, target: &str) -> Result<Option<Way>, ProxyFault> {
         let bad = |_| ProxyFault::Target(target.into());
         let target = Uri::builder().scheme(Scheme::HTTPS).authority(target).path_and_query("/").build().map_err(bad)?;
-        let Some(intercept) = self.0.intercept(&target) else { return Ok(None) };
+        let Some(intercept) = self.matcher.intercept(&target) else { return Ok(None) };
         let address = intercept.uri().clone();
         if address.scheme() != Some(&Scheme::HTTP) {
             return Err(ProxyFault::Kind(address.scheme_str().unwrap_or_default().into()));
         }
         Ok(Some(Way::Through(Proxy::new(address, intercept.basic_auth().cloned()), target)))
+    }
+
+    /// `client` under this rule. What the environment says it reads itself.
+    pub(in crate::native) fn lead(&self, client: ClientBuilder) -> reqwest::Result<ClientBuilder> {
+        if !self.given {
+            return Ok(client);
+        }
+        let direct = client.no_proxy();
+        let Some(intercept) = self.matcher.intercept(&Uri::from_static("https://edge/")) else { return Ok(direct) };
+        let proxy = reqwest::Proxy::all(intercept.uri().to_string())?;
+        let credentials = intercept.basic_auth().cloned();
+        Ok(direct.proxy(credentials.into_iter().fold(proxy, reqwest::Proxy::custom_http_auth)))
     }
 }
 
@@ -90,7 +107,8 @@ mod tests {
 
     #[test]
     fn no_proxy_is_heeded() {
-        let proxies = Proxies(Matcher::builder().all("http://p:1").no(".internal, 10.0.0.0/8").build());
+        let matcher = Matcher::builder().all("http://p:1").no(".internal, 10.0.0.0/8").build();
+        let proxies = Proxies { matcher, given: false };
         for (target, proxied) in
             [("a.example:443", true), ("a.internal:443", false), ("10.1.2.3:443", false), ("11.1.2.3:1", true)]
         {

@@ -1,4 +1,4 @@
-//! An HTTP proxy that lets those through who know its password, by CONNECT.
+//! An HTTP proxy that lets those through who know its password, by CONNECT or over plain HTTP.
 
 use anyhow::{Context, Result};
 use base64ct::{Base64, Encoding};
@@ -27,6 +27,7 @@ pub(super) struct Proxy {
 #[derive(Default)]
 struct Counts {
     passed: AtomicUsize,
+    asked: AtomicUsize,
     refused: AtomicUsize,
 }
 
@@ -51,6 +52,11 @@ impl Proxy {
     /// How many got through.
     pub(super) fn passed(&self) -> usize {
         self.counts.passed.load(Ordering::Relaxed)
+    }
+
+    /// How many calls over plain HTTP did.
+    pub(super) fn asked(&self) -> usize {
+        self.counts.asked.load(Ordering::Relaxed)
     }
 
     /// How many did not.
@@ -79,11 +85,27 @@ async fn through(stream: TcpStream, wanted: &str, counts: &Counts) -> Result<()>
         counts.refused.fetch_add(1, Ordering::Relaxed);
         return Ok(stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n").await?);
     }
-    let target = head.first().and_then(|line| line.strip_prefix("CONNECT ")?.split(' ').next()).context("no CONNECT")?;
+    let first = head.first().context("no request")?;
+    let Some(target) = first.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()) else {
+        counts.asked.fetch_add(1, Ordering::Relaxed);
+        return plain(stream, first, &head[1..]).await;
+    };
     let mut target = TcpStream::connect(target).await?;
     counts.passed.fetch_add(1, Ordering::Relaxed);
     stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
     copy_bidirectional(&mut stream, &mut target).await?;
+    Ok(())
+}
+
+/// A call over plain HTTP, whose first line names the server: one a connection.
+async fn plain(mut stream: BufReader<TcpStream>, first: &str, head: &[String]) -> Result<()> {
+    let (method, url) = first.split_once(" http://").context("no such URL")?;
+    let (server, rest) = url.split_once('/').context("no path")?;
+    let kept = head.iter().filter(|line| !line.to_ascii_lowercase().starts_with("proxy-"));
+    let head: String = kept.map(|line| format!("{line}\r\n")).collect();
+    let mut server = TcpStream::connect(server).await?;
+    server.write_all(format!("{method} /{rest}\r\n{head}connection: close\r\n\r\n").as_bytes()).await?;
+    copy_bidirectional(&mut stream, &mut server).await?;
     Ok(())
 }
 
