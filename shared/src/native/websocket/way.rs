@@ -46,7 +46,8 @@ impl fmt::Debug for Proxy {
 }
 
 impl Way {
-    pub(super) async fn connect(&self) -> io::Result<TcpStream> {
+    /// A connection there; whoever waits for it bounds that.
+    pub async fn connect(&self) -> io::Result<TcpStream> {
         match self {
             Self::Straight(address) => TcpStream::connect(address).await,
             Self::Through(proxy, target) => through(proxy, target).await.map_err(|fault| told(proxy, &*fault)),
