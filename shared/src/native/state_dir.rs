@@ -150,6 +150,8 @@ impl StateDir {
         let pem = identity.ssh().to_openssh(LineEnding::LF).map_err(not_a_key)?;
         self.write(name, pem.as_bytes())?;
         self.write(&format!("{name}.pub"), format!("{}\n", identity.public().to_line()).as_bytes())?;
+        // It is registered or enrolled next: after a power cut it must still be the one.
+        self.sync()?;
         Ok(identity)
     }
 }
