@@ -36,14 +36,18 @@ pub(crate) fn home() -> PathBuf {
     folder().join("home")
 }
 
-/// Brings the machine to where everything can start; says what it does.
+/// Builds what everything starts from; says what it does.
 pub(crate) fn prepare() -> Result<()> {
     build::all(root())?;
+    fs::create_dir_all(folder()).context("cannot make the suite's folder")
+}
+
+/// Gets all clients and the reference, of which a machine may have none.
+pub(crate) fn gather() -> Result<()> {
     tools::Sshd::find(root())?;
     tools::rsync(root())?;
     Others::prepare()?;
-    python()?;
-    fs::create_dir_all(folder()).context("cannot make the suite's folder")
+    python().map(drop)
 }
 
 /// The one world, started by the first case that wants it.

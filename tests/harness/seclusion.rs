@@ -40,30 +40,50 @@ pub enum Network {
     Own,
 }
 
+impl Network {
+    const fn namespaces(self) -> &'static [&'static str] {
+        match self {
+            Self::Machine => &["--mount"],
+            Self::Own => &["--mount", "--net"],
+        }
+    }
+}
+
 /// Whether this process is the one inside.
 pub fn is_inside() -> bool {
     env::var_os(MARK).is_some()
 }
 
-/// Starts this program again inside, with files in `dir`, and `network`; comes back only where it has to stay outside, which is as an
-/// ordinary user: sshd then needs no separation of privileges, and login records are out of its reach.
-pub fn enter(dir: &Path, network: Network) -> Result<()> {
-    if is_inside() || !rustix::process::geteuid().is_root() {
+/// Fails where this machine has no such place and needs one; an ordinary user needs none: sshd separates no privileges then, and
+/// login records are out of its reach.
+pub fn require(network: Network) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    let (namespaces, enter) = match network {
-        Network::Machine => (&["--mount"][..], ENTER.to_owned()),
-        Network::Own => (&["--mount", "--net"][..], format!("{OWN_NETWORK}{ENTER}")),
-    };
-    let probe = Command::new("unshare").args(namespaces).arg("true").output().context("unshare (util-linux) is missing")?;
+    let probe =
+        Command::new("unshare").args(network.namespaces()).arg("true").output().context("unshare (util-linux) is missing")?;
     ensure!(
         probe.status.success(),
         "root may not make a mount namespace here ({}): give this container CAP_SYS_ADMIN, or run the tests as an ordinary user",
         String::from_utf8_lossy(&probe.stderr).trim()
     );
+    Ok(())
+}
+
+/// Starts this program again inside, with files in `dir`, and `network`; comes back only where it has to stay outside, which is as an
+/// ordinary user.
+pub fn enter(dir: &Path, network: Network) -> Result<()> {
+    if is_inside() || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    require(network)?;
+    let enter = match network {
+        Network::Machine => ENTER.to_owned(),
+        Network::Own => format!("{OWN_NETWORK}{ENTER}"),
+    };
     furnish(dir)?;
     let mut inside = Command::new("unshare");
-    inside.args(namespaces).args(["--propagation", "private", "--", "sh", "-euc", &enter, "sh"]).arg(dir);
+    inside.args(network.namespaces()).args(["--propagation", "private", "--", "sh", "-euc", &enter, "sh"]).arg(dir);
     inside.arg(env::current_exe()?).args(env::args_os().skip(1)).env(MARK, "1");
     bail!("cannot go on in a mount namespace: {}", inside.exec());
 }

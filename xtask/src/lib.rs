@@ -21,6 +21,7 @@ pub mod stack;
 pub mod test;
 pub mod tools;
 pub mod wasm;
+pub mod whole;
 
 use std::path::Path;
 

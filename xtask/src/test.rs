@@ -1,13 +1,18 @@
 //! `cargo xtask test`: everything, on a machine that may have nothing yet.
 
-use crate::{build, cargo::cargo};
+use crate::{build, cargo::cargo, whole};
 use anyhow::{Context, Result, ensure};
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{ffi::OsString, fs, path::Path, process::ExitCode};
 
-/// Prepares, builds, and runs all tests; `arguments` go to `cargo test`.
+/// Prepares, builds, and runs all tests, whichever fail; says last what this machine cannot run. `arguments` go to `cargo test`.
 pub fn test(root: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     build::all(root)?;
-    let status = cargo(root).args(["test", "--workspace"]).args(arguments).status().context("cannot run cargo")?;
+    let list = build::target(root).join("left-out");
+    fs::write(&list, "")?;
+    let mut tests = cargo(root);
+    tests.args(["test", "--workspace", "--no-fail-fast"]).args(arguments).env(whole::LIST, &list);
+    let status = tests.status().context("cannot run cargo")?;
+    whole::say(&fs::read_to_string(&list)?);
     ensure!(status.success(), "there are failures");
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use std::{
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
 };
-use xtask::{root, tools::python};
+use xtask::{root, tools::python, whole};
 
 pub(crate) const TESTS: &[Test] =
     &[("ssh_audit::finds_nothing_at_the_jump_host", Shared(jump)), ("ssh_audit::finds_nothing_at_the_agent", Shared(agent))];
@@ -52,7 +52,7 @@ fn clean(port: u16) -> Result<()> {
 /// Each of its warnings and failures, as `kind algorithm: words`.
 fn audit(port: u16) -> Result<BTreeSet<String>> {
     let requirements = root().join("tests/it/gate/ssh_audit_requirements.txt");
-    let mut audit = Command::new(python::environment(root(), "ssh-audit", &requirements)?);
+    let mut audit = Command::new(whole::needed(python::environment(root(), "ssh-audit", &requirements))?);
     // What it would find by many connections at once is not for a system that other tests use too.
     audit.args(["-m", "ssh_audit.ssh_audit", "--json", "--skip-rate-test", "-p", &port.to_string(), "127.0.0.1"]);
     let output = audit.output()?;

@@ -5,7 +5,7 @@ mod proxy;
 
 use super::{Echo, Place};
 use crate::{Run::Shared, Test};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::{SOON, Session, Stack};
 use proxy::Proxy;
 use serde_json::Value;
@@ -14,7 +14,10 @@ use std::{
     process::Command,
     time::{Duration, Instant},
 };
-use xtask::stack::{Workspace, status};
+use xtask::{
+    stack::{Workspace, status},
+    whole,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     ("tunnels::websocket_carries_all_where_udp_is_blocked", Shared(blocked)),
@@ -117,7 +120,8 @@ fn proxied(world: &Stack) -> Result<()> {
 
 fn health(world: &Stack) -> Result<()> {
     let url = format!("http://{}/", world.daemon.tunnel);
-    let answer = Command::new("curl").args(["-s", "--noproxy", "*", "-w", " %{http_code}", &url]).output()?;
+    let answer = Command::new("curl").args(["-s", "--noproxy", "*", "-w", " %{http_code}", &url]).output();
+    let answer = whole::needed(answer.context("curl is missing"))?;
     let text = String::from_utf8_lossy(&answer.stdout);
     ensure!(text.ends_with("there is no page here. 404"), "{answer:?}");
     Ok(())
