@@ -1,8 +1,9 @@
 //! Brings a fresh clone to where everything can be built and run: the wasm target, and the edge runtime's packages.
 
+use crate::build;
 use anyhow::{Context, Result, bail, ensure};
 use std::{
-    fs,
+    fs::{self, File},
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
     process::{Command, Stdio},
@@ -56,6 +57,11 @@ fn require_node() -> Result<()> {
 fn node_packages(root: &Path) -> Result<()> {
     let lock = fs::read(root.join("package-lock.json")).context("package-lock.json cannot be read")?;
     let stamp = stamp_of(&lock);
+    // Whoever comes while another installs finds all of it afterwards.
+    let target = build::target(root);
+    fs::create_dir_all(&target)?;
+    let turn = File::create(target.join("node_modules.lock"))?;
+    turn.lock()?;
     if fs::read_to_string(root.join(STAMP)).is_ok_and(|held| held == stamp) {
         return Ok(());
     }
