@@ -123,7 +123,7 @@ pub trait Authorize: Clone + Send + Sync + 'static {
     /// Has a newer document fetched, where there is one: for the first key of a connection that is news. Given up after ten seconds.
     fn refresh(&self) -> impl Future<Output = ()> + Send;
 
-    /// Comes to an end when `user`, who came in with that key, may no longer stay, and says why.
+    /// Comes to an end when whoever came in with that key, as `user`, may no longer stay, and says why.
     fn revoked(&self, key: &Fingerprint, user: &UserId) -> impl Future<Output = Revocation> + Send;
 }
 

@@ -4,7 +4,7 @@ use crate::{denial::Denial, keyset::KeySet};
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::{UserId, WorkspaceId},
-    revocation::{Revocation, Stay},
+    revocation::{Revocation, Stay, longest},
     snapshot::key_shard::UserHash,
     time::Timestamp,
 };
@@ -41,23 +41,17 @@ impl Gate<'_> {
 
     /// How long a connection may go on: as long as its key is anybody's, however old the news.
     pub fn stays(&self, key: &Fingerprint) -> Stay {
-        self.longest(self.keys.owners(key))
+        longest(self.keys.owners(key).map(|(_, end)| end), self.now)
     }
 
-    /// How long the bridge of exactly this user, key and workspace may go on, however old the news.
+    /// How long the bridge of this key to this workspace may go on, however old the news: as long as the key is any member's. Of two who
+    /// have it, neither can end what the other may begin anew. Where it is no member's, the words are for `user`, who was entered.
     pub fn stays_inside(&self, key: &Fingerprint, user: &UserId, workspace: &WorkspaceId) -> Stay {
-        let user = UserHash::of(user);
-        let end = self.longest(self.keys.owners(key).filter(|(owner, _)| *owner == user))?;
-        self.keys.member(workspace, &[user]).map(|_| end).ok_or(Revocation::Left)
-    }
-
-    fn longest(&self, owners: impl Iterator<Item = (UserHash, Option<Timestamp>)>) -> Stay {
-        // For ever is longer than any end.
-        let ends = owners.map(|(_, end)| end.map_or(u64::MAX, Timestamp::as_unix));
-        match ends.max().ok_or(Revocation::Removed)? {
-            u64::MAX => Ok(None),
-            end if end < self.now.as_unix() => Err(Revocation::Expired),
-            end => Ok(Some(Timestamp::from_unix(end))),
+        let owners = || self.keys.owners(key);
+        let members = owners().filter(|(owner, _)| self.keys.member(workspace, &[*owner]).is_some());
+        match longest(members.map(|(_, end)| end), self.now) {
+            Err(Revocation::Removed) if owners().any(|(owner, _)| owner == UserHash::of(user)) => Err(Revocation::Left),
+            stay => stay,
         }
     }
 
@@ -70,7 +64,7 @@ impl Gate<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keyset::tests::{NOW, expiring, fingerprint, keyset};
+    use crate::keyset::tests::{NOW, expiring, fingerprint, keyset, with_owners};
     use drawbridge_shared::snapshot::LIFETIME;
 
     fn gate(keys: &KeySet) -> Gate<'_> {
@@ -102,12 +96,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_away_is_taken_from_exactly_that_grant() {
+    fn what_is_taken_away_is_taken_from_exactly_that_key_and_workspace() {
         let keys = keyset(&[(1, "alice"), (2, "bob")], &[("1", &["alice", "bob"]), ("2", &["bob"])]);
         let stays =
             |key, user: &str, id: &str| gate(&keys).stays_inside(&fingerprint(key), &user.parse().unwrap(), &id.parse().unwrap());
         assert_eq!((stays(1, "alice", "1"), stays(2, "bob", "2")), (Ok(None), Ok(None)));
-        assert_eq!(stays(2, "alice", "1"), Err(Revocation::Removed), "the key is somebody else's by now");
+        assert_eq!(stays(2, "alice", "1"), Ok(None), "the key is another member's by now");
+        assert_eq!(stays(1, "bob", "2"), Err(Revocation::Removed), "the key is somebody else's by now");
         assert_eq!(stays(3, "alice", "1"), Err(Revocation::Removed));
         assert_eq!(stays(1, "alice", "2"), Err(Revocation::Left));
         assert_eq!(stays(1, "alice", "9"), Err(Revocation::Left), "the workspace was deleted");
@@ -115,6 +110,27 @@ mod tests {
             (gate(&keys).stays(&fingerprint(1)), gate(&keys).stays(&fingerprint(3))),
             (Ok(None), Err(Revocation::Removed))
         );
+    }
+
+    /// Whoever of both it is that the login was taken for.
+    #[test]
+    fn what_a_colleague_says_of_a_key_ends_nothing_of_its_owners() {
+        let base = keyset(&[], &[("1", &["alice", "mallory"]), ("2", &["mallory"])]);
+        let later = Gate { now: NOW.after(Duration::from_secs(1)), ..gate(&base) };
+        for (owner, colleague) in [("alice", "mallory"), ("mallory", "alice")] {
+            let expiring = with_owners(&base, 1, &[(owner, None), (colleague, Some(NOW))]);
+            let stays = |keys: &KeySet, id: &str| {
+                let entered = colleague.parse().unwrap();
+                Gate { keys, ..later }.stays_inside(&fingerprint(1), &entered, &id.parse().unwrap())
+            };
+            assert_eq!(stays(&expiring, "1"), Ok(None), "the other one's has expired");
+            assert_eq!(stays(&with_owners(&base, 1, &[(owner, None)]), "1"), Ok(None), "the other one has deleted it");
+            assert_eq!(stays(&with_owners(&base, 1, &[(owner, Some(NOW))]), "1"), Err(Revocation::Expired));
+        }
+        let alices = with_owners(&base, 1, &[("alice", None)]);
+        let inside =
+            Gate { keys: &alices, ..later }.stays_inside(&fingerprint(1), &"mallory".parse().unwrap(), &"2".parse().unwrap());
+        assert_eq!(inside, Err(Revocation::Removed), "whose it is by now is no member there");
     }
 
     #[test]

@@ -269,9 +269,13 @@ pub(crate) mod tests {
 
     /// One key that is `user`'s until `end`, in one workspace.
     pub(crate) fn expiring(byte: u8, user: &str, end: Timestamp, workspace: &str) -> KeySet {
-        let base = keyset(&[], &[(workspace, &[user])]);
-        let row = key_shard::row(&fingerprint(byte), &user.parse().unwrap(), Some(end));
-        let shard = shard(Family::Keys, byte, key_shard::build(vec![row]));
+        with_owners(&keyset(&[], &[(workspace, &[user])]), byte, &[(user, Some(end))])
+    }
+
+    /// The same with one key more, which all of `owners` have, each until an end of their own.
+    pub(crate) fn with_owners(base: &KeySet, byte: u8, owners: &[(&str, Option<Timestamp>)]) -> KeySet {
+        let row = |(user, end): &(&str, _)| key_shard::row(&fingerprint(byte), &user.parse().unwrap(), *end);
+        let shard = shard(Family::Keys, byte, key_shard::build(owners.iter().map(row).collect()));
         let references = base.references().copied().chain([shard.reference]).collect();
         base.next(Manifest::new(SnapshotSeq(2), NOW, references), vec![shard]).unwrap()
     }

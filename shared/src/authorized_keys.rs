@@ -4,7 +4,7 @@ use crate::{
     fingerprint::Fingerprint,
     id::{SnapshotSeq, UserId, WorkspaceId},
     outage::{Disbelief, Term, Untimely},
-    revocation::{Revocation, Stay},
+    revocation::{Revocation, Stay, longest},
     signed::{self, CannotSign, SignedFault, TrustRoots},
     snapshot::directory::DaemonEntry,
     time::Timestamp,
@@ -147,15 +147,15 @@ impl AuthorizedKeys {
         self.keys.iter().find(|key| key.fingerprint == *fingerprint && lasts(key)).map(|key| &key.user)
     }
 
-    /// Until when `user` may stay who came in with that key: its last second, or `None` for as long as this document is
-    /// the newest one, however old.
+    /// Until when whoever came in with that key may stay: its last second, or `None` for as long as this document is the newest one,
+    /// however old. It is whichever member's who has it longest: of two who have it, neither can end what the other may begin anew.
+    /// Where it is nobody's, the words are for `user`, who was entered.
     pub fn stays(&self, fingerprint: &Fingerprint, user: &UserId, now: Timestamp) -> Stay {
-        let mut theirs = self.keys.iter().filter(|key| key.user == *user).peekable();
-        if theirs.peek().is_none() {
-            return Err(Revocation::Gone);
+        let grants = self.keys.iter().filter(|key| key.fingerprint == *fingerprint);
+        match longest(grants.map(|key| key.not_after), now) {
+            Err(Revocation::Removed) if self.keys.iter().all(|key| key.user != *user) => Err(Revocation::Gone),
+            stay => stay,
         }
-        let key = theirs.find(|key| key.fingerprint == *fingerprint).ok_or(Revocation::Removed)?;
-        if key.not_after.is_some_and(|end| end < now) { Err(Revocation::Expired) } else { Ok(key.not_after) }
     }
 
     fn check_content(&self, workspace: &WorkspaceId) -> Result<(), DocumentFault> {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_in_stays_as_long_as_exactly_that_grant() {
+    fn who_is_in_stays_as_long_as_that_key_is_a_members() {
         let mut document = document();
         let end = NOW.after(Duration::from_secs(9));
         document.keys[1].not_after = Some(end);
@@ -236,7 +236,24 @@ mod tests {
         assert_eq!(stays(&document, 1, "alice", Timestamp::from_unix(u64::MAX)), Ok(None), "however old the news");
         assert_eq!(stays(&document, 2, "bob", end), Ok(Some(end)));
         assert_eq!(stays(&document, 2, "bob", end.after(Duration::from_secs(1))), Err(Revocation::Expired));
-        assert_eq!(stays(&document, 1, "bob", NOW), Err(Revocation::Removed), "that key is somebody else's");
-        assert_eq!(stays(&document, 1, "carol", NOW), Err(Revocation::Gone));
+        assert_eq!(stays(&document, 3, "bob", NOW), Err(Revocation::Removed));
+        assert_eq!(stays(&document, 3, "carol", NOW), Err(Revocation::Gone));
+    }
+
+    /// The first one is whom the login was taken for.
+    #[test]
+    fn what_a_colleague_says_of_a_key_ends_nothing_of_its_owners() {
+        let mut document = document();
+        let end = NOW.after(Duration::from_secs(9));
+        document.keys[1] = AuthorizedKey { user: "bob".parse().unwrap(), not_after: Some(end), ..document.keys[0].clone() };
+        document.keys.swap(0, 1);
+        let stays = |document: &AuthorizedKeys, now| document.stays(&Fingerprint([1; 32]), &"bob".parse().unwrap(), now);
+        assert_eq!(document.user_of(&Fingerprint([1; 32]), NOW).map(UserId::as_str), Some("bob"));
+        assert_eq!(stays(&document, NOW), Ok(None));
+        assert_eq!(stays(&document, end.after(Duration::from_secs(1))), Ok(None), "bob's has expired");
+        document.keys.remove(0);
+        assert_eq!(stays(&document, NOW), Ok(None), "bob has deleted his");
+        document.keys.remove(0);
+        assert_eq!(stays(&document, NOW), Err(Revocation::Gone));
     }
 }

@@ -19,6 +19,17 @@ pub enum Revocation {
 /// How long what lives may go on by what is known now: its last second, or `None` until there is other news.
 pub type Stay = Result<Option<Timestamp>, Revocation>;
 
+/// The longest of `ends`, one for each grant of a key, `None` for ever: a key that several have is good as long as one of them has it.
+pub fn longest(ends: impl Iterator<Item = Option<Timestamp>>, now: Timestamp) -> Stay {
+    // For ever is longer than any end.
+    let ends = ends.map(|end| end.map_or(u64::MAX, Timestamp::as_unix));
+    match ends.max().ok_or(Revocation::Removed)? {
+        u64::MAX => Ok(None),
+        end if end < now.as_unix() => Err(Revocation::Expired),
+        end => Ok(Some(Timestamp::from_unix(end))),
+    }
+}
+
 impl Revocation {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Removed, Self::Expired, Self::Left, Self::Gone];
@@ -66,6 +77,15 @@ mod tests {
         assert_eq!(Revocation::Gone.of_key_until(Some(later), end), Revocation::Gone);
         assert_eq!(Revocation::Removed.of_key_until(None, later), Revocation::Removed);
         assert_eq!(Revocation::Left.of_key_until(Some(end), later), Revocation::Left);
+    }
+
+    #[test]
+    fn a_key_of_several_lasts_as_long_as_the_longest_grant() {
+        let [end, later] = [9, 10].map(Timestamp::from_unix);
+        assert_eq!(longest([Some(end), Some(later)].into_iter(), later), Ok(Some(later)));
+        assert_eq!(longest([None, Some(end)].into_iter(), later), Ok(None));
+        assert_eq!(longest([Some(end)].into_iter(), later), Err(Revocation::Expired));
+        assert_eq!(longest([].into_iter(), end), Err(Revocation::Removed));
     }
 
     #[test]

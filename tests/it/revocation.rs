@@ -18,6 +18,7 @@ use std::{
 pub(crate) const TESTS: &[Test] = &[
     ("revocation::a_deleted_key_ends_its_sessions_and_no_other", Shared(key)),
     ("revocation::another_key_of_the_same_user_lives_on", Shared(other_key)),
+    ("revocation::what_a_colleague_takes_back_ends_nobodys_sessions", Shared(colleague)),
     ("revocation::a_former_members_sessions_end", Shared(member)),
     ("revocation::a_deleted_workspaces_sessions_end", Shared(workspace)),
     ("revocation::an_agent_whose_key_is_reset_serves_nobody", Shared(agent_key)),
@@ -83,6 +84,32 @@ fn other_key(world: &Stack) -> Result<()> {
     world.api(&jill).delete("/api/ssh/keys", &gone)?.ok()?;
     ended(second, REMOVED)?;
     lives(first)
+}
+
+/// Each has registered the other's key too: whoever of both a login was taken for, one of the two sessions is the other's.
+fn colleague(world: &Stack) -> Result<()> {
+    let pair = [world.new_user("pia")?, world.new_user("quinn")?];
+    let [pia, quinn] = &pair;
+    let mut foreign = Vec::new();
+    for (user, other) in [(pia, quinn), (quinn, pia)] {
+        join(world, &user.id)?;
+        let line = std::fs::read_to_string(other.key_file.with_extension("pub"))?;
+        let added: Value = world.api(user).post("/api/ssh/keys", &json!({"publicKey": line}))?.json()?;
+        foreign.push((user, json!({"publicKeyFingerprint": added["publicKeyFingerprint"]})));
+    }
+    let sessions = [open(pia, "user@ws-lighthouse")?, open(quinn, "user@ws-lighthouse")?];
+    for (user, theirs) in &foreign {
+        world.api(user).delete("/api/ssh/keys", theirs)?.ok()?;
+    }
+    // Both hops have heard of what was taken back, once they have heard of what came after it.
+    let late = world.new_key(pia, "pia-2")?;
+    let line = std::fs::read_to_string(late.key_file.with_extension("pub"))?;
+    let added: Value = world.api(pia).post("/api/ssh/keys", &json!({"publicKey": line}))?.json()?;
+    let session = open(&late, "user@ws-lighthouse")?;
+    let gone = json!({"publicKeyFingerprint": added["publicKeyFingerprint"]});
+    world.api(pia).delete("/api/ssh/keys", &gone)?.ok()?;
+    ended(session, REMOVED)?;
+    sessions.into_iter().try_for_each(lives)
 }
 
 fn member(world: &Stack) -> Result<()> {
