@@ -44,10 +44,13 @@ pub(crate) const HINTS_FREE: u32 = 8;
 /// After a silence as long as this a daemon's word is heeded at once, whatever its last ones brought: who is silent in between asks the
 /// edge no more often for it.
 pub(crate) const HINTS_FORGOTTEN: Duration = Duration::from_secs(15);
-/// Streams at a time that have not said what for: all connections may come back at once after an outage.
-pub(crate) const MAX_OPENINGS: usize = 1024;
-/// Connections that are served, told why not, or wait for a daemon to hear how they ended.
-pub(crate) const MAX_STRANDS: usize = 1024;
+/// Tunnels of one daemon that were left and serve what runs there; as many as a daemon keeps for a workspace. For one more the first
+/// that was left ends.
+pub(crate) const MAX_PARTING_PER_DAEMON: usize = 8;
+/// Streams at a time that have not said what for, half of them for one daemon: all its connections may come back at once after an outage.
+pub(crate) const MAX_OPENINGS: usize = MAX_STRANDS;
+/// Connections that are served, told why not, or wait for a daemon to hear how they ended; half of them for one daemon.
+pub(crate) const MAX_STRANDS: usize = 2048;
 /// Longest time that a connection waits for its daemon to come back, whatever the daemon says.
 pub(crate) const MAX_PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// A connection that was served to its end is over when its daemon has confirmed that, after its patience: over a tunnel that is there it
@@ -62,10 +65,10 @@ pub(crate) const MAX_BUFFERED: usize = 24 << 20;
 const _: () = assert!(MAX_BUFFERED < TUNNEL_WINDOW as usize);
 /// A connection that gives up its place does so within this time.
 pub(crate) const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Inner connections at a time, over all tunnels.
-pub(crate) const MAX_CONNECTIONS: usize = 512;
-/// Of one user: the others get in however many that user has.
-pub(crate) const MAX_CONNECTIONS_OF_USER: usize = MAX_CONNECTIONS - 64;
+/// Inner connections at a time, over all tunnels; half of them for one daemon, be it the only one.
+pub(crate) const MAX_CONNECTIONS: usize = 1024;
+/// Of one user through one daemon: the others get in however many that user has.
+pub(crate) const MAX_CONNECTIONS_OF_USER: usize = MAX_CONNECTIONS / 2 - 64;
 /// Connections at a time that are only told why they are not served.
 pub(crate) const MAX_FAREWELLS: usize = 64;
 /// How long such a client may take to hear it.

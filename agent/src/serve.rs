@@ -1,6 +1,7 @@
 //! What runs over a tunnel: inner connections for the SSH server, and the daemon's words on the control stream.
 
 mod carry;
+mod left;
 mod parting;
 mod strands;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use drawbridge_shared::{
         control,
         crowd::{Crowd, Seated},
         identity::PublicIdentity,
+        places::{Place, Places},
         resume::{self, Budget, Leg},
         talk::Talk,
         tunnel::{Stream, Tunnel},
@@ -33,13 +35,15 @@ use drawbridge_shared::{
         resume::frame::{Answer, Resume},
     },
 };
+use left::Left;
+use parting::Keep;
 pub(crate) use parting::Parting;
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 pub(crate) use strands::Host;
 use strands::Strands;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -50,17 +54,30 @@ use tracing::{debug, info, warn};
 pub(crate) struct Service {
     inner: Inner,
     keys: Keys,
-    openings: Arc<Semaphore>,
-    connections: Arc<Semaphore>,
-    crowd: Crowd<UserId>,
+    /// Of which one daemon has half: a bad one leaves the others theirs.
+    openings: Places<PublicIdentity>,
+    /// The same.
+    connections: Places<PublicIdentity>,
+    /// By daemon too: whose a connection is, each only says.
+    crowd: Crowd<(PublicIdentity, UserId)>,
     farewells: Arc<Semaphore>,
     strands: Strands<Held>,
+    left: Left,
     budget: Budget,
     tasks: TaskTracker,
     end: CancellationToken,
     /// One token a connection.
     sessions: TaskTracker,
     leaving: CancellationToken,
+}
+
+/// What is taken of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Takes {
+    /// New connections, and those that go on.
+    All,
+    /// Only those that go on.
+    Resumes,
 }
 
 /// Who takes inner connections.
@@ -75,12 +92,12 @@ pub(crate) enum Inner {
 impl Service {
     /// Hands connections to `inner`; `tasks` owns them, `end` ends them.
     pub(crate) fn new(inner: Inner, keys: Keys, tasks: TaskTracker, end: CancellationToken) -> Self {
-        let places = [MAX_OPENINGS, MAX_CONNECTIONS, MAX_FAREWELLS];
-        let [openings, connections, farewells] = places.map(|places| Arc::new(Semaphore::new(places)));
+        let [openings, connections] = [MAX_OPENINGS, MAX_CONNECTIONS].map(Places::new);
+        let (farewells, left) = (Arc::new(Semaphore::new(MAX_FAREWELLS)), Left::default());
         let crowd = Crowd::of(MAX_CONNECTIONS_OF_USER);
         let (strands, budget) = (Strands::default(), Budget::of_servers(MAX_BUFFERED));
         let (sessions, leaving) = (TaskTracker::new(), CancellationToken::new());
-        Self { inner, keys, openings, connections, crowd, farewells, strands, budget, tasks, end, sessions, leaving }
+        Self { inner, keys, openings, connections, crowd, farewells, strands, left, budget, tasks, end, sessions, leaving }
     }
 
     /// Tells every daemon, now and with every tunnel to come, that nothing new is taken: another process takes it.
@@ -121,13 +138,13 @@ impl Service {
         loop {
             tokio::select! {
                 accepted = tunnel.accept() => match accepted {
-                    Ok(stream) => self.take(host, stream, &connections),
+                    Ok(stream) => self.take(host, stream, &connections, Takes::All),
                     Err(fault) => return Parting::Broke(fault.to_string()),
                 },
-                heard = talk.next() => match Self::heed(heard, &mut hints) {
+                heard = talk.next() => match Self::heed(heard, &mut hints, stop) {
                     None => {}
-                    Some((parting, least)) => {
-                        self.see_off(host, tunnel, talk, connections, least);
+                    Some((parting, keep)) => {
+                        self.see_off(host, tunnel, talk, connections, keep);
                         return parting;
                     }
                 },
@@ -141,7 +158,7 @@ impl Service {
                 () = retire.cancelled() => {
                     // Or this one would get what is new where the other one fails. One that is stuck breaks by itself.
                     let _ = talk.say(&Frame::Drain);
-                    self.see_off(host, tunnel, talk, connections, RETIRED);
+                    self.see_off(host, tunnel, talk, connections, Keep::retired());
                     return Parting::Broke("another tunnel took over".into());
                 }
                 () = stop.cancelled() => {
@@ -149,7 +166,7 @@ impl Service {
                     // Best effort: the daemon also sees the tunnel close.
                     let _ = talk.say(&goodbye);
                     let _ = talk.finish(GOODBYE_TIMEOUT).await;
-                    self.see_off(host, tunnel, talk, connections, Duration::ZERO);
+                    self.see_off(host, tunnel, talk, connections, Keep::done());
                     return Parting::Broke("the agent stops".into());
                 }
             }
@@ -157,16 +174,17 @@ impl Service {
     }
 
     /// Only accepts; all else happens in the stream's own task. `legs` holds the tunnel for as long as any of them runs.
-    fn take(&self, host: Host, (mut reader, writer): Stream, legs: &TaskTracker) {
+    fn take(&self, host: Host, (mut reader, writer): Stream, legs: &TaskTracker, takes: Takes) {
         // The daemon tries again where a stream is reset, and has far fewer open.
-        let Ok(place) = self.openings.clone().try_acquire_owned() else { return };
+        let Some(place) = self.openings.take(host.identity) else { return };
         let (service, tunnel) = (self.clone(), legs.token());
         self.tasks.spawn(async move {
             let opening = time::timeout(OPEN_TIMEOUT, control::read_opening(&mut reader)).await;
             drop(place);
             let held = Held { leg: Leg::new(reader, writer), tunnel };
             match opening {
-                Ok(Ok(Opening::New(open))) => service.connection(host, open, held).await,
+                Ok(Ok(Opening::New(open))) if takes == Takes::All => service.connection(host, open, held).await,
+                Ok(Ok(Opening::New(_))) => debug!("a new connection over a tunnel that was left long ago"),
                 Ok(Ok(Opening::Resume(resume))) => service.resume(host.identity, &resume, held).await,
                 Ok(Err(fault)) => debug!(%fault, "a stream without a header"),
                 Err(_) => debug!("a stream that does not say what for"),
@@ -188,14 +206,14 @@ impl Service {
     async fn connection(&self, host: Host, open: Open, held: Held) {
         let (trace, user, key) = (&open.trace_id, &open.user, &open.fingerprint);
         info!(%trace, %user, %key, client = %open.client, "connection");
-        let seated = self.crowd.seat(vec![open.user.clone()]);
+        let seated = self.crowd.seat(vec![(host.identity, open.user.clone())]);
         let Some(seat) = self.strands.enter(host, open.ticket.clone()) else {
             return warn!(%trace, "a connection is one too many, or was opened twice");
         };
         let _session = self.sessions.token();
         let (reader, writer, driver) = resume::strand(&self.budget);
         let carried = pin!(carry::carry(driver, held, &seat, open.patience, &self.end, trace));
-        let attended = pin!(self.attend(&open, seated, tokio::io::join(reader, writer)));
+        let attended = pin!(self.attend(host.identity, &open, seated, tokio::io::join(reader, writer)));
         // A daemon that never confirms the end holds nothing for ever.
         resume::see_out(attended, carried, open.patience.min(MAX_PATIENCE) + SETTLING).await;
         info!(%trace, "connection ended");
@@ -204,11 +222,12 @@ impl Service {
     /// One too many is told so; where even that is too much, it is reset.
     async fn attend(
         &self,
+        daemon: PublicIdentity,
         open: &Open,
-        seated: Option<Seated<UserId>>,
+        seated: Option<Seated<(PublicIdentity, UserId)>>,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) {
-        let place = if seated.is_some() { self.place().await } else { None };
+        let place = if seated.is_some() { self.place(daemon).await } else { None };
         if place.is_some() {
             match &self.inner {
                 Inner::Own(ssh) => ssh.serve(stream, Peer::new(open.client), self.end.child_token()).await,
@@ -222,11 +241,12 @@ impl Service {
     }
 
     /// A place among the connections. One that waits for its daemon makes room for one that has it.
-    async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        let free = self.connections.clone().try_acquire_owned().ok();
-        if free.is_some() || !self.strands.evict() {
+    async fn place(&self, daemon: PublicIdentity) -> Option<Place<PublicIdentity>> {
+        let free = self.connections.take(daemon);
+        let among = self.connections.is_used_up_by(&daemon).then_some(daemon);
+        if free.is_some() || !self.strands.evict(among) {
             return free;
         }
-        time::timeout(PLACE_TIMEOUT, self.connections.clone().acquire_owned()).await.ok()?.ok()
+        time::timeout(PLACE_TIMEOUT, self.connections.wait(daemon)).await.ok()?
     }
 }

@@ -82,12 +82,12 @@ pub(super) struct Seat<L> {
 }
 
 impl<L> Strands<L> {
-    /// A place for a new strand that `host` opened; none for one that is here already, or one too many. One that waits for its daemon
-    /// makes room for it, and leaves in a moment.
+    /// A place for a new strand that `host` opened; none for one that is here already, or one too many, of all or of that daemon's. One
+    /// that waits for its daemon makes room for it, and leaves in a moment.
     pub(super) fn enter(&self, host: Host, ticket: Ticket) -> Option<Seat<L>> {
         let key = (host.identity, ticket.id);
         let mut table = self.lock();
-        if table.entries.contains_key(&key) || table.entries.len() >= MAX_STRANDS && !table.evict() {
+        if table.entries.contains_key(&key) || !table.has_room(host.identity) {
             return None;
         }
         let mailbox = Arc::new(Mailbox::default());
@@ -112,9 +112,9 @@ impl<L> Strands<L> {
         Ok(())
     }
 
-    /// Ends the strand that has waited longest for its daemon; false where none waits.
-    pub(super) fn evict(&self) -> bool {
-        self.lock().evict()
+    /// Ends the strand that has waited longest for its daemon, of all or `among` those of one; false where none waits.
+    pub(super) fn evict(&self, among: Option<PublicIdentity>) -> bool {
+        self.lock().evict(among)
     }
 
     /// `host` is the only process of its daemon: nobody comes back for what others opened.
@@ -135,8 +135,17 @@ impl<L> Strands<L> {
 }
 
 impl<L> Table<L> {
-    fn evict(&mut self) -> bool {
-        let waiting = self.entries.values_mut().filter(|entry| entry.waiting.is_some());
+    /// Whether one more of `daemon` has a place now. Where that has its half, it makes room itself: no other's ends for it.
+    fn has_room(&mut self, daemon: PublicIdentity) -> bool {
+        if self.entries.keys().filter(|(of, _)| *of == daemon).count() >= MAX_STRANDS / 2 {
+            return self.evict(Some(daemon));
+        }
+        self.entries.len() < MAX_STRANDS || self.evict(None)
+    }
+
+    fn evict(&mut self, among: Option<PublicIdentity>) -> bool {
+        let named = self.entries.iter_mut().filter(|((daemon, _), _)| among.is_none_or(|among| among == *daemon));
+        let waiting = named.map(|(_, entry)| entry).filter(|entry| entry.waiting.is_some());
         let Some(longest) = waiting.min_by_key(|entry| entry.waiting) else { return false };
         longest.give_up("others needed its place");
         true
@@ -279,12 +288,13 @@ mod tests {
         let strands = Strands::<()>::default();
         let [one, two, three] = [1, 2, 3].map(|n| strands.enter(HOST, ticket(n)).unwrap());
         let over = |seat: &Seat<()>| seat.mailbox.given_up.initialized();
-        assert!(!strands.evict());
+        assert!(!strands.evict(None));
         two.wait();
         one.wait();
-        assert!(strands.evict() && over(&two) && !over(&one));
-        assert!(strands.evict() && over(&one));
-        assert!(!strands.evict() && !over(&three));
+        assert!(strands.evict(None) && over(&two) && !over(&one));
+        assert!(!strands.evict(Some(PublicIdentity([2; 32]))), "none of that daemon's waits");
+        assert!(strands.evict(Some(DAEMON)) && over(&one));
+        assert!(!strands.evict(None) && !over(&three));
         assert!(strands.resume(DAEMON, &Resume::new(&ticket(1), 1, 0), ()).is_err(), "it comes too late");
         assert!(strands.resume(DAEMON, &Resume::new(&ticket(3), 1, 0), ()).is_ok());
     }
@@ -296,26 +306,33 @@ mod tests {
         strands.resume(DAEMON, &Resume::new(&ticket(1), 1, 0), 7).unwrap();
         seat.wait();
         strands.orphan(Host { process: Instance([2; 16]), ..HOST });
-        assert!(!strands.evict() && !seat.mailbox.given_up.initialized(), "it rides");
+        assert!(!strands.evict(None) && !seat.mailbox.given_up.initialized(), "it rides");
         assert_eq!(seat.next().await.leg, 7);
         seat.wait();
         assert_eq!(seat.given_up().await, ORPHANED);
     }
 
     #[test]
-    fn in_a_full_table_whoever_waits_makes_room() {
+    fn a_daemon_leaves_half_of_the_table_to_others_and_whoever_waits_makes_room() {
         let strands = Strands::<()>::default();
         let nth = |n: usize| {
             let mut ticket = ticket(0);
             ticket.id.0[..8].copy_from_slice(&n.to_be_bytes());
             ticket
         };
-        let seats: Vec<_> = (0..MAX_STRANDS).map(|n| strands.enter(HOST, nth(n)).unwrap()).collect();
-        assert!(strands.enter(HOST, nth(MAX_STRANDS)).is_none(), "all are served");
+        let [other, third] = [2, 3].map(|n| Host { identity: PublicIdentity([n; 32]), ..HOST });
+        let half = |host| (0..MAX_STRANDS / 2).map(|n| strands.enter(host, nth(n)).unwrap()).collect::<Vec<_>>();
+        let seats = half(HOST);
+        let others = half(other);
+        let given_up = |seat: &Seat<()>| seat.mailbox.given_up.initialized();
+        others[7].wait();
+        assert!(strands.enter(HOST, nth(MAX_STRANDS)).is_none() && !given_up(&others[7]), "it has its half");
         seats[7].wait();
         let _one_more = strands.enter(HOST, nth(MAX_STRANDS)).unwrap();
-        assert!(seats[7].mailbox.given_up.initialized());
-        assert!(strands.enter(HOST, nth(MAX_STRANDS + 1)).is_none());
+        assert!(given_up(&seats[7]) && !given_up(&others[7]));
+        let _thirds = strands.enter(third, nth(0)).unwrap();
+        assert!(given_up(&others[7]), "whoever has less than half has it from all");
+        assert!(strands.enter(third, nth(1)).is_none(), "all are served");
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ use drawbridge_shared::{
         resume::ticket::{ID, SECRET, Secret, StrandId, Ticket},
     },
 };
-use std::{fs, net::UdpSocket};
+use std::{fs, net::UdpSocket, time::Duration};
 use tokio::{io, net::TcpListener, sync::mpsc, task::JoinSet};
 
 /// What is to come about does so within this.
@@ -31,6 +31,9 @@ struct Scene {
     edge: TcpListener,
     daemon: Tunnel,
     says: mpsc::Sender<Frame>,
+    service: Service,
+    /// Its daemon is to serve it no more.
+    unlisted: CancellationToken,
     strands: u8,
     tasks: JoinSet<()>,
     /// What the service makes of the tunnel.
@@ -70,12 +73,13 @@ impl Scene {
         control::write(&mut ours.1, &Frame::Pong).await.unwrap();
         let (says, said) = mpsc::channel(8);
         tasks.spawn(talk(Talk::new(&daemon, theirs.await.unwrap()), said));
+        let unlisted = CancellationToken::new();
+        let (serving, stop) = (service.clone(), unlisted.clone());
         partings.spawn(async move {
-            let never = CancellationToken::new();
             let host = Host { identity: identity().public(), process: Instance([1; 16]) };
-            service.run(host, agent, ours, &never, &never).await
+            serving.run(host, agent, ours, &stop, &CancellationToken::new()).await
         });
-        Self { edge, daemon, says, strands: 0, tasks, partings, _root: root }
+        Self { edge, daemon, says, service, unlisted, strands: 0, tasks, partings, _root: root }
     }
 
     async fn say(&self, frame: Frame) {
@@ -121,6 +125,12 @@ impl Held {
         self.writer.send(Bytes::from_static(words.as_bytes())).await.unwrap();
         let heard = time::timeout(SOON, self.reader.chunk()).await.unwrap().unwrap();
         assert_eq!(heard.as_deref(), Some(words.as_bytes()));
+    }
+
+    async fn breaks(mut self) {
+        // Whether it notices that before is chance.
+        let _ = self.writer.send(Bytes::from_static(b"hello?")).await;
+        assert!(time::timeout(SOON, self.reader.chunk()).await.unwrap().is_err());
     }
 
     async fn end(mut self) {
@@ -192,4 +202,37 @@ async fn a_goodbye_ends_an_idle_tunnel_at_once() {
     assert!(matches!(scene.parting().await, Parting::Dismissed { reason: Reason::Stopping, .. }));
     scene.closed().await;
     assert!(begun.elapsed() < RETIRED, "it was kept as a drained one is");
+}
+
+#[tokio::test]
+async fn a_daemon_that_drains_and_is_struck_off_begins_nothing_new() {
+    let mut scene = Scene::new().await;
+    let mut session = scene.open().await;
+    session.echoes("before").await;
+    scene.say(Frame::Drain).await;
+    scene.parting().await;
+    let mut late = scene.open().await;
+    late.echoes("somebody who had called before").await;
+    scene.unlisted.cancel();
+    scene.open().await.breaks().await;
+    session.echoes("what runs goes on").await;
+    session.end().await;
+    late.end().await;
+    scene.closed().await;
+}
+
+#[tokio::test]
+async fn one_daemon_leaves_half_of_the_places_to_the_others() {
+    let Scene { service, .. } = Scene::new().await;
+    let [bad, good] = [1, 2].map(|n| PublicIdentity([n; 32]));
+    let openings: Vec<_> = std::iter::from_fn(|| service.openings.take(bad)).collect();
+    assert!(openings.len() == MAX_OPENINGS / 2 && service.openings.take(good).is_some());
+    let mut connections = Vec::new();
+    while let Some(place) = service.place(bad).await {
+        connections.push(place);
+    }
+    assert!(connections.len() == MAX_CONNECTIONS / 2 && service.place(good).await.is_some());
+    let whose = |daemon| vec![(daemon, "alice".parse().unwrap())];
+    let seats: Vec<_> = std::iter::from_fn(|| service.crowd.seat(whose(bad))).collect();
+    assert!(seats.len() == MAX_CONNECTIONS_OF_USER && service.crowd.seat(whose(good)).is_some(), "whose they are, it only says");
 }

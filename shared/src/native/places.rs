@@ -71,6 +71,11 @@ impl<K: Clone + Eq + Hash> Places<K> {
         self.0.all.available_permits() < most / 2 || share.is_some_and(|free| free < share_of(most) / 2)
     }
 
+    /// Whether `source` has its share: it gets one more only where it gives one up.
+    pub fn is_used_up_by(&self, source: &K) -> bool {
+        self.0.lock().get(source).is_some_and(|share| share.places.available_permits() == 0)
+    }
+
     /// How many are taken.
     pub fn taken(&self) -> usize {
         self.0.most - self.0.all.available_permits()
@@ -121,6 +126,7 @@ mod tests {
         let places = Places::new(8);
         let mut held: Vec<_> = (0..4).map(|_| places.take("flood").unwrap()).collect();
         assert!(places.take("flood").is_none());
+        assert!(places.is_used_up_by(&"flood") && !places.is_used_up_by(&"other"));
         held.extend((0..4).map(|_| places.take("other").unwrap()));
         assert!(places.take("third").is_none());
         assert_eq!(places.taken(), 8);
