@@ -159,7 +159,7 @@ impl Listener {
         let place = self.handshakes.quic.wait(knock.peer().ip().into());
         let Ok(Some(place)) = time::timeout(KNOCK, place).await else { return knock.refuse() };
         drop(waits);
-        let tunnel = async { Ok(Some(knock.admit().await.map_err(io::Error::from)?)) };
+        let tunnel = async { Ok(Some(knock.admit().await?)) };
         self.admit(Box::pin(tunnel), place).await;
     }
 

@@ -16,7 +16,7 @@ use super::{
     tls::{self, SERVER_NAME},
     tunnel::Tunnel,
 };
-use crate::tunnel::ALPN;
+use crate::tunnel::{ALPN, frame::clipped};
 use connection_id::Ids;
 use quinn::{
     Endpoint, EndpointConfig, IdleTimeout, Incoming, TokioRuntime, TransportConfig,
@@ -85,7 +85,7 @@ pub enum QuicFault {
     #[error("cannot configure QUIC: {0}")]
     Config(#[from] quinn::ConfigError),
     /// The other side, or the way there.
-    #[error("{0}")]
+    #[error("{}", told(.0))]
     Connection(#[from] quinn::ConnectionError),
 }
 
@@ -156,10 +156,11 @@ impl Knock {
     }
 
     /// Lets it in, as far as TLS goes.
-    pub async fn admit(mut self) -> Result<Tunnel, quinn::ConnectionError> {
+    pub async fn admit(mut self) -> io::Result<Tunnel> {
         let bound = mtu::bound(self.incoming.remote_address());
         self.config.transport_config(Arc::new(transport(MAX_AGENT_STREAMS, bound)));
-        let connection = self.incoming.accept_with(Arc::new(self.config))?.await?;
+        let connecting = self.incoming.accept_with(Arc::new(self.config)).map_err(broke)?;
+        let connection = connecting.await.map_err(broke)?;
         Ok(Tunnel::accepted(Carrier::accepted(connection)))
     }
 }
@@ -171,6 +172,16 @@ pub async fn dial(address: SocketAddr, expected: PublicIdentity) -> Result<Tunne
     let endpoint = Endpoint::new(ends(EndpointConfig::default(), packets)?, None, socket, Arc::new(TokioRuntime))?;
     let connecting = endpoint.connect_with(client(expected, packets)?, address, SERVER_NAME)?;
     Ok(Tunnel::dialled(Carrier::dialled(connecting.await?, endpoint)))
+}
+
+/// Why a connection ended, in words that the other side may have chosen, clipped.
+fn told(fault: &quinn::ConnectionError) -> String {
+    clipped(&fault.to_string())
+}
+
+fn broke(fault: quinn::ConnectionError) -> io::Error {
+    let words = told(&fault);
+    io::Error::new(io::Error::from(fault).kind(), words)
 }
 
 /// Packets of at most so many bytes arrive: quinn asks for room for 2,048 of them, and uses of it what comes.

@@ -161,8 +161,9 @@ pub(super) fn text(reader: &mut impl Reader) -> Result<String, FrameFault> {
     tame.then_some(text).ok_or(FrameFault::Malformed)
 }
 
-/// `text` cut to what [`text`] takes.
-pub(super) fn clipped(text: &str) -> String {
+/// `text` cut to what is taken in a frame: [`MAX_TEXT`] bytes, and blanks for control characters. What a peer says goes to logs and
+/// terminals.
+pub(crate) fn clipped(text: &str) -> String {
     let tame = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     tame.scan(0, |used, c| {
         *used += c.len_utf8();

@@ -1,6 +1,6 @@
 //! A tunnel over one QUIC connection: its streams are QUIC's.
 
-use super::{streams_beside, wide_port};
+use super::{broke, streams_beside, wide_port};
 use crate::tunnel::{CODE_BROKEN, EXPORTER, EXPORTER_LABEL};
 use bytes::Bytes;
 use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
@@ -44,12 +44,12 @@ impl Carrier {
     }
 
     pub(in crate::native) async fn open(&self) -> io::Result<(Reader, Writer)> {
-        let (send, recv) = self.connection.open_bi().await?;
+        let (send, recv) = self.connection.open_bi().await.map_err(broke)?;
         Ok((Reader(recv), Writer::new(send)))
     }
 
     pub(in crate::native) async fn accept(&self) -> io::Result<(Reader, Writer)> {
-        let (send, recv) = self.connection.accept_bi().await?;
+        let (send, recv) = self.connection.accept_bi().await.map_err(broke)?;
         Ok((Reader(recv), Writer::new(send)))
     }
 
@@ -69,7 +69,7 @@ impl Carrier {
     }
 
     pub(in crate::native) async fn closed(&self) -> io::Error {
-        self.connection.closed().await.into()
+        broke(self.connection.closed().await)
     }
 
     pub(in crate::native) fn close(&self, code: u32, words: &str) {

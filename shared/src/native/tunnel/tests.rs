@@ -11,7 +11,7 @@ use crate::native::{
     talk::Talk,
     websocket::{self, Door, Way},
 };
-use crate::tunnel::frame::Frame;
+use crate::tunnel::{MAX_TEXT, frame::Frame};
 use std::{net::UdpSocket, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -127,6 +127,7 @@ over_both!(
     small_writes_leave_with_the_flush,
     both_ends_export_the_same,
     a_close_is_heard_with_its_words,
+    what_a_peer_says_at_the_end_moves_no_cursor,
     a_dropped_end_is_heard,
     streams_end_with_their_tunnel,
     streams_are_counted_at_both_ends,
@@ -266,6 +267,13 @@ async fn a_close_is_heard_with_its_words(agent: Tunnel, daemon: Tunnel) {
     let words = agent.closed().await.to_string();
     assert!(words.contains("off to lunch"), "{words}");
     daemon.closed().await;
+}
+
+async fn what_a_peer_says_at_the_end_moves_no_cursor(agent: Tunnel, daemon: Tunnel) {
+    daemon.close(&format!("\x1b[2J\u{9b}2J\r\noff{}", "\x07".repeat(4000)));
+    let words = [agent.closed().await, agent.accept().await.unwrap_err()].map(|fault| fault.to_string());
+    let tame = |words: &String| words.contains("[2J") && words.len() <= MAX_TEXT && !words.chars().any(char::is_control);
+    assert!(words.iter().all(tame), "{words:?}");
 }
 
 async fn a_dropped_end_is_heard(agent: Tunnel, daemon: Tunnel) {

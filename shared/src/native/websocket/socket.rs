@@ -7,6 +7,7 @@ pub(in crate::native) use reader::Reader;
 pub(in crate::native) use writer::Writer;
 
 use super::{FAREWELL, LINGER, Wire, life::Life};
+use crate::tunnel::frame::clipped;
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, StreamExt};
 use std::{
@@ -90,7 +91,7 @@ impl Socket {
                 }
                 Some(Ok(Message::Binary(bytes))) => Ok(Heard::Bytes(bytes)),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                Some(Ok(Message::Close(Some(frame)))) => Err(format!("closed by peer: {}", frame.reason)),
+                Some(Ok(Message::Close(Some(frame)))) => Err(clipped(&format!("closed by peer: {}", frame.reason))),
                 Some(Err(Error::Capacity(fault))) => Err(format!("the peer broke the tunnel protocol: {fault}")),
                 Some(Err(Error::Io(fault))) => Err(fault.to_string()),
                 Some(Ok(_) | Err(_)) | None => Err("reset by peer".to_owned()),
