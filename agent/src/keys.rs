@@ -8,13 +8,14 @@ pub use hints::Hints;
 
 use crate::{newest, ssh::Authorize, status::Board};
 use drawbridge_shared::{
-    authorized_keys::{AuthorizedKeys, DocumentFault, MAX_DOCUMENT},
+    authorized_keys::{AuthorizedKeys, DocumentFault, MAX_DOCUMENT, NAMESPACE},
     backoff::spread,
     fingerprint::Fingerprint,
     id::{SnapshotSeq, UserId, WorkspaceId},
     native::{
         clock,
         edge_client::{EdgeClient, EdgeFault, Fetched},
+        floor::Floor,
         refresh::Refresh,
         state_dir::{StateDir, StateFault},
         stay::until_revoked,
@@ -55,6 +56,7 @@ pub struct Keeper {
     workspace: WorkspaceId,
     state: StateDir,
     held: watch::Sender<Held>,
+    floor: Floor,
     refresh: Arc<Refresh>,
     pace: Pace,
     etag: Option<HeaderValue>,
@@ -63,7 +65,7 @@ pub struct Keeper {
     trouble: Trouble,
 }
 
-/// A document that is served, and is to be on disk.
+/// A document that is served, and is on disk or is to be.
 #[derive(Clone, Debug)]
 struct Taken {
     document: Arc<AuthorizedKeys>,
@@ -136,15 +138,16 @@ impl Authorize for Keys {
 impl Keeper {
     /// Starts from the last good document on disk.
     pub fn open(edge: EdgeClient, mut trust: Trust, workspace: WorkspaceId, state: StateDir, pace: Pace) -> (Self, Keys) {
-        let document = load(&state, &trust.roots(), &workspace).unwrap_or_else(|fault| {
+        let loaded = load(&state, trust.roots(), &workspace).unwrap_or_else(|fault| {
             warn!(%fault, "the list of keys on disk is not used");
             None
         });
-        let (held, watcher) = watch::channel(document);
+        let (held, watcher) = watch::channel(loaded.as_ref().map(|loaded| loaded.document.clone()));
+        let floor = loaded.map(Taken::floor).unwrap_or_default();
         let refresh = Arc::new(Refresh::default());
         let keys = Keys { held: watcher, refresh: refresh.clone(), grace: pace.grace };
         let (trouble, taken) = (Trouble::default(), watch::Sender::new(None));
-        let keeper = Self { edge, trust, workspace, state, held, refresh, pace, etag: None, taken, trouble };
+        let keeper = Self { edge, trust, workspace, state, held, floor, refresh, pace, etag: None, taken, trouble };
         (keeper, keys)
     }
 
@@ -176,14 +179,16 @@ impl Keeper {
     }
 
     fn take(&mut self, text: &str) -> Result<(), KeysFault> {
-        let lowest = self.held.borrow().as_ref().map_or(SnapshotSeq(0), |document| document.seq);
         let (roots, grace) = (self.trust.roots(), self.pace.grace);
+        let lowest = self.floor.seq(&roots, NAMESPACE);
         let document = AuthorizedKeys::verify(text, &roots, &self.workspace, clock::now(), lowest, grace)?;
         info!(seq = document.seq.0, keys = document.keys.len(), daemons = document.daemons.len(), "list of keys taken");
         let document = Arc::new(document);
         self.held.send_replace(Some(document.clone()));
         self.trust.follow(&document.signers);
-        self.taken.send_replace(Some(Taken { document, text: text.into(), roots: self.trust.roots() }));
+        let taken = Taken { document, text: text.into(), roots: self.trust.roots() };
+        self.floor = taken.clone().floor();
+        self.taken.send_replace(Some(taken));
         Ok(())
     }
 
@@ -207,10 +212,15 @@ impl Keeper {
 }
 
 impl Taken {
+    /// Below it nothing is believed.
+    fn floor(self) -> Floor {
+        Floor::at(self.document.seq, self.text, self.roots)
+    }
+
     /// What another process on this folder saved is not put back.
     fn save(&self, state: &StateDir) -> Result<(), StateFault> {
-        let saved = load(state, &self.roots, &self.document.workspace).ok().flatten();
-        if saved.is_some_and(|saved| saved.seq > self.document.seq) {
+        let saved = load(state, self.roots.clone(), &self.document.workspace).ok().flatten();
+        if saved.is_some_and(|saved| saved.document.seq > self.document.seq) {
             return Ok(());
         }
         state.write(DOCUMENT, self.text.as_bytes())
@@ -253,9 +263,9 @@ const fn without_news(held: &Held) -> &'static str {
 }
 
 /// Whether it still decides is asked at every login.
-fn load(state: &StateDir, trust: &TrustRoots, workspace: &WorkspaceId) -> Result<Held, KeysFault> {
+fn load(state: &StateDir, roots: TrustRoots, workspace: &WorkspaceId) -> Result<Option<Taken>, KeysFault> {
     let Some(text) = state.read(DOCUMENT, MAX_DOCUMENT as u64)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&text);
-    let document = AuthorizedKeys::held(&text, trust, workspace)?;
-    Ok(Some(Arc::new(document)))
+    let document = Arc::new(AuthorizedKeys::held(&text, &roots, workspace)?);
+    Ok(Some(Taken { document, text: text.into(), roots }))
 }

@@ -13,17 +13,18 @@ pub use store::Store;
 use crate::{keyset::KeySet, limits::FEED_POLL, metrics::Disbelieved};
 use drawbridge_shared::{
     backoff::spread,
-    native::{clock, edge_client::EdgeClient, refresh::Refresh, trust::Trust},
-    snapshot::{Manifest, SnapshotFault},
+    native::{clock, edge_client::EdgeClient, floor::Floor, refresh::Refresh, trust::Trust},
+    signed::TrustRoots,
+    snapshot::{Manifest, NAMESPACE, SnapshotFault},
     trouble::{Trouble, Turn},
 };
 use feed::Pushed;
-use fetch::{Fresh, When};
+use fetch::{Belief, Fresh};
 use rand::RngExt;
 use reqwest::header::HeaderValue;
 use saver::Tray;
 use std::{sync::Arc, time::Duration};
-use store::Unsaved;
+use store::{LoadFault, Saved, Unsaved};
 use tokio::{sync::watch, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
@@ -55,6 +56,7 @@ pub struct Keeper {
     store: Option<Store>,
     tray: Tray,
     view: watch::Sender<Arc<KeySet>>,
+    floor: Floor,
     refresh: Arc<Refresh>,
     disbelieved: Disbelieved,
     turned_down: watch::Sender<Option<Arc<str>>>,
@@ -97,9 +99,10 @@ impl Snapshots {
 impl Keeper {
     /// Starts from the last good state on disk.
     pub fn open(edge: EdgeClient, mut trust: Trust, mut store: Store, pace: Pace) -> (Self, Snapshots) {
-        let held = store.load(&trust.roots()).unwrap_or_else(|fault| {
+        let roots = trust.roots();
+        let (held, floor) = load(&mut store, roots).unwrap_or_else(|fault| {
             warn!(%fault, "the state on disk is not used");
-            KeySet::default()
+            (KeySet::default(), Floor::default())
         });
         let (view, watcher) = watch::channel(Arc::new(held));
         let refresh = Arc::new(Refresh::default());
@@ -110,8 +113,22 @@ impl Keeper {
         let (etag, tray, trouble) = (etag_of(&view.borrow()), Tray::default(), Trouble::default());
         let store = Some(store);
         let (refusals, arrived) = (0, Vec::new());
-        let keeper =
-            Self { edge, trust, store, tray, view, refresh, disbelieved, turned_down, refusals, pace, etag, arrived, trouble };
+        let keeper = Self {
+            edge,
+            trust,
+            store,
+            tray,
+            view,
+            floor,
+            refresh,
+            disbelieved,
+            turned_down,
+            refusals,
+            pace,
+            etag,
+            arrived,
+            trouble,
+        };
         (keeper, snapshots)
     }
 
@@ -194,14 +211,16 @@ impl Keeper {
     /// Verifies `text` and whatever it names that is not held; all or nothing. Served at once, saved behind it.
     async fn take(&mut self, text: &str) -> Result<(), FetchFault> {
         let held = self.view.borrow().clone();
-        let at = When { now: clock::now(), grace: self.pace.grace };
         let roots = self.trust.roots();
-        let Some(next) = fetch::view(&self.edge, &roots, (&held, &mut self.arrived), text, at).await? else {
+        let lowest = self.floor.seq(&roots, NAMESPACE);
+        let belief = Belief { roots: &roots, lowest, now: clock::now(), grace: self.pace.grace };
+        let Some(next) = fetch::view(&self.edge, belief, (&held, &mut self.arrived), text).await? else {
             return Ok(());
         };
         let unsaved = Unsaved::new(text, roots, &next.view, next.fresh);
         info!(seq = next.view.seq().0, "snapshot taken");
         self.trust.follow(next.view.signers());
+        self.floor = Floor::at(next.view.seq(), text.into(), self.trust.roots());
         self.etag = etag_of(&next.view);
         self.view.send_replace(Arc::new(next.view));
         self.tray.put(unsaved);
@@ -230,6 +249,13 @@ impl Keeper {
             None => {}
         }
     }
+}
+
+/// What was saved last, and below which number nothing is believed.
+fn load(store: &mut Store, roots: TrustRoots) -> Result<(KeySet, Floor), LoadFault> {
+    let Some(Saved { text, manifest }) = store.manifest(&roots)? else { return Ok(Default::default()) };
+    let floor = Floor::at(manifest.seq, text.into(), roots);
+    Ok((store.load(manifest)?, floor))
 }
 
 /// What is held, in the edge's words.

@@ -9,6 +9,7 @@ pub mod crowd;
 pub mod descriptors;
 pub mod doors;
 pub mod edge_client;
+pub mod floor;
 pub mod gather;
 pub mod host_certificate;
 pub mod identity;

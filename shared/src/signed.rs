@@ -76,6 +76,16 @@ impl FromStr for TrustRoots {
 }
 
 impl TrustRoots {
+    /// Whether all keys of `other` are among these, whatever stands behind them in their lines.
+    pub fn cover(&self, other: &Self) -> bool {
+        other.0.iter().all(|key| self.0.iter().any(|own| own.key_data() == key.key_data()))
+    }
+
+    /// One line a key.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.0.iter().filter_map(|key| key.to_openssh().ok())
+    }
+
     /// These and the first [`MAX_SIGNERS`] keys that a believed document announces; what is no Ed25519 line is left out.
     #[must_use]
     pub fn with(&self, signers: &[String]) -> Self {

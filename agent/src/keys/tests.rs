@@ -159,6 +159,20 @@ fn the_edges_key_is_rolled_while_the_agent_restarts() {
 }
 
 #[test]
+fn a_stolen_key_that_is_pinned_no_more_has_no_say_in_what_comes() {
+    let (mut agent, now) = (agent(), clock::now());
+    let signed = |seq, by| document(seq, now).sign(&[key(by).ssh()]).unwrap();
+    agent.keeper.take(&signed(u64::MAX, 1)).unwrap();
+    std::fs::write(agent.root.path().join("trust"), key(1).public().to_line() + "\n" + &key(2).public().to_line()).unwrap();
+    assert!(matches!(agent.keeper.take(&signed(5, 2)), Err(KeysFault::Document(DocumentFault::Rollback { .. }))));
+    std::fs::write(agent.root.path().join("trust"), key(2).public().to_line()).unwrap();
+    agent.keeper.take(&signed(5, 2)).unwrap();
+    assert!(agent.keeper.take(&signed(4, 2)).is_err(), "whose key is trusted guards its number");
+    agent.restart();
+    assert_eq!(agent.seq(), Some(5), "what the stolen one signed does not stay on disk");
+}
+
+#[test]
 fn whatever_is_not_to_be_believed_changes_nothing_and_is_named() {
     let mut agent = agent();
     let now = clock::now();

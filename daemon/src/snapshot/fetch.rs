@@ -6,6 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use drawbridge_shared::{
+    id::SnapshotSeq,
     native::{
         edge_client::{EdgeClient, EdgeFault, Fetched},
         state_dir::StateFault,
@@ -52,9 +53,12 @@ impl FetchFault {
     }
 }
 
-/// By which clock something is believed.
+/// By what a manifest is believed.
 #[derive(Clone, Copy)]
-pub(super) struct When {
+pub(super) struct Belief<'a> {
+    pub(super) roots: &'a TrustRoots,
+    /// Its number at least.
+    pub(super) lowest: SnapshotSeq,
     pub(super) now: Timestamp,
     /// Past a snapshot's end.
     pub(super) grace: Duration,
@@ -87,13 +91,13 @@ pub(super) async fn manifest(
 /// stay in `arrived`, for the next try: an edge that says "not so often" is asked for less each time.
 pub(super) async fn view(
     edge: &EdgeClient,
-    trust: &TrustRoots,
+    Belief { roots, lowest, now, grace }: Belief<'_>,
     (held, arrived): (&KeySet, &mut Vec<Fresh>),
     text: &str,
-    When { now, grace }: When,
 ) -> Result<Option<Next>, FetchFault> {
-    let manifest = Manifest::verify(text, trust, now, held.seq(), grace)?;
-    if manifest.seq == held.seq() {
+    let manifest = Manifest::verify(text, roots, now, lowest, grace)?;
+    // One that is held and is no guard any more makes room for whatever is believed, under its number too.
+    if manifest.seq == held.seq() && held.seq() == lowest {
         return Ok(None);
     }
     let mut missing = held.missing(&manifest);

@@ -63,6 +63,13 @@ impl Unsaved {
     }
 }
 
+/// A manifest on disk.
+pub(super) struct Saved {
+    /// As it was signed.
+    pub(super) text: String,
+    pub(super) manifest: Manifest,
+}
+
 /// The state on disk is not used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoadFault {
@@ -84,11 +91,16 @@ impl Store {
         Ok(Self { state: state.clone(), folder, held: HashSet::new() })
     }
 
-    /// What was saved last; empty where nothing was. Whether it still decides is asked at every login.
-    pub(super) fn load(&mut self, trust: &TrustRoots) -> Result<KeySet, LoadFault> {
-        let Some(text) = self.folder.read(MANIFEST, MAX_MANIFEST as u64)? else { return Ok(KeySet::default()) };
-        let text = String::from_utf8_lossy(&text);
+    /// What was saved last, if anything was and is believed.
+    pub(super) fn manifest(&self, trust: &TrustRoots) -> Result<Option<Saved>, LoadFault> {
+        let Some(text) = self.folder.read(MANIFEST, MAX_MANIFEST as u64)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&text).into_owned();
         let manifest = Manifest::held(&text, trust)?;
+        Ok(Some(Saved { text, manifest }))
+    }
+
+    /// What `manifest`, which was saved, describes. Whether it still decides is asked at every login.
+    pub(super) fn load(&mut self, manifest: Manifest) -> Result<KeySet, LoadFault> {
         // What hashes needs a core; more threads would only take memory.
         let cores = thread::available_parallelism().map_or(1, NonZero::get).min(DISK_THREADS);
         let shards = in_parallel(cores, &manifest.shards, |reference| self.shard(*reference))?;
@@ -115,9 +127,8 @@ impl Store {
     }
 
     fn has_newer(&self, unsaved: &Unsaved) -> bool {
-        let text = self.folder.read(MANIFEST, MAX_MANIFEST as u64).ok().flatten();
-        let saved = text.and_then(|text| Manifest::held(&String::from_utf8_lossy(&text), &unsaved.roots).ok());
-        saved.is_some_and(|saved| saved.seq > unsaved.seq)
+        let saved = self.manifest(&unsaved.roots).ok().flatten();
+        saved.is_some_and(|saved| saved.manifest.seq > unsaved.seq)
     }
 
     /// Best effort: what stays only takes space, until the next start. While another process saves here too it may name what
@@ -203,7 +214,9 @@ pub(super) mod tests {
         }
 
         pub(in crate::snapshot) fn load(&self) -> Result<KeySet, LoadFault> {
-            self.store().load(&roots(&self.edge))
+            let mut store = self.store();
+            let saved = store.manifest(&roots(&self.edge))?;
+            saved.map_or(Ok(KeySet::default()), |saved| store.load(saved.manifest))
         }
 
         fn file(&self, byte: u8) -> PathBuf {
@@ -259,7 +272,8 @@ pub(super) mod tests {
         let slots = [slot::Slot::take(&old.state).unwrap(), slot::Slot::take(&old.state).unwrap()];
         old.save(&unsaved(&disk.edge, 7, &[1, 2], &[1, 2])).unwrap();
         let mut new = disk.store();
-        new.load(&roots(&disk.edge)).unwrap();
+        let saved = new.manifest(&roots(&disk.edge)).unwrap().unwrap();
+        new.load(saved.manifest).unwrap();
         new.save(&unsaved(&disk.edge, 8, &[2], &[])).unwrap();
         // The old one never saw 8, and counts on the first shard.
         old.save(&unsaved(&disk.edge, 9, &[1, 2, 3], &[3])).unwrap();

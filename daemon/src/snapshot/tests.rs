@@ -67,6 +67,21 @@ async fn a_forged_manifest_announces_nothing() {
     assert_eq!(snapshots.current().seq(), SnapshotSeq(0));
 }
 
+#[tokio::test]
+async fn a_stolen_key_that_is_pinned_no_more_has_no_say_in_what_comes() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut keeper, snapshots) = start(&root);
+    keeper.take(&manifest(7, &[1], &[1])).await.unwrap();
+    let file = root.path().join("trust");
+    fs::write(&file, key(1).public().to_line() + "\n" + &key(2).public().to_line()).unwrap();
+    assert!(keeper.take(&manifest(5, &[2], &[2])).await.is_err(), "older");
+    fs::write(&file, key(2).public().to_line()).unwrap();
+    keeper.take(&manifest(5, &[2], &[2])).await.unwrap();
+    assert_eq!(snapshots.current().seq(), SnapshotSeq(5));
+    assert!(keeper.take(&manifest(4, &[2], &[2])).await.is_err(), "whose key is trusted guards its number");
+    assert!(keeper.take(&manifest(9, &[1], &[1])).await.is_err());
+}
+
 /// Manifest `seq` that was issued `ahead` seconds from now and names `shards`.
 fn issued(seq: u64, ahead: i64, shards: Vec<ShardRef>) -> Manifest {
     let at = clock::now().as_unix().saturating_add_signed(ahead);

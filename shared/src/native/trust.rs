@@ -1,15 +1,18 @@
 //! Whose signatures count: the pinned file, read again whenever it is needed, and the keys that the last believed document
-//! announced, so that the edge can roll its key while nobody here is restarted.
+//! announced, so that the edge can roll its key while nobody here is restarted. A pinned key that goes takes with it what was announced
+//! while it was there.
 
 use super::state_dir::StateDir;
 use crate::signed::TrustRoots;
 use std::{fs, path::PathBuf};
 use tracing::{info, warn};
 
-/// File of the state folder that holds the announced keys.
+/// File of the state folder that holds the announced keys, and which were pinned then.
 const ANNOUNCED: &str = "announced-signers";
-/// Longest such file: two lines of 80 bytes.
-const MAX_ANNOUNCED: u64 = 4096;
+/// Longest such file: seven hundred pinned keys.
+const MAX_ANNOUNCED: u64 = 64 * 1024;
+/// How a line of it begins that says what was pinned: no announced key's does, and a program that does not know it takes it for none.
+const PINNED: &str = "pinned ";
 
 /// The `--trust` file, which was good when it was read first.
 #[derive(Clone, Debug)]
@@ -22,9 +25,31 @@ pub struct Pinned {
 #[derive(Debug)]
 pub struct Trust {
     pinned: Pinned,
-    announced: Vec<String>,
+    announced: Announced,
     state: StateDir,
     trouble: Option<String>,
+}
+
+/// What the last believed document announced.
+#[derive(Debug)]
+struct Announced {
+    signers: Vec<String>,
+    /// What was pinned when it was believed.
+    by: TrustRoots,
+}
+
+impl Announced {
+    /// From the file's text. One of a program before this says nothing of what was `pinned`, and is taken to have been believed by that.
+    fn read(text: &str, pinned: &TrustRoots) -> Self {
+        let (by, signers): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with(PINNED));
+        let by: String = by.iter().flat_map(|line| [line.trim_start_matches(PINNED), "\n"]).collect();
+        Self { signers: signers.into_iter().map(str::to_owned).collect(), by: by.parse().unwrap_or_else(|_| pinned.clone()) }
+    }
+
+    fn text(&self) -> String {
+        let by = self.by.lines().map(|line| [PINNED, &line].concat());
+        self.signers.iter().cloned().chain(by).flat_map(|line| [line, "\n".into()]).collect()
+    }
 }
 
 impl Pinned {
@@ -47,8 +72,13 @@ impl Trust {
             warn!(%fault, "only the pinned keys are trusted");
             None
         });
-        let announced = String::from_utf8_lossy(&announced.unwrap_or_default()).lines().map(str::to_owned).collect();
-        Self { pinned, announced, state: state.clone(), trouble: None }
+        let text = announced.as_deref().map(String::from_utf8_lossy);
+        let announced = Announced::read(text.as_deref().unwrap_or_default(), &pinned.roots);
+        let trust = Self { pinned, announced, state: state.clone(), trouble: None };
+        if text.is_some_and(|text| text != trust.announced.text()) {
+            trust.save();
+        }
+        trust
     }
 
     /// Whom to believe the next document. A file that became unreadable counts as it was.
@@ -63,17 +93,32 @@ impl Trust {
             }
             Err(fault) => self.complain(fault),
         }
-        self.pinned.roots.with(&self.announced)
+        if !self.pinned.roots.cover(&self.announced.by) {
+            info!("a pinned key is gone: what the edge announced while it was there is forgotten");
+            self.announce(&[]);
+        }
+        self.pinned.roots.with(&self.announced.signers)
     }
 
     /// A document that was believed announces `signers`: they replace those of the document before.
     pub fn follow(&mut self, signers: &[String]) {
-        if self.announced == signers {
+        let is_known = self.announced.signers == signers;
+        if is_known && self.announced.by.cover(&self.pinned.roots) {
             return;
         }
-        info!(signers = ?signers, "the edge announces its signing keys");
-        self.announced = signers.to_vec();
-        let text: String = signers.iter().flat_map(|line| [line, "\n"]).collect();
+        if !is_known {
+            info!(signers = ?signers, "the edge announces its signing keys");
+        }
+        self.announce(signers);
+    }
+
+    fn announce(&mut self, signers: &[String]) {
+        self.announced = Announced { signers: signers.to_vec(), by: self.pinned.roots.clone() };
+        self.save();
+    }
+
+    fn save(&self) {
+        let text = self.announced.text();
         if let Err(fault) = self.state.write(ANNOUNCED, text.as_bytes()).and_then(|()| self.state.sync()) {
             warn!(%fault, "the announced keys are trusted until the next start only");
         }
@@ -142,6 +187,57 @@ mod tests {
         }
         assert!(!verifier.believes(&[2], &[2]), "announced no longer, and not pinned");
         assert!(verifier.believes(&[1], &[1]), "pinned");
+    }
+
+    impl Verifier {
+        fn pins(&self, seeds: &[u8]) {
+            let lines: String = seeds.iter().map(|seed| line(*seed) + " edge\n").collect();
+            fs::write(self.root.path().join("trust"), lines).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_pinned_key_that_goes_takes_with_it_what_it_announced() {
+        for restarts in [false, true] {
+            let mut verifier = Verifier::pinning(1);
+            assert!(verifier.believes(&[1], &[1, 9]) && verifier.believes(&[9], &[1, 9]));
+            verifier.pins(&[2]);
+            if restarts {
+                verifier.restart();
+            }
+            assert!(![1, 9].into_iter().any(|by| verifier.believes(&[by], &[1, 9])), "whoever stole 1 may have announced 9");
+            assert!(verifier.believes(&[2], &[2, 3]), "and what comes announces anew");
+            verifier.restart();
+            assert!(verifier.believes(&[3], &[3]) && !verifier.believes(&[9], &[9]));
+        }
+    }
+
+    #[test]
+    fn a_key_is_rolled_and_pinned_at_leisure() {
+        let mut verifier = Verifier::pinning(1);
+        assert!(verifier.believes(&[1, 2], &[1, 2]) && verifier.believes(&[2], &[2]));
+        verifier.pins(&[1, 2]);
+        assert!(verifier.believes(&[2], &[2]));
+        verifier.pins(&[2]);
+        assert!(verifier.believes(&[2, 3], &[2, 3]) && verifier.believes(&[3], &[3]));
+        verifier.pins(&[2, 7]);
+        assert!(verifier.believes(&[3], &[3]), "a line more is nobody's end");
+        verifier.restart();
+        assert!(verifier.believes(&[3], &[3]));
+        verifier.pins(&[2]);
+        assert!(!verifier.believes(&[3], &[3]), "what was announced was believed beside 7");
+    }
+
+    #[test]
+    fn what_a_program_before_this_announced_is_trusted_and_ends_too() {
+        let mut verifier = Verifier::pinning(1);
+        let file = verifier.root.path().join("state").join(ANNOUNCED);
+        fs::write(&file, line(9) + "\n").unwrap();
+        verifier.restart();
+        assert!(verifier.believes(&[9], &[9]));
+        verifier.pins(&[2]);
+        verifier.restart();
+        assert!(!verifier.believes(&[9], &[9]));
     }
 
     #[test]
