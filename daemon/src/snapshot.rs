@@ -63,6 +63,7 @@ pub struct Keeper {
     /// Of the token, since a call was accepted.
     refusals: u64,
     pace: Pace,
+    /// Of the view that is held: what stands beside an answer is signed by nobody.
     etag: Option<HeaderValue>,
     /// Of a view that is not whole yet; as many as it has at most.
     arrived: Vec<Fresh>,
@@ -202,10 +203,10 @@ impl Keeper {
     }
 
     async fn fetch(&mut self) -> Result<(), FetchFault> {
-        let Some((etag, manifest)) = fetch::manifest(&self.edge, self.etag.as_ref()).await? else { return Ok(()) };
-        self.take(&manifest).await?;
-        self.etag = etag;
-        Ok(())
+        match fetch::manifest(&self.edge, self.etag.as_ref()).await? {
+            Some(manifest) => self.take(&manifest).await,
+            None => Ok(()),
+        }
     }
 
     /// Verifies `text` and whatever it names that is not held; all or nothing. Served at once, saved behind it.

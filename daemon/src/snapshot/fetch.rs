@@ -73,17 +73,11 @@ pub(super) struct Next {
 /// A shard that came and was checked.
 pub(super) type Fresh = (Shard, (ShardRef, Bytes));
 
-/// The manifest's text and its ETag, unless the held one is current.
-pub(super) async fn manifest(
-    edge: &EdgeClient,
-    etag: Option<&HeaderValue>,
-) -> Result<Option<(Option<HeaderValue>, String)>, FetchFault> {
+/// The manifest's text, unless the held one is current.
+pub(super) async fn manifest(edge: &EdgeClient, etag: Option<&HeaderValue>) -> Result<Option<String>, FetchFault> {
     match edge.get("v1/snapshot", etag, MAX_MANIFEST).await? {
         Fetched::Unchanged => Ok(None),
-        Fetched::New { etag, body } => {
-            let text = String::from_utf8(body.into()).map_err(|_| EdgeFault::Unreadable)?;
-            Ok(Some((etag, text)))
-        }
+        Fetched::New { body, .. } => Ok(Some(String::from_utf8(body.into()).map_err(|_| EdgeFault::Unreadable)?)),
     }
 }
 

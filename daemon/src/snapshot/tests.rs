@@ -189,6 +189,29 @@ async fn shards_that_came_before_a_refusal_are_not_asked_for_again() {
     stop(keeper).await;
 }
 
+/// With another's it would be told that it has what is newest, for as long as that is not superseded.
+#[tokio::test]
+async fn what_is_held_has_its_own_etag_whatever_stands_beside_it() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut keeper, snapshots) = start(&root);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    keeper.edge = EdgeClient::new(url, Token::mint(Scope::Daemon, &[1; 32])).unwrap();
+    for seq in [5, 5, 6] {
+        let answering = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read_buf(&mut Vec::with_capacity(4096)).await.unwrap() > 0);
+            let body = signed(&issued(seq, 0, vec![]));
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nETag: \"9\"\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes()).await.unwrap();
+        };
+        let (fetched, ()) = tokio::join!(keeper.fetch(), answering);
+        fetched.unwrap();
+        assert_eq!(snapshots.current().seq(), SnapshotSeq(seq));
+        assert_eq!(keeper.etag.as_ref().unwrap(), &*format!("\"{seq}\""));
+    }
+}
+
 /// Number `id`, with one key.
 fn shard(id: u8) -> (ShardRef, Vec<u8>) {
     use drawbridge_shared::{
