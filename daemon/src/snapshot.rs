@@ -101,10 +101,7 @@ impl Keeper {
     /// Starts from the last good state on disk.
     pub fn open(edge: EdgeClient, mut trust: Trust, mut store: Store, pace: Pace) -> (Self, Snapshots) {
         let roots = trust.roots();
-        let (held, floor) = load(&mut store, roots).unwrap_or_else(|fault| {
-            warn!(%fault, "the state on disk is not used");
-            (KeySet::default(), Floor::default())
-        });
+        let (held, floor) = load(&mut store, roots);
         let (view, watcher) = watch::channel(Arc::new(held));
         let refresh = Arc::new(Refresh::default());
         let disbelieved = Disbelieved::default();
@@ -252,11 +249,20 @@ impl Keeper {
     }
 }
 
-/// What was saved last, and below which number nothing is believed.
-fn load(store: &mut Store, roots: TrustRoots) -> Result<(KeySet, Floor), LoadFault> {
-    let Some(Saved { text, manifest }) = store.manifest(&roots)? else { return Ok(Default::default()) };
+/// What was saved last, and below which number nothing is believed: a manifest guards that even where a shard of it cannot be read.
+fn load(store: &mut Store, roots: TrustRoots) -> (KeySet, Floor) {
+    let unused = |fault: LoadFault| warn!(%fault, "the state on disk is not used");
+    let saved = store.manifest(&roots).unwrap_or_else(|fault| {
+        unused(fault);
+        None
+    });
+    let Some(Saved { text, manifest }) = saved else { return Default::default() };
     let floor = Floor::at(manifest.seq, text.into(), roots);
-    Ok((store.load(manifest)?, floor))
+    let held = store.load(manifest).unwrap_or_else(|fault| {
+        unused(fault);
+        KeySet::default()
+    });
+    (held, floor)
 }
 
 /// What is held, in the edge's words.

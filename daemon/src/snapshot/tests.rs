@@ -239,6 +239,34 @@ async fn state_on_disk_guards_its_number_whatever_the_clock_says() {
 }
 
 #[tokio::test]
+async fn a_shard_that_cannot_be_read_forgets_no_number() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut keeper, _) = start(&root);
+    let (named, bytes) = shard(1);
+    let text = signed(&issued(5, 0, vec![named]));
+    let view = KeySet::default()
+        .next(issued(5, 0, vec![named]), vec![crate::keyset::Shard::open(named, bytes.clone().into()).unwrap()])
+        .unwrap();
+    let roots = keeper.trust.roots();
+    keeper.tray.put(Unsaved::new(&text, roots, &view, vec![(named, bytes.clone().into())]));
+    stop(keeper).await;
+    fs::write(root.path().join("state/snapshot").join(named.sha256.to_string()), b"damaged").unwrap();
+    let (mut keeper, snapshots) = start(&root);
+    assert_eq!((snapshots.current().seq(), keeper.etag.clone()), (SnapshotSeq(0), None), "it is asked for anew");
+    let older = keeper.take(&signed(&issued(4, 0, vec![]))).await;
+    assert!(matches!(older, Err(FetchFault::Snapshot(SnapshotFault::Rollback { .. }))), "{older:?}");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    keeper.edge = EdgeClient::new(url, Token::mint(Scope::Daemon, &[1; 32])).unwrap();
+    let shards = [(named, bytes)];
+    tokio::select! {
+        taken = keeper.take(&text) => taken.unwrap(),
+        () = serve_some(&listener, &shards, usize::MAX) => {}
+    }
+    assert_eq!(snapshots.current().seq(), SnapshotSeq(5), "the same number, whole");
+}
+
+#[tokio::test]
 async fn what_goes_on_without_news_is_said_as_it_is() {
     for (ahead, outlook) in [(0, "serving on"), (-90_000, "nobody can log in"), (900_000, "nobody can log in")] {
         let root = tempfile::tempdir().unwrap();
