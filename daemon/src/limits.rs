@@ -24,7 +24,7 @@ pub(crate) const PENALTY_SLOW: Duration = Duration::from_secs(10);
 pub(crate) const PENALTY_VIOLATION: Duration = Duration::from_secs(10);
 /// For going without a try (sshd: `noauth:1s`): a look once a second adds nothing up.
 pub(crate) const PENALTY_GONE: Duration = Duration::from_secs(1);
-/// Between two lines of the log about connections that were given up before a key was proven.
+/// Between two lines of the log about connections that were given up before a key was proven, and about agents refused before that.
 pub(crate) const DIGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Outer connections of one daemon; each takes about 55 kB idle, and a channel 15 more.
 pub(crate) const MAX_CONNECTIONS: usize = 10_000;

@@ -16,8 +16,10 @@ use crate::{
     metrics::Metrics,
     registry::{Registered, Registration, Registry},
     snapshot::Snapshots,
+    witness::Digest,
 };
 use drawbridge_shared::{
+    id::WorkspaceId,
     native::{
         clock,
         control::{self, ControlFault},
@@ -39,7 +41,7 @@ use futures_util::FutureExt;
 use handshake::{Refusal, Welcomed};
 use lobby::{Lobby, Silent};
 use rand::RngExt;
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     time,
@@ -65,6 +67,20 @@ pub(crate) struct Listener {
     knocks: Places<Source>,
     /// From where there are tunnels over WebSocket.
     known: Crowd<Source>,
+    refused: Refused,
+}
+
+/// Who was refused before it had proved anything: strangers may call without end, and few lines of the log tell of them.
+#[derive(Clone, Debug, Default)]
+struct Refused(Arc<Digest>);
+
+impl Refused {
+    fn tell(&self, workspace: &WorkspaceId, peer: SocketAddr, (reason, words): (Reason, &str)) {
+        debug!(%workspace, %peer, reason = words, "refused before it had proved anything");
+        if let Some(numbers) = self.0.note(reason.label(), std::time::Instant::now()) {
+            warn!(%workspace, %peer, reason = words, %numbers, "agents were refused that had proved nothing; this is the last of them");
+        }
+    }
 }
 
 /// What a listener heeds, and says.
@@ -106,7 +122,8 @@ impl Listener {
         let places = || Places::new(MAX_TUNNEL_HANDSHAKES);
         let handshakes = Doors { quic: places(), websocket: places(), known: places() };
         let (knocks, lobbies, known) = (Places::new(MAX_KNOCKS), Lobbies::default(), Crowd::of(MAX_TUNNELS));
-        Self { ports, identity, instance, slot, snapshots, registry, metrics, tokens, handshakes, lobbies, knocks, known }
+        let refused = Refused::default();
+        Self { ports, identity, instance, slot, snapshots, registry, metrics, tokens, handshakes, lobbies, knocks, known, refused }
     }
 
     /// Takes agents in until `end`; their tunnels live on in tasks of their own. While the daemon drains, its tunnels over WebSocket still
@@ -228,8 +245,13 @@ impl Listener {
                 tunnel.misbehaved("the handshake broke");
                 Err(fault)
             }
-            Err(Refusal::Words { workspace, reason, words }) => {
-                warn!(%workspace, peer = %tunnel.peer(), reason = words, "an agent is refused");
+            Err(Refusal::Words { workspace, reason, words, proven }) => {
+                let peer = tunnel.peer();
+                if proven {
+                    warn!(%workspace, %peer, reason = words, "an agent is refused");
+                } else {
+                    self.refused.tell(&workspace, peer, (reason, words));
+                }
                 handshake::refuse(control, reason, words, self.retry_after()).await;
                 Err(ControlFault::OutOfTurn)
             }
@@ -239,7 +261,7 @@ impl Listener {
     /// Whether there is a place for an agent that proved itself.
     fn place(&self, welcomed: Welcomed) -> Result<Welcomed, Refusal> {
         let workspace = &welcomed.seat.workspace;
-        let no = |reason, words| Err(Refusal::Words { workspace: workspace.clone(), reason, words });
+        let no = |reason, words| Err(Refusal::Words { workspace: workspace.clone(), reason, words, proven: true });
         if self.tokens.stop.is_cancelled() && !self.registry.is_awaited(workspace) {
             return no(Reason::Draining, "this daemon is about to stop and takes nothing new: its successor does, or another");
         }

@@ -4,6 +4,7 @@ mod digest;
 mod early;
 mod event;
 
+pub(crate) use digest::Digest;
 pub(crate) use early::Early;
 
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
     denial::Denial,
     metrics::{Counted, Metrics},
 };
-use digest::Digest;
 use drawbridge_shared::{
     fingerprint::Fingerprint,
     id::{UserId, WorkspaceId},
@@ -107,7 +107,7 @@ impl Witness {
         let (reason, Who { trace, peer, .. }) = (early.label(), who);
         self.metrics.dropped.note(reason);
         debug!(trace, %peer, reason, "given up before a key was proven");
-        if let Some(numbers) = self.dropped.note(early, Instant::now()) {
+        if let Some(numbers) = self.dropped.note(reason, Instant::now()) {
             info!(%peer, reason, %numbers, "connections were given up before a key was proven; this is the last of them");
         }
         if early.is_refusal() {

@@ -31,8 +31,8 @@ pub(super) struct Welcomed {
 pub(super) enum Refusal {
     /// The stream broke, or spoke something else.
     Broken(ControlFault),
-    /// It is told why.
-    Words { workspace: WorkspaceId, reason: Reason, words: &'static str },
+    /// It is told why. Whether it is that workspace's agent may be `proven` by then.
+    Words { workspace: WorkspaceId, reason: Reason, words: &'static str, proven: bool },
 }
 
 impl<T: Into<ControlFault>> From<T> for Refusal {
@@ -53,7 +53,7 @@ pub(super) async fn run(
     };
     if version != VERSION {
         let words = "this daemon speaks version 1 of the tunnel protocol: upgrade whichever is older";
-        return Err(Refusal::Words { workspace, reason: Reason::Version, words });
+        return Err(Refusal::Words { workspace, reason: Reason::Version, words, proven: false });
     }
     let nonce: [u8; NONCE] = rand::rng().random();
     control::write(writer, &Frame::Challenge { nonce }).await?;
@@ -64,7 +64,7 @@ pub(super) async fn run(
         Some(key) => Ok(Welcomed { seat: Seat { workspace, instance, accepts, alone }, key, agent }),
         None => {
             let words = "no such workspace with this key: enrol the agent, or have an operator reset the workspace's agent key";
-            Err(Refusal::Words { workspace, reason: Reason::NotRegistered, words })
+            Err(Refusal::Words { workspace, reason: Reason::NotRegistered, words, proven: false })
         }
     }
 }

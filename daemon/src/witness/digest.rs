@@ -1,6 +1,5 @@
 //! Many small things told in few lines: the first at once, then their numbers at most once a pause.
 
-use super::early::Early;
 use crate::limits::DIGEST_PAUSE;
 use std::{
     collections::BTreeMap,
@@ -11,19 +10,20 @@ use std::{
 
 /// What was not told yet.
 #[derive(Debug, Default)]
-pub(super) struct Digest(Mutex<Untold>);
+pub(crate) struct Digest(Mutex<Untold>);
 
 #[derive(Debug, Default)]
 struct Untold {
-    counts: BTreeMap<Early, u64>,
+    /// By labels of a closed set.
+    counts: BTreeMap<&'static str, u64>,
     told: Option<Instant>,
 }
 
 impl Digest {
     /// One more; what is to be told now, if it is time: `crowded 12, slow 3`.
-    pub(super) fn note(&self, early: Early, now: Instant) -> Option<String> {
+    pub(crate) fn note(&self, label: &'static str, now: Instant) -> Option<String> {
         let mut untold = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *untold.counts.entry(early).or_default() += 1;
+        *untold.counts.entry(label).or_default() += 1;
         let due = untold.told.is_none_or(|told| now.saturating_duration_since(told) >= DIGEST_PAUSE);
         due.then(|| untold.tell(now))
     }
@@ -32,10 +32,10 @@ impl Digest {
 impl Untold {
     fn tell(&mut self, now: Instant) -> String {
         self.told = Some(now);
-        std::mem::take(&mut self.counts).into_iter().fold(String::new(), |mut text, (early, count)| {
+        std::mem::take(&mut self.counts).into_iter().fold(String::new(), |mut text, (label, count)| {
             let comma = if text.is_empty() { "" } else { ", " };
             // Writing to a string does not fail.
-            let _ = write!(text, "{comma}{} {count}", early.label());
+            let _ = write!(text, "{comma}{label} {count}");
             text
         })
     }
@@ -49,10 +49,10 @@ mod tests {
     #[test]
     fn a_flood_is_few_lines_and_loses_no_number() {
         let (digest, now) = (Digest::default(), Instant::now());
-        assert_eq!(digest.note(Early::Slow, now).as_deref(), Some("slow 1"));
-        let lines = (0..1000).filter_map(|n| digest.note(Early::Crowded, now + Duration::from_millis(n)));
+        assert_eq!(digest.note("slow", now).as_deref(), Some("slow 1"));
+        let lines = (0..1000).filter_map(|n| digest.note("crowded", now + Duration::from_millis(n)));
         assert_eq!(lines.count(), 0);
-        assert_eq!(digest.note(Early::Slow, now + DIGEST_PAUSE).as_deref(), Some("crowded 1000, slow 1"));
-        assert_eq!(digest.note(Early::Slow, now + DIGEST_PAUSE), None);
+        assert_eq!(digest.note("slow", now + DIGEST_PAUSE).as_deref(), Some("crowded 1000, slow 1"));
+        assert_eq!(digest.note("slow", now + DIGEST_PAUSE), None);
     }
 }

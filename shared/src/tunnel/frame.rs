@@ -126,6 +126,19 @@ impl Reason {
     const ALL: [Self; 7] =
         [Self::Version, Self::NotRegistered, Self::Busy, Self::Draining, Self::Superseded, Self::Misbehaved, Self::Stopping];
 
+    /// Its name in logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Version => "version",
+            Self::NotRegistered => "not-registered",
+            Self::Busy => "busy",
+            Self::Draining => "draining",
+            Self::Superseded => "superseded",
+            Self::Misbehaved => "misbehaved",
+            Self::Stopping => "stopping",
+        }
+    }
+
     const fn code(self) -> u32 {
         match self {
             Self::Version => 1,

@@ -39,6 +39,10 @@ const WATCHED: Duration = Duration::from_secs(3);
 const PARTING: usize = 8;
 /// Well below the time after which such a tunnel ends by itself.
 const MOMENT: Duration = Duration::from_secs(5);
+/// What an agent is told that proved nothing.
+const UNPROVEN: &str = "no such workspace with this key";
+/// Many agents that are refused for that, one after the other, are few lines of the log.
+const STRANGERS: usize = 20;
 /// Asked for in one breath.
 const PINGS: usize = 100_000;
 
@@ -50,6 +54,8 @@ pub(super) fn play(world: &Stack) -> Result<()> {
     scene.unharmed("first frames")?;
     runtime.block_on(proofs(&target)).context("proofs")?;
     scene.unharmed("proofs")?;
+    let lines = scene.lines_with(UNPROVEN)?;
+    ensure!((1..STRANGERS).contains(&lines), "{lines} lines of the log tell of refused agents");
     runtime.block_on(later_frames(&target)).context("later frames")?;
     scene.unharmed("later frames")?;
     runtime.block_on(pings(&target)).context("pings")?;
@@ -103,6 +109,9 @@ async fn proofs(target: &Target) -> Result<()> {
         Ok(Frame::Proof { signature: binding.sign(&target.key.ssh())? })
     })
     .await?;
+    for _ in 0..STRANGERS {
+        refused(target, |_, _| Ok(replayed.clone())).await?;
+    }
     // They would have been good in their place.
     let tunnel = call(target).await?;
     target.enter(&tunnel).await.map(drop)

@@ -99,7 +99,12 @@ impl Scene {
 
     /// Whether the daemon's log has these words.
     pub(in crate::gate) fn daemon_says(&self, words: &str) -> Result<bool> {
-        Ok(fs::read_to_string(&self.logs[0])?.contains(words))
+        Ok(self.lines_with(words)? > 0)
+    }
+
+    /// How many lines of the daemon's log have them.
+    pub(in crate::gate) fn lines_with(&self, words: &str) -> Result<usize> {
+        Ok(fs::read_to_string(&self.logs[0])?.lines().filter(|line| line.contains(words)).count())
     }
 
     /// What clients call themselves is no command to a terminal and no line of its own, and no task has panicked.
