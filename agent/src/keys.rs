@@ -223,7 +223,7 @@ impl Taken {
         if saved.is_some_and(|saved| saved.document.seq > self.document.seq) {
             return Ok(());
         }
-        state.write(DOCUMENT, self.text.as_bytes())
+        state.write(DOCUMENT, self.text.as_bytes()).and_then(|()| state.sync())
     }
 }
 
