@@ -108,6 +108,10 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) const ENLISTING: Duration = Duration::from_secs(5);
 /// Between two lines of the log about one door that cannot accept: it tries ten times a second, and may do so for hours.
 pub(crate) const ACCEPT_TOLD: Duration = Duration::from_secs(60);
+/// Between two lines of the log about one workspace whose agents each say that they are the only one: they come back all the time.
+pub(crate) const RIVALS_TOLD: Duration = Duration::from_secs(10 * 60);
+/// Workspaces that are told of in that time: a machine that falls with many agents is no reason for many lines.
+pub(crate) const MAX_RIVALS_TOLD: usize = 256;
 /// Tunnels of one daemon, with those that were left: quinn takes about 30 kB an idle one.
 pub(crate) const MAX_TUNNELS: usize = 50_000;
 /// Tunnels of one workspace: two ways, each with one that goes back to QUIC, of an agent and of its successor.

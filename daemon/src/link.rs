@@ -13,6 +13,7 @@ use drawbridge_shared::{
 };
 use std::{
     io,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -45,6 +46,11 @@ impl Link {
     /// The agent process at the other end.
     pub const fn instance(&self) -> Instance {
         self.instance
+    }
+
+    /// Where it is.
+    pub fn peer(&self) -> SocketAddr {
+        self.tunnel.peer()
     }
 
     /// Whether the agent at the other end is still its workspace's, whose key is `current`. One that is not is cut off at once, with

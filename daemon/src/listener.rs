@@ -4,6 +4,7 @@ mod handshake;
 mod lobby;
 mod ports;
 mod retry;
+mod rivals;
 
 pub(crate) use ports::Ports;
 pub use ports::PortsFault;
@@ -41,6 +42,7 @@ use futures_util::FutureExt;
 use handshake::{Refusal, Welcomed};
 use lobby::{Lobby, Silent};
 use rand::RngExt;
+use rivals::Rivals;
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
@@ -68,6 +70,7 @@ pub(crate) struct Listener {
     /// From where there are tunnels over WebSocket.
     known: Crowd<Source>,
     refused: Refused,
+    rivals: Rivals,
 }
 
 /// Who was refused before it had proved anything: strangers may call without end, and few lines of the log tell of them.
@@ -122,8 +125,23 @@ impl Listener {
         let places = || Places::new(MAX_TUNNEL_HANDSHAKES);
         let handshakes = Doors { quic: places(), websocket: places(), known: places() };
         let (knocks, lobbies, known) = (Places::new(MAX_KNOCKS), Lobbies::default(), Crowd::of(MAX_TUNNELS));
-        let refused = Refused::default();
-        Self { ports, identity, instance, slot, snapshots, registry, metrics, tokens, handshakes, lobbies, knocks, known, refused }
+        let (refused, rivals) = (Refused::default(), Rivals::default());
+        Self {
+            ports,
+            identity,
+            instance,
+            slot,
+            snapshots,
+            registry,
+            metrics,
+            tokens,
+            handshakes,
+            lobbies,
+            knocks,
+            known,
+            refused,
+            rivals,
+        }
     }
 
     /// Takes agents in until `end`; their tunnels live on in tasks of their own. While the daemon drains, its tunnels over WebSocket still
@@ -277,6 +295,19 @@ impl Listener {
         retry::after(waiting.into_iter().sum(), rand::rng().random())
     }
 
+    /// An agent that crashed is here until its silence is noticed, and the next one comes at once; one that takes over from another says
+    /// so. Whatever else looks like this is a key in two places.
+    fn contested(&self, workspace: &WorkspaceId, (peer, before): (SocketAddr, SocketAddr)) {
+        self.metrics.rivals.inc();
+        if self.rivals.are_news(workspace, std::time::Instant::now()) {
+            warn!(
+                %workspace, %peer, %before,
+                "two agents say each that they are the only one of this workspace: the one before has crashed just now, or, if this comes \
+                 again, its state folder was copied and somebody else may serve it: README, Security model, says what to do"
+            );
+        }
+    }
+
     /// Whether nobody comes back for what other processes have opened. One that drains may have opened some over tunnels of its
     /// successor's, which is gone by now, and comes back for these itself.
     fn is_alone(&self) -> bool {
@@ -290,7 +321,8 @@ impl Listener {
         let _counted = self.metrics.tunnel(tunnel.transport());
         let by_sockets = tunnel.transport() == Transport::WebSocket;
         let _known = by_sockets.then(|| self.known.seat(vec![tunnel.peer().ip().into()]));
-        let Registered { registration, evicted, displaced } = self.registry.register(seat, link.clone());
+        let Registered { registration, evicted, displaced, rival } = self.registry.register(seat, link.clone());
+        rival.iter().for_each(|rival| self.contested(&workspace, (tunnel.peer(), rival.peer())));
         // Once more, now that whoever hears of a change finds it: the key may have gone between the proof and here.
         link.stays(self.snapshots.current().agent_key(&workspace));
         if self.tokens.stop.is_cancelled() {

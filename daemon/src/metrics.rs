@@ -38,6 +38,8 @@ pub(crate) struct Metrics {
     pub(crate) dropped: ByReason,
     /// Lines that the audit trail had no room for.
     pub(crate) unaudited: Counter,
+    /// Agents that came beside another of their workspace, each of which says that it is the only one.
+    pub(crate) rivals: Counter,
     tunnels: Family<ByTransport, Gauge>,
 }
 
@@ -157,6 +159,9 @@ impl Metrics {
         registry.register("pre_auth_dropped", "Connections given up before a key was proven", self.dropped.0.clone());
         registry.register("audit_dropped", "Lines that the audit trail had no room for", self.unaudited.clone());
         registry.register("tunnels", "Tunnels of agents", self.tunnels.clone());
+        let rivals = "Agents that came while another of their workspace was there, both of which say that they are the only one: \
+                      it had crashed just before, or the workspace's key was copied";
+        registry.register("rival_agents", rivals, self.rivals.clone());
         let up = "Bytes from users, of channels that have closed";
         registry.register_with_unit("received", up, Unit::Bytes, self.up.clone());
         let down = "Bytes to users, of channels that have closed";

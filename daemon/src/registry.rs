@@ -78,6 +78,8 @@ pub struct Registered<T> {
     pub evicted: Vec<T>,
     /// Tunnels that parted before these and have to end.
     pub displaced: Vec<T>,
+    /// One of another process, where both say that they are the only one.
+    pub rival: Option<T>,
 }
 
 impl<T> Default for Registry<T> {
@@ -98,6 +100,8 @@ impl<T: Clone> Registry<T> {
         table.absences.back(&workspace);
         let generation = table.generation;
         let entries = table.workspaces.entry(workspace.clone()).or_default();
+        let rival = entries.iter().rev().find(|entry| alone && entry.alone && entry.instance != instance);
+        let rival = rival.map(|entry| entry.tunnel.clone());
         entries.push_back(Entry { generation, instance, accepts, alone, tunnel });
         let surplus = entries.len().saturating_sub(MAX_TUNNELS_PER_WORKSPACE);
         let surplus: Vec<_> = entries.drain(..surplus).collect();
@@ -106,7 +110,7 @@ impl<T: Clone> Registry<T> {
         drop(table);
         self.0.newest.send_replace(generation);
         let registration = Registration { registry: self.clone(), workspace, generation };
-        Registered { registration, evicted, displaced }
+        Registered { registration, evicted, displaced, rival }
     }
 
     /// The newest tunnel of `workspace` that takes new streams.
@@ -292,6 +296,20 @@ mod tests {
         assert!(!registry.outlived(&workspace(), old, 3), "it was there since");
         drop(later);
         assert!(!registry.outlived(&workspace(), old, 2));
+    }
+
+    #[test]
+    fn of_two_agents_one_cannot_be_the_only_one() {
+        let registry = Registry::default();
+        let comes =
+            |process, alone| registry.register(Seat { instance: Instance([process; 16]), alone, ..seat() }, (process, alone));
+        let first = comes(1, true);
+        let again = comes(1, true);
+        let successor = comes(2, false);
+        assert!([&first, &again, &successor].iter().all(|place| place.rival.is_none()), "an agent, and another in its place");
+        assert_eq!(comes(3, true).rival, Some((1, true)));
+        drop((first, again));
+        assert!(comes(2, true).rival.is_none(), "the one before has ended");
     }
 
     #[test]
