@@ -8,7 +8,7 @@ use crate::{
     problem::Failure,
 };
 use ::worker::{
-    Date, Env, console_error,
+    Date, Env, Method, Request, console_error,
     kv::KvStore,
     send::{SendFuture, SendWrapper},
 };
@@ -102,7 +102,8 @@ impl Platform for Edge {
     fn openapi(&self) -> impl Future<Output = Result<Vec<u8>, Unreachable>> + Send {
         let assets = self.env.assets(ASSETS).map_err(unreachable);
         SendFuture::new(async move {
-            let answer = assets?.fetch(format!("https://assets{OPENAPI_PATH}"), None).await;
+            let request = Request::new(&format!("https://assets{OPENAPI_PATH}"), Method::Get).map_err(unreachable)?;
+            let answer = assets?.fetch_request(request).await;
             let mut answer = answer.and_then(::worker::Response::try_from).map_err(unreachable)?;
             if answer.status_code() != 200 {
                 return Err(Unreachable(format!("the asset {OPENAPI_PATH}: status {}", answer.status_code())));
