@@ -65,6 +65,9 @@ pub const STUMBLE: Duration = Duration::from_secs(10);
 /// Waits after a failed pass, from and to.
 pub const APPLY_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5 * 60));
 
+/// Pages of a user's names that are asked of KV for one answer: names of keys that are gone may fill some, and show nothing.
+pub const STALE_PAGES: usize = 10;
+
 /// KV is as old as this in places: a Ledger that lost its rows does not believe it earlier.
 pub const REBUILD_SETTLE: Duration = Duration::from_secs(90);
 /// Names read from KV in one step of a rebuild, each by a call of its own: an invocation may make 1000.

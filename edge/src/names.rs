@@ -9,6 +9,10 @@ use drawbridge_shared::{
     token::{Scope, TokenHash},
 };
 
+/// A page of KV's names, and where it goes on if it does: only that tells the end. Names that were deleted are missing in their page,
+/// which may be empty in front of others.
+pub type Listed = (Vec<String>, Option<String>);
+
 /// The current signed manifest.
 pub const MANIFEST: &str = "manifest";
 /// Where the API describes itself.

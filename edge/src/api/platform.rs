@@ -2,6 +2,7 @@
 
 use crate::{
     command::{Call, Reply},
+    names::Listed,
     problem::Failure,
 };
 use axum::response::Response;
@@ -29,8 +30,8 @@ pub trait Platform: Clone + Send + Sync + 'static {
     /// A value in KV.
     fn kv_get(&self, name: &str) -> impl Future<Output = Result<Option<Vec<u8>>, Unreachable>> + Send;
 
-    /// The first names in KV that start with `prefix`, at most 1000.
-    fn kv_list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, Unreachable>> + Send;
+    /// Some names in KV that start with `prefix`, from the first one or from `cursor` on.
+    fn kv_list(&self, prefix: &str, cursor: Option<String>) -> impl Future<Output = Result<Listed, Unreachable>> + Send;
 
     /// The OpenAPI document.
     fn openapi(&self) -> impl Future<Output = Result<Vec<u8>, Unreachable>> + Send;

@@ -5,7 +5,7 @@ use crate::{
     command::{Command, Outcome, SnapshotCommand, UserCommand},
     etag,
     facts::{KeyFact, TokenFact, sort_keys},
-    limits::KEYS_PER_USER,
+    limits::{KEYS_PER_USER, STALE_PAGES},
     names,
     problem::Failure,
     refusal::Refusal,
@@ -46,12 +46,26 @@ async fn keys<P: Platform>(platform: &P, token: TokenHash, fault: Unreachable) -
         has => return Err(Refusal::Scope { has, needs: Scope::User }.into()),
     };
     let mut items = Vec::new();
-    for name in platform.kv_list(&names::keys_of(&user)).await?.iter().take(KEYS_PER_USER) {
+    for name in list(platform, &names::keys_of(&user)).await?.iter().take(KEYS_PER_USER) {
         let key: Option<KeyFact> = record(platform, name).await?;
         items.extend(key.and_then(|key| Some(key.item(names::fingerprint_of(name)?, None))));
     }
     sort_keys(&mut items);
     Ok(Outcome::Keys(items))
+}
+
+/// As many names as a user may have keys, if KV has them.
+async fn list<P: Platform>(platform: &P, prefix: &str) -> Result<Vec<String>, Unreachable> {
+    let (mut names, mut cursor) = (Vec::new(), None);
+    for _ in 0..STALE_PAGES {
+        let (page, next) = platform.kv_list(prefix, cursor).await?;
+        names.extend(page);
+        if next.is_none() || names.len() >= KEYS_PER_USER {
+            return Ok(names);
+        }
+        cursor = next;
+    }
+    Err(Unreachable("KV's list does not end".into()))
 }
 
 /// The manifest as KV has it. Its signature and its end tell how far it can be trusted.

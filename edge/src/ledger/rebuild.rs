@@ -11,7 +11,7 @@ use super::{
 use crate::{
     facts::{KeyFact, TokenFact},
     limits::{BLOB_GRACE, REBUILD_LEAP, REBUILD_SHARDS},
-    names,
+    names::{self, Listed},
     refusal::Refusal,
     rows::{Changes, Rows, RowsFault},
 };
@@ -57,18 +57,27 @@ impl<R: Rows> Ledger<R> {
         Ok(self.rows.get(names::BORN)?.is_some())
     }
 
-    /// There was none before.
-    pub fn be_born(&self) -> Result<(), RowsFault> {
-        self.rows.commit(Changes::from([(names::BORN.into(), Some(Vec::new()))]))
-    }
-
-    /// There was one: KV has facts of it, and its last `manifest` if it ever published. What KV has can be believed from
-    /// `settled` on.
-    pub fn begin_rebuild(&self, manifest: Option<&[u8]>, settled: Timestamp, now: Timestamp) -> Result<(), RowsFault> {
+    /// Begins a life by what KV has: the first page of its names, and the last `manifest`. Only where that is nothing at all, and
+    /// nothing may follow, there was no Ledger before: whoever is born is never rebuilt. What KV has can be believed from `settled`
+    /// on.
+    pub fn begin(
+        &self,
+        (listed, next): &Listed,
+        manifest: Option<&[u8]>,
+        settled: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), RowsFault> {
         // Two callers may have looked at once: what the other one found, or began, stands.
         if self.progress()?.is_some() || self.is_born()? {
             return Ok(());
         }
+        if listed.is_empty() && next.is_none() && manifest.is_none() {
+            return self.rows.commit(Changes::from([(names::BORN.into(), Some(Vec::new()))]));
+        }
+        self.begin_rebuild(manifest, settled, now)
+    }
+
+    fn begin_rebuild(&self, manifest: Option<&[u8]>, settled: Timestamp, now: Timestamp) -> Result<(), RowsFault> {
         let held = manifest.map(manifest::parse).transpose()?;
         let last = held.as_ref().map_or(0, |held| held.seq.0);
         let seq = SnapshotSeq(last.saturating_add(REBUILD_LEAP));

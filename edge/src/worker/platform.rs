@@ -1,10 +1,10 @@
 //! The router's platform in the Workers runtime: beside the Ledger, or where it does not answer.
 
-use super::{ASSETS, KV, ledger::Room, unreachable};
+use super::{ASSETS, KV, ledger::Room, revival::list, unreachable};
 use crate::{
     api::{Platform, Unreachable},
     command::{Call, Outcome, Reply},
-    names::OPENAPI_PATH,
+    names::{Listed, OPENAPI_PATH},
     problem::Failure,
 };
 use ::worker::{
@@ -90,12 +90,9 @@ impl Platform for Edge {
         })
     }
 
-    fn kv_list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, Unreachable>> + Send {
-        let list = self.kv().map(|kv| kv.list().prefix(prefix.to_owned()));
-        SendFuture::new(async move {
-            let page = list?.execute().await.map_err(unreachable)?;
-            Ok(page.keys.into_iter().map(|key| key.name).collect())
-        })
+    fn kv_list(&self, prefix: &str, cursor: Option<String>) -> impl Future<Output = Result<Listed, Unreachable>> + Send {
+        let (kv, prefix) = (self.kv(), prefix.to_owned());
+        SendFuture::new(async move { list(&kv?, &prefix, cursor).await.map_err(unreachable) })
     }
 
     /// A static asset, which has no part in the Worker's size.

@@ -5,7 +5,7 @@ use crate::{
     api::Unreachable,
     ledger::rebuild::Step,
     limits::{APPLY_PARALLEL, REBUILD_PAGE, REBUILD_SETTLE},
-    names,
+    names::{self, Listed},
 };
 use ::worker::{Result, console_log, kv::KvStore};
 use drawbridge_shared::time::Timestamp;
@@ -31,13 +31,10 @@ impl Room {
     async fn look_back(&self) -> Result<()> {
         if !self.core.is_born().map_err(failed)? && self.core.rebuild_step(now()).map_err(failed)?.is_none() {
             let kv = self.env.kv(KV)?;
-            if kv.list().limit(1).execute().await?.keys.is_empty() {
-                // Somebody else may have looked meanwhile; being born twice does no harm.
-                self.core.be_born().map_err(failed)?;
-            } else {
+            let (first, manifest) = (list(&kv, "", None).await?, kv.get(names::MANIFEST).bytes().await?);
+            self.core.begin(&first, manifest.as_deref(), now().after(self.settling()), now()).map_err(failed)?;
+            if !self.core.is_born().map_err(failed)? {
                 console_log!("ledger: no rows here, and some in KV: getting them back");
-                let manifest = kv.get(names::MANIFEST).bytes().await?;
-                self.core.begin_rebuild(manifest.as_deref(), now().after(self.settling()), now()).map_err(failed)?;
             }
         }
         self.is_whole.set(self.core.is_born().map_err(failed)?);
@@ -78,7 +75,7 @@ impl Room {
             Step::Build => self.core.build_shards(now()).map_err(failed)?,
             Step::Read(folder, cursor) => {
                 let kv = self.env.kv(KV)?;
-                let (page, next) = read(&kv, folder, cursor.as_deref()).await?;
+                let (page, next) = read(&kv, folder, cursor.clone()).await?;
                 self.core.take_page(&step, page, next).map_err(failed)?;
             }
         }
@@ -88,17 +85,24 @@ impl Room {
 
 type Page = (Vec<(String, Vec<u8>)>, Option<String>);
 
-/// A name whose value is gone meanwhile is left out.
-async fn read(kv: &KvStore, folder: &str, cursor: Option<&str>) -> Result<Page> {
-    let mut list = kv.list().prefix(folder.to_owned()).limit(REBUILD_PAGE);
+/// A page of names.
+pub(super) async fn list(kv: &KvStore, prefix: &str, cursor: Option<String>) -> Result<Listed> {
+    let mut list = kv.list().prefix(prefix.to_owned()).limit(REBUILD_PAGE);
     if let Some(cursor) = cursor {
-        list = list.cursor(cursor.to_owned());
+        list = list.cursor(cursor);
     }
     let listed = list.execute().await?;
+    let names = listed.keys.into_iter().map(|key| key.name).collect();
+    Ok((names, listed.cursor.filter(|_| !listed.list_complete)))
+}
+
+/// A name whose value is gone meanwhile is left out.
+async fn read(kv: &KvStore, folder: &str, cursor: Option<String>) -> Result<Page> {
+    let (names, next) = list(kv, folder, cursor).await?;
     let get = async |name: String| Ok::<_, ::worker::Error>(kv.get(&name).bytes().await?.map(|value| (name, value)));
-    let values = stream::iter(listed.keys).map(|key| get(key.name)).buffer_unordered(APPLY_PARALLEL);
+    let values = stream::iter(names).map(get).buffer_unordered(APPLY_PARALLEL);
     let page: Vec<_> = values.try_collect::<Vec<_>>().await?.into_iter().flatten().collect();
-    Ok((page, listed.cursor.filter(|_| !listed.list_complete)))
+    Ok((page, next))
 }
 
 fn failed(fault: impl std::fmt::Display) -> ::worker::Error {

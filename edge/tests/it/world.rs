@@ -10,6 +10,7 @@ use drawbridge_edge::{
     api::{Platform, Unreachable, router},
     command::{Call, Outcome, Reply},
     ledger::{Effects, Ledger},
+    names::Listed,
     problem::Failure,
     rows::{Changes, Memory, Rows, RowsFault},
     secrets::{HOST_CA_KEY, NEXT_SIGNING_KEY, OPERATOR_TOKEN, SIGNING_KEY, Secrets},
@@ -92,9 +93,13 @@ impl Platform for Local {
         Ok(self.0.kv.lock().unwrap().get(name).cloned())
     }
 
-    async fn kv_list(&self, prefix: &str) -> Result<Vec<String>, Unreachable> {
+    /// A page in front of each name is empty, as where names were deleted.
+    async fn kv_list(&self, prefix: &str, cursor: Option<String>) -> Result<Listed, Unreachable> {
         let kv = self.0.kv.lock().unwrap();
-        Ok(kv.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
+        let page: usize = cursor.map_or(0, |cursor| cursor.parse().unwrap());
+        let names: Vec<_> = kv.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
+        let next = (page < 2 * names.len()).then(|| (page + 1).to_string());
+        Ok((names.into_iter().skip(page / 2).take(page % 2).collect(), next))
     }
 
     async fn openapi(&self) -> Result<Vec<u8>, Unreachable> {

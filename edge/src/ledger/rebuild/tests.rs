@@ -18,6 +18,7 @@ use std::{collections::BTreeMap, time::Duration};
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const SETTLED: Timestamp = Timestamp::from_unix(1_800_000_090);
 const PAGE: usize = 7;
+const NOTHING: Listed = (Vec::new(), None);
 
 fn signing() -> PrivateKey {
     Ed25519Keypair::from_seed(&[1; 32]).into()
@@ -72,6 +73,10 @@ fn lived(tokens: &[TokenHash]) -> (Ledger<Memory>, BTreeMap<String, Vec<u8>>) {
     (ledger, kv)
 }
 
+fn listed(kv: &BTreeMap<String, Vec<u8>>) -> Listed {
+    (kv.keys().take(1).cloned().collect(), Some("the rest".to_owned()))
+}
+
 fn page(kv: &BTreeMap<String, Vec<u8>>, folder: &str, cursor: &str) -> (Vec<(String, Vec<u8>)>, Option<String>) {
     let behind = kv.iter().filter(|(name, _)| name.starts_with(folder) && name.as_str() > cursor);
     let all: Vec<_> = behind.map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -85,7 +90,7 @@ fn it_says_the_same_again_under_a_higher_number() {
     let (before, kv) = lived(&tokens);
     let after = ledger();
     assert!(!after.is_born().unwrap());
-    after.begin_rebuild(Some(&kv[names::MANIFEST]), SETTLED, NOW).unwrap();
+    after.begin(&listed(&kv), Some(&kv[names::MANIFEST]), SETTLED, NOW).unwrap();
     assert_eq!(after.rebuild_step(NOW), Ok(Some(Step::Wait(SETTLED))));
     let now = SETTLED;
     let mut steps = 0;
@@ -120,17 +125,31 @@ fn it_says_the_same_again_under_a_higher_number() {
 #[test]
 fn a_rebuild_begins_once() {
     let (_, kv) = lived(&[Token::mint(Scope::User, &[2; 32]).hash()]);
-    let after = ledger();
-    after.begin_rebuild(Some(&kv[names::MANIFEST]), SETTLED, NOW).unwrap();
-    after.begin_rebuild(Some(&kv[names::MANIFEST]), SETTLED.after(Duration::from_secs(50)), NOW).unwrap();
+    let (after, listed, manifest) = (ledger(), listed(&kv), Some(&*kv[names::MANIFEST]));
+    after.begin(&listed, manifest, SETTLED, NOW).unwrap();
+    after.begin(&listed, manifest, SETTLED.after(Duration::from_secs(50)), NOW).unwrap();
     assert_eq!(after.rebuild_step(NOW), Ok(Some(Step::Wait(SETTLED))));
-    assert!(after.begin_rebuild(Some(b"no manifest"), SETTLED, NOW).is_ok(), "it is under way");
-    assert!(ledger().begin_rebuild(Some(b"no manifest"), SETTLED, NOW).is_err());
+    assert!(after.begin(&listed, Some(b"no manifest"), SETTLED, NOW).is_ok(), "it is under way");
+    after.begin(&NOTHING, None, SETTLED, NOW).unwrap();
+    assert!(!after.is_born().unwrap(), "somebody looked where KV was older");
+    assert!(ledger().begin(&listed, Some(b"no manifest"), SETTLED, NOW).is_err());
     let born = ledger();
-    born.be_born().unwrap();
-    born.begin_rebuild(Some(&kv[names::MANIFEST]), SETTLED, NOW).unwrap();
+    born.begin(&NOTHING, None, SETTLED, NOW).unwrap();
+    born.begin(&listed, manifest, SETTLED, NOW).unwrap();
     assert_eq!(born.rebuild_step(NOW), Ok(None), "somebody looked when there was nothing");
     let unpublished = ledger();
-    unpublished.begin_rebuild(None, SETTLED, NOW).unwrap();
+    unpublished.begin(&listed, None, SETTLED, NOW).unwrap();
     assert_eq!(unpublished.rebuild_step(SETTLED), Ok(Some(Step::Read(names::TOKENS, None))));
+}
+
+#[test]
+fn an_empty_page_is_no_empty_kv() {
+    let (_, kv) = lived(&[Token::mint(Scope::User, &[2; 32]).hash()]);
+    let deleted = (Vec::new(), Some("goes on".to_owned()));
+    for (listed, manifest) in [(&deleted, None), (&NOTHING, Some(&*kv[names::MANIFEST])), (&deleted, Some(&*kv[names::MANIFEST]))]
+    {
+        let after = ledger();
+        after.begin(listed, manifest, SETTLED, NOW).unwrap();
+        assert!(!after.is_born().unwrap() && after.rebuild_step(NOW) == Ok(Some(Step::Wait(SETTLED))));
+    }
 }

@@ -15,6 +15,7 @@ use drawbridge_edge::{
     api::{Platform, Unreachable, router},
     command::{Call, Outcome, Reply},
     ledger::{Effects, Ledger},
+    names::Listed,
     problem::Failure,
     rows::Memory,
     secrets::Secrets,
@@ -135,9 +136,9 @@ impl Platform for Location {
         Ok(self.0.cache.lock().unwrap().get(&kv, name, self.now().as_unix()))
     }
 
-    async fn kv_list(&self, prefix: &str) -> Result<Vec<String>, Unreachable> {
+    async fn kv_list(&self, prefix: &str, _: Option<String>) -> Result<Listed, Unreachable> {
         let kv = self.0.common.kv.lock().unwrap();
-        Ok(self.0.cache.lock().unwrap().list(&kv, prefix, self.now().as_unix()))
+        Ok((self.0.cache.lock().unwrap().list(&kv, prefix, self.now().as_unix()), None))
     }
 
     async fn openapi(&self) -> Result<Vec<u8>, Unreachable> {
