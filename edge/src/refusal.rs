@@ -144,7 +144,7 @@ impl Refusal {
             Self::ExpiredToken => "Ask whoever gave you the token for a new one.".into(),
             Self::Scope { has, needs } => format!("This call takes a token of scope '{needs}'; this one is of scope '{has}'."),
             Self::NotFound(Thing::HostCertificate) => {
-                "Either this edge has no host CA (secret HOST_CA_KEY), or the agent is not enrolled, or the daemon not registered.".into()
+                "Either this edge has no host CA (secret HOST_CA_KEY), or the agent is not enrolled, or the daemon or its region not registered.".into()
             }
             Self::NotFound(_) => return None,
             Self::KeyExists => "There is nothing to do: it may log in.".into(),

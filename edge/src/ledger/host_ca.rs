@@ -1,6 +1,6 @@
 //! The host CA: vouches for workspace keys and daemon identities under every name that `ssh` may know them by.
 
-use super::{change::Change, regions};
+use super::{change::Change, daemons, regions};
 use crate::{
     facts::{DaemonFact, WorkspaceFact},
     limits::{CERTIFICATE_LIFETIME, CERTIFICATE_SKEW},
@@ -12,12 +12,13 @@ use crate::{
 use drawbridge_shared::{
     api::HostCertificate,
     id::{DaemonId, WorkspaceId},
+    target,
 };
 use ssh_key::{
     PublicKey,
     certificate::{Builder, CertType},
 };
-use std::net::IpAddr;
+use std::{net::IpAddr, slice};
 
 /// Who a certificate is about.
 struct Subject {
@@ -39,14 +40,15 @@ pub(super) fn workspace<R: Rows>(
     let own = regions::hosts(change, &fact.region)?;
     let mut principals = principals(id, &own);
     // Whoever holds a workspace is no jump host, whatever it is called.
-    principals.retain(|name| !own.contains(name));
-    for region in regions::all(change)? {
-        principals.retain(|name| !region.hosts.contains(name));
-    }
+    let mut jump_hosts = [own, regions::all_hosts(change)?].concat();
+    jump_hosts
+        .extend(daemons::entries(change)?.iter().flat_map(|daemon| &daemon.addresses).filter_map(|address| host_of(address)));
+    principals.retain(|name| !jump_hosts.contains(name));
     certify(change, secrets, Subject { name: format!("ws-{id}"), key, principals }, nonce)
 }
 
-/// A certificate of the daemon's registered identity.
+/// A certificate of the daemon's registered identity: under the names of its region, and those of its addresses that can name no
+/// workspace. Whoever steals a daemon has what it was certified for, and carries the SSH connections of all workspaces.
 pub(super) fn daemon<R: Rows>(
     change: &Change<'_, R>,
     secrets: &Secrets,
@@ -55,8 +57,17 @@ pub(super) fn daemon<R: Rows>(
 ) -> Result<HostCertificate, Refusal> {
     let fact: Option<DaemonFact> = change.fact(&names::daemon(id))?;
     let fact = fact.ok_or(Refusal::NotFound(Thing::HostCertificate))?;
-    let mut principals = regions::hosts(change, &fact.region)?;
-    principals.extend(fact.addresses.iter().filter_map(|address| host_of(address)));
+    let (registered, mut domains) = (regions::registered(change, &fact.region)?, regions::all_hosts(change)?);
+    let mut others: Vec<_> = fact.addresses.iter().filter_map(|address| host_of(address)).collect();
+    if registered.is_none() {
+        others.push(fact.region.clone());
+        domains.push(fact.region);
+    }
+    others.retain(|name| !may_name_a_workspace(name, &domains));
+    let principals = [registered.unwrap_or_default(), others].concat();
+    if principals.is_empty() {
+        return Err(Refusal::NotFound(Thing::HostCertificate));
+    }
     certify(change, secrets, Subject { name: id.to_string(), key: fact.identity, principals }, nonce)
 }
 
@@ -69,9 +80,15 @@ fn principals(id: &WorkspaceId, hosts: &[String]) -> Vec<String> {
     plain.iter().cloned().chain(full).chain(quad).collect()
 }
 
+/// Whether somebody may type it for a workspace, of whichever region.
+fn may_name_a_workspace(name: &str, domains: &[String]) -> bool {
+    domains.iter().any(|domain| target::parse(name, target::SSH_PORT, slice::from_ref(domain)).is_ok())
+}
+
+/// In lower case, as `ssh` compares it.
 fn host_of(address: &str) -> Option<String> {
     let (host, _) = address.rsplit_once(':')?;
-    Some(host.trim_matches(['[', ']']).to_owned())
+    Some(host.trim_matches(['[', ']']).to_ascii_lowercase())
 }
 
 fn certify<R: Rows>(

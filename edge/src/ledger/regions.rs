@@ -53,10 +53,20 @@ pub(super) fn all<R: Rows>(change: &Change<'_, R>) -> Result<Vec<RegionItem>, Ro
     change.scan(names::REGIONS, "", REGIONS)?.iter().map(|(name, value)| item(name, value)).collect()
 }
 
+/// The names of every region's jump host.
+pub(super) fn all_hosts<R: Rows>(change: &Change<'_, R>) -> Result<Vec<String>, RowsFault> {
+    Ok(all(change)?.into_iter().flat_map(|region| region.hosts).collect())
+}
+
 /// The names of a region's jump host. One that nobody registered is its own name.
 pub(super) fn hosts<R: Rows>(change: &Change<'_, R>, region: &str) -> Result<Vec<String>, RowsFault> {
+    Ok(registered(change, region)?.unwrap_or_else(|| vec![region.to_owned()]))
+}
+
+/// The same, if somebody registered it.
+pub(super) fn registered<R: Rows>(change: &Change<'_, R>, region: &str) -> Result<Option<Vec<String>>, RowsFault> {
     let fact: Option<RegionFact> = change.fact(&names::region(region))?;
-    Ok(fact.map_or_else(|| vec![region.to_owned()], |fact| fact.hosts))
+    Ok(fact.map(|fact| fact.hosts))
 }
 
 /// What stands behind `-J`.

@@ -23,6 +23,10 @@ fn open(world: &World, certificate: &HostCertificate) -> Certificate {
     parsed
 }
 
+async fn certificate(world: &World, daemon: &str) -> Certificate {
+    open(world, &world.get("/v1/daemon/host-certificate", daemon).await.json())
+}
+
 fn names(certificate: &Certificate) -> Vec<&str> {
     certificate.valid_principals().iter().map(String::as_str).collect()
 }
@@ -87,6 +91,43 @@ async fn a_daemon_is_certified_as_its_regions_jump_host() {
     let other = world.token("daemon", "eu-2").await;
     assert_eq!(world.get("/v1/daemon/host-certificate", &other).await.status, 404, "another daemon's identity is not certified");
     assert_eq!(world.get("/v1/daemon/host-certificate", &world.operator).await.status, 403);
+}
+
+/// Whoever steals the daemon would end the SSH of that workspace under a certificate that users trust.
+#[tokio::test]
+async fn no_daemon_is_certified_as_a_workspace_nor_the_reverse() {
+    let world = World::new();
+    let daemon = world.token("daemon", "eu-1").await;
+    let addresses =
+        ["D1.eu.example.com:443", "ws-1.us.example.com:443", "lighthouse:443", "192.0.2.7:443", "jump.example.net:443"];
+    let body = json!({ "identity": line(9), "region": "eu", "addresses": addresses });
+    world.operate("PUT", "/daemons/eu-1", Some(body)).await;
+    let unregistered = ["d1.eu.example.com", "ws-1.us.example.com", "jump.example.net"];
+    assert_eq!(names(&certificate(&world, &daemon).await), unregistered, "'eu' may be a workspace too");
+    for region in ["eu", "us"] {
+        let body = json!({ "hosts": [format!("{region}.example.com")] });
+        world.operate("PUT", &format!("/regions/{region}"), Some(body)).await;
+    }
+    assert_eq!(names(&certificate(&world, &daemon).await), ["eu.example.com", "jump.example.net"]);
+    for (id, expected) in [
+        ("d1", &["d1", "ws-d1", "ws-d1.eu.example.com"][..]),
+        ("lighthouse", &["ws-lighthouse", "lighthouse.eu.example.com", "ws-lighthouse.eu.example.com"]),
+        ("3221225991", &["3221225991", "ws-3221225991", "3221225991.eu.example.com", "ws-3221225991.eu.example.com"]),
+    ] {
+        world.workspace(id, "eu", &[]).await;
+        let token = world.mint("agent", id).await;
+        assert_eq!(names(&open(&world, &enrol(&world, &token, 7).await.host_certificate.unwrap())), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_without_a_name_of_its_own_is_not_certified() {
+    let world = World::new();
+    let token = world.token("daemon", "eu-1").await;
+    let body = json!({ "identity": line(9), "region": "eu", "addresses": ["192.0.2.7:443"] });
+    world.operate("PUT", "/daemons/eu-1", Some(body)).await;
+    let refused = world.get("/v1/daemon/host-certificate", &token).await;
+    assert!(refused.status == 404 && refused.problem().detail.unwrap().contains("its region"));
 }
 
 #[tokio::test]
