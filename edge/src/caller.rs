@@ -1,7 +1,11 @@
 //! Whom a call is counted for.
 
-use crate::names::{BLOB_PATH, KEYS_PATH};
+use crate::{
+    facts::TokenFact,
+    names::{self, BLOB_PATH, KEYS_PATH},
+};
 use axum::http::{Method, request::Parts};
+use drawbridge_shared::time::Timestamp;
 use std::net::IpAddr;
 
 /// What one caller has at their choice counts as one: of IPv6, the network of 64 bits, unless it is that of IPv4's addresses.
@@ -11,6 +15,12 @@ pub fn source(address: &str) -> String {
         0 => address.into(),
         network => (network as u64).to_string(),
     }
+}
+
+/// Whose token this is that KV has as `fact`, if it is good at `now`: one word for all tokens of one bearer.
+pub fn bearer(fact: &[u8], now: Timestamp) -> Option<String> {
+    let fact: TokenFact = serde_json::from_slice(fact).ok()?;
+    (!fact.expired(now)).then(|| names::tokens_of(fact.scope, &fact.subject))
 }
 
 /// Names of the bindings that count a call by its token. How many shards a daemon has to fetch is up to those who change keys:
@@ -29,6 +39,8 @@ pub fn counts(parts: &Parts) -> &'static [&'static str] {
 mod tests {
     use super::*;
     use axum::http::Request;
+    use drawbridge_shared::token::Scope;
+    use std::time::Duration;
 
     #[test]
     fn a_network_of_ipv6_is_one_caller() {
@@ -38,6 +50,20 @@ mod tests {
         for other in ["192.0.2.1", "unknown", ""] {
             assert_eq!(source(other), other);
         }
+    }
+
+    #[test]
+    fn all_tokens_of_one_bearer_are_one_caller() {
+        let now = Timestamp::from_unix(1_800_000_000);
+        let of = |scope, subject: &str, expires_at| {
+            let fact = TokenFact { scope, subject: subject.into(), created_at: Timestamp::from_unix(1), expires_at };
+            bearer(&serde_json::to_vec(&fact).unwrap(), now)
+        };
+        let alice = of(Scope::User, "alice", None);
+        assert!(alice.is_some() && alice == of(Scope::User, "alice", Some(now.after(Duration::from_secs(1)))));
+        assert!(alice != of(Scope::User, "bob", None) && alice != of(Scope::Agent, "alice", None));
+        assert_eq!(of(Scope::User, "alice", Some(now)), None, "it has expired");
+        assert_eq!(bearer(b"", now), None);
     }
 
     #[test]

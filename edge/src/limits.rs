@@ -84,6 +84,8 @@ pub const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
 pub const RETRY_AFTER: u32 = 5;
 /// What a caller is told to wait who calls too often, in seconds: the platform counts by the minute.
 pub const LIMIT_PAUSE: u32 = 10;
+/// How long KV remembers near a caller whose token it is, in seconds, where the address is beyond its limit.
+pub const TOKEN_MEMORY: u64 = 60;
 /// Open feeds: one for each daemon, and room for reconnects.
 pub const FEEDS: usize = 1000;
 /// Largest body of an import: a thousand lines with an RSA key each.

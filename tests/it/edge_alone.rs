@@ -2,6 +2,7 @@
 
 use crate::{Run::Shared, Test};
 use anyhow::{Context, Result, ensure};
+use drawbridge_shared::token::{Scope, Token};
 use e2e::{SOON, Stack, within};
 use serde_json::{Value, json};
 use std::{fs, path::Path, time::Duration};
@@ -14,6 +15,7 @@ use xtask::{
 
 pub(crate) const TESTS: &[Test] = &[
     ("edge_alone::calls_are_limited_by_token_and_by_address", Shared(limited)),
+    ("edge_alone::a_known_token_goes_on_where_its_address_is_flooded", Shared(crowded)),
     ("edge_alone::a_lost_ledger_comes_back_from_kv", Shared(lost)),
     ("edge_alone::the_document_is_served", Shared(document)),
 ];
@@ -53,6 +55,31 @@ fn limited(_: &Stack) -> Result<()> {
     within(MINUTE, "the address is counted too", || {
         let stranger = Api::new(&edge.url, "").get("/api/ssh/keys")?;
         Ok(stranger.status == 429 || flood()?.is_empty())
+    })
+}
+
+/// Who floods is not alone behind their address.
+fn crowded(_: &Stack) -> Result<()> {
+    let (folder, mut edge) = alone()?;
+    let tokens = [mint(&edge.operator(), "user", "alice")?, mint(&edge.operator(), "user", "alice")?];
+    let kv = folder.path().join("stack/edge/state/v3/kv");
+    edge.operator().put("/api/operator/workspaces/796636", &json!({ "region": "eu" }))?.ok()?;
+    let (_, manifest, _) = snapshot(&edge.operator())?;
+    within(SOON, "KV has the manifest, and the tokens that came before", || holds(&kv, &manifest))?;
+    edge.stop();
+    edge.limit(20)?;
+    edge.restart()?;
+    let strange = Token::mint(Scope::User, &[7; 32]);
+    let call = |token: &str| Ok(Api::new(&edge.url, token).get("/api/ssh/keys")?.status);
+    let flood = || (0..50).map(|_| call("")).collect::<Result<Vec<_>>>();
+    // A minute that begins in between forgets the flood, and whom it did not concern.
+    within(MINUTE, "a known token goes on, and no other", || {
+        Ok(flood()?.ends_with(&[429]) && call(&tokens[0])? == 200 && call(strange.expose())? == 429)
+    })?;
+    within(MINUTE, "all tokens of one user are counted together there", || {
+        flood()?;
+        let calls = (0..30).map(|at| call(&tokens[at % 2])).collect::<Result<Vec<_>>>()?;
+        Ok(calls.starts_with(&[200]) && calls.ends_with(&[429]))
     })
 }
 
