@@ -7,6 +7,7 @@ mod access;
 mod agent;
 mod change;
 mod daemons;
+mod documents;
 mod host_ca;
 mod import;
 pub mod journal;
@@ -31,6 +32,7 @@ use crate::{
 };
 use access::Caller;
 use change::Change;
+use documents::Documents;
 use drawbridge_shared::{
     id::DaemonId,
     time::Timestamp,
@@ -43,6 +45,7 @@ pub use regions::jump_host;
 pub struct Ledger<R> {
     rows: R,
     secrets: Result<Secrets, Vec<String>>,
+    documents: Documents,
 }
 
 /// What has happened besides the answer.
@@ -59,7 +62,7 @@ pub struct Effects {
 impl<R: Rows> Ledger<R> {
     /// Over `rows`; without usable secrets every question is refused with their names.
     pub const fn new(rows: R, secrets: Result<Secrets, Vec<String>>) -> Self {
-        Self { rows, secrets }
+        Self { rows, secrets, documents: Documents::new() }
     }
 
     /// Answers one question at `now`. Refused means: nothing was changed.
@@ -74,8 +77,16 @@ impl<R: Rows> Ledger<R> {
         let secrets = self.secrets()?;
         let mut change = Change::new(&self.rows, now);
         let caller = access::authenticate(&change, secrets, &call.token)?;
-        let outcome = execute(&mut change, secrets, (caller, call.token), call.command)?;
-        Ok((outcome, change.finish(secrets)?))
+        let outcome = execute(&mut change, (secrets, &self.documents), (caller, call.token), call.command)?;
+        Ok((outcome, self.finish(change, secrets)?))
+    }
+
+    fn finish(&self, change: Change<'_, R>, secrets: &Secrets) -> Result<Effects, Refusal> {
+        let effects = change.finish(secrets)?;
+        if effects.published.is_some() {
+            self.documents.forget();
+        }
+        Ok(effects)
     }
 
     /// What time brings: a manifest signed anew, and shards dropped that nobody fetches any more.
@@ -86,7 +97,7 @@ impl<R: Rows> Ledger<R> {
         if manifest::current(&change)?.is_some_and(|held| now.since(held.issued_at) >= HEARTBEAT) {
             change.republish();
         }
-        change.finish(secrets)
+        self.finish(change, secrets)
     }
 
     /// When [`Self::tick`] has something to do next.
@@ -108,14 +119,16 @@ impl<R: Rows> Ledger<R> {
 
 fn execute<R: Rows>(
     change: &mut Change<'_, R>,
-    secrets: &Secrets,
+    (secrets, documents): (&Secrets, &Documents),
     (caller, token): (Caller, TokenHash),
     command: Command,
 ) -> Result<Outcome, Refusal> {
     match (caller, command) {
         (Caller::User(user), Command::User(command)) => keys::execute(change, secrets, &user, command),
         (Caller::Operator, Command::Operator(command)) => operator(change, command),
-        (Caller::Agent(workspace), Command::Agent(command)) => agent::execute(change, secrets, (workspace, token), command),
+        (Caller::Agent(workspace), Command::Agent(command)) => {
+            agent::execute(change, (secrets, documents), (workspace, token), command)
+        }
         (Caller::Daemon(id), Command::Daemon(command)) => daemon(change, secrets, &id, command),
         (Caller::Daemon(_) | Caller::Operator, Command::Snapshot(command)) => manifest::execute(change, secrets, command),
         (caller, command) => Err(Refusal::Scope { has: caller.scope(), needs: command.scope() }),

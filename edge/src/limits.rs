@@ -37,6 +37,8 @@ pub const MAX_ROW: usize = 1_900_000;
 /// Most keys of a workspace's members together: they fit its agent's document whatever the users are called, and the Ledger
 /// reads them all whenever the agent asks.
 pub const DOCUMENT_KEYS: usize = 10_000;
+/// Workspaces whose document's tag is remembered, at some 200 bytes: those of the agents that ask between two publishes.
+pub const DOCUMENT_TAGS: usize = 20_000;
 /// A document is signed anew this often: whoever polls never holds an older one.
 pub const DOCUMENT_AGE: Duration = Duration::from_secs(5 * 60);
 

@@ -72,9 +72,14 @@ pub fn key(user: &UserId, fingerprint: &Fingerprint) -> String {
     keys_of(user) + &fingerprint.to_hex()
 }
 
+/// When each key of `user` was last used; each name ends with a fingerprint. Ledger only.
+pub fn last_uses_of(user: &UserId) -> String {
+    format!("l/{}/", escape(user.as_str()))
+}
+
 /// When a key was last used, in seconds since the epoch. Ledger only.
 pub fn last_use(user: &UserId, fingerprint: &Fingerprint) -> String {
-    format!("l/{}/{}", escape(user.as_str()), fingerprint.to_hex())
+    last_uses_of(user) + &fingerprint.to_hex()
 }
 
 /// All workspaces that `user` may enter; each name ends with an id. Ledger only.

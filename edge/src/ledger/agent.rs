@@ -1,6 +1,6 @@
 //! What an agent asks: to enrol its key, and for the document of who may enter.
 
-use super::{change::Change, daemons, host_ca, keys, manifest, workspaces};
+use super::{change::Change, daemons, documents::Documents, host_ca, keys, manifest, workspaces};
 use crate::{
     command::{AgentCommand, Outcome},
     etag,
@@ -23,7 +23,7 @@ use ssh_key::PublicKey;
 
 pub(super) fn execute<R: Rows>(
     change: &mut Change<'_, R>,
-    secrets: &Secrets,
+    (secrets, documents): (&Secrets, &Documents),
     (workspace, token): (WorkspaceId, TokenHash),
     command: AgentCommand,
 ) -> Result<Outcome, Refusal> {
@@ -35,7 +35,10 @@ pub(super) fn execute<R: Rows>(
         AgentCommand::HostCertificate { nonce } => {
             Ok(Outcome::HostCertificate(host_ca::workspace(change, secrets, &workspace, nonce)?))
         }
-        AgentCommand::Document { held } => document(change, secrets, workspace, held.as_deref()),
+        AgentCommand::Document { held } => match documents.tag(&workspace, change.now()) {
+            Some(etag) if etag::matches(held.as_deref(), &etag) => Ok(Outcome::Unchanged { etag }),
+            _ => document(change, (secrets, documents), workspace, held.as_deref()),
+        },
     }
 }
 
@@ -77,7 +80,7 @@ fn enrolled<R: Rows>(
 
 fn document<R: Rows>(
     change: &mut Change<'_, R>,
-    secrets: &Secrets,
+    (secrets, documents): (&Secrets, &Documents),
     workspace: WorkspaceId,
     held: Option<&str>,
 ) -> Result<Outcome, Refusal> {
@@ -86,7 +89,9 @@ fn document<R: Rows>(
     let mut daemons = daemons::entries(change)?;
     daemons.retain(|daemon| daemon.region == fact.region);
     let signers = secrets.signers();
-    let etag = tag(&(&workspace, &keys, &daemons, &signers), change.now());
+    let (age, next_age) = age(change.now());
+    let etag = tag(&(&workspace, &keys, &daemons, &signers), age);
+    documents.remember(&workspace, &etag, keys.iter().filter_map(|key| key.not_after).fold(next_age, Ord::min));
     if etag::matches(held, &etag) {
         return Ok(Outcome::Unchanged { etag });
     }
@@ -112,11 +117,17 @@ fn authorized<R: Rows>(change: &Change<'_, R>, workspace: &WorkspaceId) -> Resul
     Ok(all)
 }
 
+/// Which age a document of `now` is of, and when the next one begins.
+fn age(now: Timestamp) -> (u64, Timestamp) {
+    let length = DOCUMENT_AGE.as_secs();
+    let age = now.as_unix().checked_div(length).unwrap_or_default();
+    (age, Timestamp::from_unix(age.saturating_add(1).saturating_mul(length)))
+}
+
 /// Changes with what the document says, and with time: whoever always holds the current one never holds an old one.
-fn tag(content: &impl Serialize, now: Timestamp) -> String {
+fn tag(content: &impl Serialize, age: u64) -> String {
     let content = serde_json::to_vec(content).unwrap_or_default();
     let hash = BlobHash::of(&content).to_string();
-    let age = now.as_unix().checked_div(DOCUMENT_AGE.as_secs()).unwrap_or_default();
     format!("\"{}-{age}\"", hash.get(..16).unwrap_or_default())
 }
 

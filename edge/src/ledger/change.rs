@@ -186,6 +186,11 @@ impl<'a, R: Rows> Change<'a, R> {
     }
 }
 
+/// Reads what [`Change::note`] wrote.
+pub(super) fn number(bytes: &[u8]) -> Option<u64> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
 /// Reads a row's JSON.
 pub(super) fn decode<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, RowsFault> {
     serde_json::from_slice(bytes).map_err(|fault| RowsFault(format!("row {name}: {fault}")))

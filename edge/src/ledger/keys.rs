@@ -1,7 +1,7 @@
 //! A user's keys.
 
 use super::{
-    change::{Change, decode},
+    change::{Change, decode, number},
     membership, regions, room,
 };
 use crate::{
@@ -100,10 +100,11 @@ fn make_room<R: Rows>(change: &Change<'_, R>, user: &UserId) -> Result<Option<Fi
 }
 
 fn list<R: Rows>(change: &Change<'_, R>, user: &UserId) -> Result<Outcome, Refusal> {
-    let mut items = Vec::new();
-    for (fingerprint, fact) in of(change, user)? {
-        items.push(fact.item(fingerprint, last_use(change, user, &fingerprint)?));
-    }
+    let uses = change.scan(&names::last_uses_of(user), "", KEYS_PER_USER)?;
+    let last_use = |fingerprint| {
+        uses.iter().find(|(name, _)| names::fingerprint_of(name) == Some(fingerprint)).and_then(|(_, seconds)| time(seconds))
+    };
+    let mut items: Vec<_> = of(change, user)?.into_iter().map(|(fp, fact)| fact.item(fp, last_use(fp))).collect();
     sort_keys(&mut items);
     Ok(Outcome::Keys(items))
 }
@@ -145,6 +146,9 @@ pub(super) fn last_use<R: Rows>(
     user: &UserId,
     fingerprint: &Fingerprint,
 ) -> Result<Option<Timestamp>, RowsFault> {
-    let seconds = change.get(&names::last_use(user, fingerprint))?;
-    Ok(seconds.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok()).map(Timestamp::from_unix))
+    Ok(change.get(&names::last_use(user, fingerprint))?.and_then(|seconds| time(&seconds)))
+}
+
+fn time(seconds: &[u8]) -> Option<Timestamp> {
+    number(seconds).map(Timestamp::from_unix)
 }

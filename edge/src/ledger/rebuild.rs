@@ -134,7 +134,7 @@ impl<R: Rows> Ledger<R> {
             change.mark(names::BORN.into());
         }
         change.own(names::REBUILD, if done { None } else { Some(written(&progress)?) });
-        change.finish(secrets).map(drop)
+        self.finish(change, secrets).map(drop)
     }
 
     fn progress(&self) -> Result<Option<Progress>, RowsFault> {

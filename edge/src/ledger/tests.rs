@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::{
-    command::{OperatorCommand, SnapshotCommand, UserCommand},
+    command::{AgentCommand, OperatorCommand, SnapshotCommand, UserCommand},
+    limits::DOCUMENT_AGE,
     names,
     refusal::Thing,
     rows::{Changes, Memory},
@@ -26,19 +27,22 @@ use std::{
     time::Duration,
 };
 
-/// Rows that fail when told to.
+/// Rows that fail when told to, and count how often they are asked.
 #[derive(Default)]
 struct Flaky {
     rows: Memory,
     broken: Cell<bool>,
+    reads: Cell<usize>,
 }
 
 impl Rows for Flaky {
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, RowsFault> {
+        self.reads.update(|reads| reads + 1);
         self.rows.get(name)
     }
 
     fn scan(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, RowsFault> {
+        self.reads.update(|reads| reads + 1);
         self.rows.scan(prefix, after, limit)
     }
 
@@ -343,4 +347,79 @@ fn only_followers_follow() {
     assert!(history.ledger.may_follow(&history.operator, history.now));
     assert!(!history.ledger.may_follow(&history.users[0].1, history.now));
     assert!(!history.ledger.may_follow(&TokenHash([0; 32]), history.now));
+}
+
+/// An agent of a workspace with one member, and how it asks for its document: what it says, and how often the rows were read.
+fn agent(history: &History) -> impl Fn(&History, Option<&str>) -> (Outcome, usize) + use<> {
+    let (id, hash): (WorkspaceId, _) = ("796636".parse().unwrap(), Token::mint(Scope::Agent, &[9; 32]).hash());
+    history.operate(OperatorCommand::PutWorkspace { id: id.clone(), region: "eu".into() }).unwrap();
+    history.operate(OperatorCommand::PutMember(id.clone(), history.users[0].0.clone())).unwrap();
+    let token = OperatorCommand::PutToken { hash, scope: Scope::Agent, subject: id.to_string(), expires_at: None };
+    history.operate(token).unwrap();
+    move |history, held| {
+        let before = history.ledger.rows.reads.get();
+        let outcome = history.call(hash, AgentCommand::Document { held: held.map(str::to_owned) }).unwrap();
+        (outcome, history.ledger.rows.reads.get() - before)
+    }
+}
+
+fn news(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Document { etag, .. } => etag,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn add(history: &History, byte: u8, expires_at: Option<Timestamp>) {
+    let fingerprint = Fingerprint([byte; 32]);
+    let add = UserCommand::AddKey { fingerprint, line: "ssh-ed25519 AAAA".into(), title: "t".into(), expires_at };
+    history.call(history.users[0].1, add).unwrap();
+}
+
+#[test]
+fn what_is_unchanged_costs_no_reading() {
+    let history = History::new(1);
+    let ask = agent(&history);
+    (0..100).for_each(|byte| add(&history, byte, None));
+    let etag = news(ask(&history, None).0);
+    for _ in 0..3 {
+        assert_eq!(ask(&history, Some(&etag)), (Outcome::Unchanged { etag: etag.clone() }, 1), "the token alone");
+    }
+    assert!(ask(&history, Some("\"other\"")).1 > 1);
+    let before = history.ledger.rows.reads.get();
+    history.call(history.users[0].1, UserCommand::ListKeys).unwrap();
+    assert_eq!(history.ledger.rows.reads.get() - before, 3, "the token, all keys, all uses");
+}
+
+/// By every way that a document changes.
+#[test]
+fn what_is_remembered_does_not_outlast_what_it_says() {
+    let mut history = History::new(1);
+    let ask = agent(&history);
+    let mut etag = news(ask(&history, None).0);
+    let mut is_news = |history: &History| {
+        let fresh = news(ask(history, Some(&etag)).0);
+        assert_ne!(fresh, etag);
+        assert_eq!(ask(history, Some(&fresh)).0, Outcome::Unchanged { etag: fresh.clone() });
+        etag = fresh;
+    };
+    add(&history, 1, None);
+    is_news(&history);
+    add(&history, 2, Some(history.now.after(Duration::from_secs(10))));
+    is_news(&history);
+    history.now = history.now.after(Duration::from_secs(10));
+    is_news(&history);
+    let workspace: WorkspaceId = "796636".parse().unwrap();
+    let identity = "ssh-ed25519 AAAA".into();
+    let daemon =
+        OperatorCommand::PutDaemon { id: "eu-1".parse().unwrap(), identity, region: "eu".into(), addresses: vec!["a:1".into()] };
+    history.operate(daemon).unwrap();
+    is_news(&history);
+    history.operate(OperatorCommand::PutWorkspace { id: workspace.clone(), region: "us".into() }).unwrap();
+    is_news(&history);
+    history.call(history.users[0].1, UserCommand::RemoveKey(Fingerprint([2; 32]))).unwrap();
+    history.operate(OperatorCommand::DeleteMember(workspace, history.users[0].0.clone())).unwrap();
+    is_news(&history);
+    history.now = history.now.after(DOCUMENT_AGE);
+    is_news(&history);
 }
