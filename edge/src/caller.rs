@@ -23,16 +23,15 @@ pub fn bearer(fact: &[u8], now: Timestamp) -> Option<String> {
     (!fact.expired(now)).then(|| names::tokens_of(fact.scope, &fact.subject))
 }
 
-/// Names of the bindings that count a call by its token. How many shards a daemon has to fetch is up to those who change keys:
-/// their calls are counted, and changes once more.
-pub fn counts(parts: &Parts) -> &'static [&'static str] {
-    let path = parts.uri.path();
-    match parts.method {
-        _ if path.starts_with(BLOB_PATH) => &[],
-        Method::GET | Method::HEAD => &["LIMIT_TOKEN"],
-        _ if path.starts_with(KEYS_PATH) => &["LIMIT_TOKEN", "LIMIT_CHANGES"],
-        _ => &["LIMIT_TOKEN"],
-    }
+/// Whether a call is counted by its token. How many shards a daemon has to fetch is up to those who change keys: their calls are
+/// counted, and changes once more.
+pub fn counts(parts: &Parts) -> bool {
+    !parts.uri.path().starts_with(BLOB_PATH)
+}
+
+/// Whether it changes a user's keys.
+pub fn changes(parts: &Parts) -> bool {
+    parts.uri.path().starts_with(KEYS_PATH) && !matches!(parts.method, Method::GET | Method::HEAD)
 }
 
 #[cfg(test)]
@@ -67,16 +66,17 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_counted_twice_and_shards_not_at_all() {
+    fn changes_are_counted_once_more_and_shards_not_at_all() {
         let counted = |method: &str, path: &str| {
-            counts(&Request::builder().method(method).uri(path).body(()).unwrap().into_parts().0).len()
+            let parts = Request::builder().method(method).uri(path).body(()).unwrap().into_parts().0;
+            (counts(&parts), changes(&parts))
         };
-        assert_eq!(counted("GET", "/v1/snapshot/blob/00"), 0);
+        assert_eq!(counted("GET", "/v1/snapshot/blob/00"), (false, false));
         for (method, path) in [("GET", "/v1/snapshot"), ("GET", "/api/ssh/keys"), ("PUT", "/api/operator/daemons/a")] {
-            assert_eq!(counted(method, path), 1, "{method} {path}");
+            assert_eq!(counted(method, path), (true, false), "{method} {path}");
         }
         for (method, path) in [("POST", "/api/ssh/keys"), ("DELETE", "/api/ssh/keys/SHA256:x")] {
-            assert_eq!(counted(method, path), 2, "{method} {path}");
+            assert_eq!(counted(method, path), (true, true), "{method} {path}");
         }
     }
 }

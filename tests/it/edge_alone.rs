@@ -16,6 +16,7 @@ use xtask::{
 pub(crate) const TESTS: &[Test] = &[
     ("edge_alone::calls_are_limited_by_token_and_by_address", Shared(limited)),
     ("edge_alone::a_known_token_goes_on_where_its_address_is_flooded", Shared(crowded)),
+    ("edge_alone::changes_are_counted_by_user", Shared(changes)),
     ("edge_alone::a_lost_ledger_comes_back_from_kv", Shared(lost)),
     ("edge_alone::the_document_is_served", Shared(document)),
 ];
@@ -62,10 +63,7 @@ fn limited(_: &Stack) -> Result<()> {
 fn crowded(_: &Stack) -> Result<()> {
     let (folder, mut edge) = alone()?;
     let tokens = [mint(&edge.operator(), "user", "alice")?, mint(&edge.operator(), "user", "alice")?];
-    let kv = folder.path().join("stack/edge/state/v3/kv");
-    edge.operator().put("/api/operator/workspaces/796636", &json!({ "region": "eu" }))?.ok()?;
-    let (_, manifest, _) = snapshot(&edge.operator())?;
-    within(SOON, "KV has the manifest, and the tokens that came before", || holds(&kv, &manifest))?;
+    settled(&edge, folder.path())?;
     edge.stop();
     edge.limit(20)?;
     edge.restart()?;
@@ -80,6 +78,27 @@ fn crowded(_: &Stack) -> Result<()> {
         flood()?;
         let calls = (0..30).map(|at| call(&tokens[at % 2])).collect::<Result<Vec<_>>>()?;
         Ok(calls.starts_with(&[200]) && calls.ends_with(&[429]))
+    })
+}
+
+/// However many tokens they have.
+fn changes(_: &Stack) -> Result<()> {
+    let (folder, mut edge) = alone()?;
+    let tokens = (0..4).map(|_| mint(&edge.operator(), "user", "alice")).collect::<Result<Vec<_>>>()?;
+    settled(&edge, folder.path())?;
+    edge.stop();
+    let file = folder.path().join("stack/edge/wrangler.toml");
+    let config = fs::read_to_string(&file)?;
+    let (before, after) = config.split_once("LIMIT_CHANGES").context("no such limit")?;
+    let (between, after) = after.split_once("limit = ").context("no limit there")?;
+    fs::write(&file, format!("{before}LIMIT_CHANGES{between}limit = 8, period = 60 }} #{after}"))?;
+    edge.restart()?;
+    let unknown = json!({ "publicKeyFingerprint": format!("SHA256:{}", "A".repeat(43)) });
+    let change = |token: &String| Ok(Api::new(&edge.url, token).delete("/api/ssh/keys", &unknown)?.status);
+    // Three by each token are as many as it may make alone. A minute that begins in between forgets some.
+    within(MINUTE, "changes are counted by user", || {
+        let calls = tokens.iter().cycle().take(12).map(change).collect::<Result<Vec<_>>>()?;
+        Ok(calls.starts_with(&[404]) && calls.ends_with(&[429]))
     })
 }
 
@@ -110,6 +129,13 @@ fn lost(_: &Stack) -> Result<()> {
     let mine: Value = api.get("/api/ssh/workspaces")?.json().context("after the loss")?;
     ensure!(mine["items"][0]["id"] == "796636", "{mine}");
     Ok(())
+}
+
+/// KV has what came so far: its manifest comes behind everything else.
+fn settled(edge: &Edge, folder: &Path) -> Result<()> {
+    edge.operator().put("/api/operator/workspaces/796636", &json!({ "region": "eu" }))?.ok()?;
+    let (_, manifest, _) = snapshot(&edge.operator())?;
+    within(SOON, "KV has the manifest", || holds(&folder.join("stack/edge/state/v3/kv"), &manifest))
 }
 
 /// Whether some file below `folder` holds exactly `text`.
