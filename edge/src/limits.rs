@@ -48,6 +48,9 @@ pub const HEARTBEAT: Duration = Duration::from_secs(5 * 60);
 pub const OVERDUE: Duration = Duration::from_secs(6 * 60);
 /// A shard is kept this long after its last manifest: daemons may be fetching it.
 pub const BLOB_GRACE: Duration = Duration::from_secs(15 * 60);
+/// Replaced shards that are kept take at most this much, whatever their time: a fifth of what a Durable Object may store. An import
+/// into a million keys replaces 50 MB a call.
+pub const GARBAGE_BYTES: u64 = 2 << 30;
 /// Shards dropped in one alarm.
 pub const SWEEP: usize = 100;
 /// Later marks that are looked through for the same shards: what a few imports make in a quarter of an hour.

@@ -42,6 +42,8 @@ pub const JOURNAL: &str = "j/";
 /// Shards that no manifest names any more. Ledger only.
 pub const GARBAGE: &str = "g/";
 
+/// Bytes of the shards that no manifest names any more. Ledger only.
+pub const GARBAGE_SIZE: &str = "y/garbage";
 /// This Ledger has begun its life. Ledger only.
 pub const BORN: &str = "y/born";
 /// How far a Ledger is that gets its rows back from KV. Ledger only.

@@ -111,6 +111,11 @@ impl<'a, R: Rows> Change<'a, R> {
         self.draft.put(name, number.to_string().into_bytes());
     }
 
+    /// The number in a row of the Ledger's own; 0 where there is none.
+    pub(super) fn number(&self, name: &str) -> Result<u64, RowsFault> {
+        Ok(self.get(name)?.as_deref().and_then(number).unwrap_or_default())
+    }
+
     /// Sets or removes a row of the Ledger's own.
     pub(super) fn own(&mut self, name: &str, value: Option<Vec<u8>>) {
         match value {

@@ -1,10 +1,10 @@
 //! The current manifest and its shards: reading them, and what time does to them.
 
-use super::change::{Change, decode};
+use super::change::{Change, decode, number};
 use crate::{
     command::{Outcome, SnapshotCommand},
     etag,
-    limits::{HEARTBEAT, OVERDUE, SWEEP, SWEEP_LOOK},
+    limits::{GARBAGE_BYTES, HEARTBEAT, OVERDUE, SWEEP, SWEEP_LOOK},
     names,
     refusal::{Refusal, Thing},
     rows::{Rows, RowsFault},
@@ -58,10 +58,25 @@ pub(super) fn current<R: Rows>(change: &Change<'_, R>) -> Result<Option<Manifest
 pub(super) fn sweep<R: Rows>(change: &mut Change<'_, R>) -> Result<(), RowsFault> {
     let mut due = change.scan(names::GARBAGE, "", SWEEP)?;
     due.retain(|(mark, _)| names::parse_garbage(mark).is_some_and(|(due, _)| due <= change.now()));
-    let Some((last, _)) = due.last() else { return Ok(()) };
+    drop_all(change, due)
+}
+
+/// Drops the oldest before their time, where there are too many: whoever still fetches one asks for the manifest again.
+pub(super) fn make_room<R: Rows>(change: &mut Change<'_, R>) -> Result<(), RowsFault> {
+    if change.number(names::GARBAGE_SIZE)? <= GARBAGE_BYTES {
+        return Ok(());
+    }
+    let oldest = change.scan(names::GARBAGE, "", SWEEP)?;
+    drop_all(change, oldest)
+}
+
+/// Drops the oldest marks, and their shards.
+fn drop_all<R: Rows>(change: &mut Change<'_, R>, marks: Vec<(String, Vec<u8>)>) -> Result<(), RowsFault> {
+    let Some((last, _)) = marks.last() else { return Ok(()) };
     let later = change.scan(names::GARBAGE, last, SWEEP_LOOK)?;
     let named = current(change)?.map_or_else(Vec::new, |manifest| manifest.shards);
-    for (mark, _) in due {
+    let mut size = change.number(names::GARBAGE_SIZE)?;
+    for (mark, length) in marks {
         let Some((_, hash)) = names::parse_garbage(&mark) else { continue };
         // It may have come back, and have gone again since.
         if named.iter().all(|shard| shard.sha256 != hash)
@@ -69,8 +84,10 @@ pub(super) fn sweep<R: Rows>(change: &mut Change<'_, R>) -> Result<(), RowsFault
         {
             change.delete(names::blob(hash));
         }
+        size = size.saturating_sub(number(&length).unwrap_or_default());
         change.unmark(mark);
     }
+    change.note(names::GARBAGE_SIZE.into(), size);
     Ok(())
 }
 

@@ -42,12 +42,13 @@ pub(super) fn publish<R: Rows>(
     if held.is_some() && next == last && !touched.anyway {
         return Ok(None);
     }
-    retire(change, &last, &next);
+    retire(change, &last, &next)?;
     let seq = SnapshotSeq(held.as_ref().map_or(0, |held| held.seq.0).saturating_add(1));
     let issued = held.map_or(change.now(), |held| held.issued_at.max(change.now()));
     let manifest = Manifest::new(seq, issued, next.into_values().collect()).announcing(secrets.signers());
     let text = manifest.sign(secrets.signing())?;
     change.put(names::MANIFEST.into(), text.clone().into_bytes());
+    manifest::make_room(change)?;
     Ok(Some(text))
 }
 
@@ -127,12 +128,19 @@ fn replace<R: Rows>(
     Ok(())
 }
 
-/// Marks the shards that the next manifest no longer names.
-fn retire<R: Rows>(change: &mut Change<'_, R>, last: &Shards, next: &Shards) {
+/// Marks the shards that the next manifest no longer names, with their size.
+fn retire<R: Rows>(change: &mut Change<'_, R>, last: &Shards, next: &Shards) -> Result<(), RowsFault> {
     let due = change.now().after(BLOB_GRACE);
     for shard in last.iter().filter(|(at, shard)| next.get(at) != Some(shard)).map(|(_, shard)| shard) {
-        change.mark(names::garbage(due, shard.sha256));
+        let (mark, length) = (names::garbage(due, shard.sha256), shard.length.into());
+        // What comes and goes twice in a second is there once.
+        if change.get(&mark)?.is_none() {
+            let size = change.number(names::GARBAGE_SIZE)?.saturating_add(length);
+            change.note(names::GARBAGE_SIZE.into(), size);
+        }
+        change.note(mark, length);
         // KV's next manifest is this one or a later one: a shard that it does not have yet, it will never need.
         change.unmark(names::journal(Stage::Put, &names::blob(shard.sha256)));
     }
+    Ok(())
 }

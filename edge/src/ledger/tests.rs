@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     command::{AgentCommand, OperatorCommand, SnapshotCommand, UserCommand},
-    limits::DOCUMENT_AGE,
+    limits::{DOCUMENT_AGE, GARBAGE_BYTES},
     names,
     refusal::Thing,
     rows::{Changes, Memory},
@@ -269,6 +269,17 @@ impl History {
         }
     }
 
+    /// Replaced shards that are kept, and how large they are.
+    fn garbage(&self) -> (usize, u64) {
+        let marks = self.ledger.rows.scan(names::GARBAGE, "", usize::MAX).unwrap();
+        (marks.len(), marks.iter().filter_map(|(_, length)| change::number(length)).sum())
+    }
+
+    /// The same as it is kept.
+    fn garbage_size(&self) -> u64 {
+        Change::new(&self.ledger.rows, self.now).number(names::GARBAGE_SIZE).unwrap()
+    }
+
     /// KV, left alone with the journal, ends with the Ledger's facts and no more; shards that came and went before it followed
     /// it may lack.
     fn settle(&mut self) {
@@ -296,6 +307,7 @@ fn any_history_ends_as_it_was_acknowledged() {
         for _ in 0..80 {
             history.step();
             history.check_snapshot();
+            assert_eq!(history.garbage().1, history.garbage_size());
         }
         history.settle();
     }
@@ -422,4 +434,24 @@ fn what_is_remembered_does_not_outlast_what_it_says() {
     is_news(&history);
     history.now = history.now.after(DOCUMENT_AGE);
     is_news(&history);
+}
+
+#[test]
+fn too_many_replaced_shards_go_before_their_time() {
+    let mut history = History::new(1);
+    for byte in 0..3 {
+        add(&history, byte, None);
+        history.call(history.users[0].1, UserCommand::RemoveKey(Fingerprint([byte; 32]))).unwrap();
+    }
+    assert_eq!((history.garbage().0, history.garbage().1), (3, history.garbage_size()));
+    let much = (names::GARBAGE_SIZE.into(), Some(GARBAGE_BYTES.to_string().into_bytes()));
+    history.ledger.rows.commit(Changes::from([much])).unwrap();
+    history.operate(OperatorCommand::PutWorkspace { id: "w0".parse().unwrap(), region: "eu".into() }).unwrap();
+    assert_eq!(history.garbage().0, 3, "as much as there may be");
+    history.operate(OperatorCommand::PutWorkspace { id: "w0".parse().unwrap(), region: "us".into() }).unwrap();
+    assert_eq!(history.garbage().0, 0);
+    assert!(history.garbage_size() < GARBAGE_BYTES);
+    assert_eq!(history.ledger.rows.scan("b/", "", 9).unwrap().len(), 1, "the one that the manifest names");
+    history.members.insert("w0".parse().unwrap(), BTreeSet::new());
+    history.check_snapshot();
 }
