@@ -1,7 +1,9 @@
 //! Bytes both ways until both ends are done; knows neither SSH nor QUIC.
 
 use bytes::Bytes;
-use std::{future::Future, io};
+use std::{future::Future, io, time::Duration};
+use tokio::time;
+use tokio_util::sync::CancellationToken;
 
 /// Where bytes come from.
 pub trait Source {
@@ -20,6 +22,8 @@ pub trait Sink {
 /// Bytes that are taken of a source though nobody hears them: one that answers what it is given, with windows and last words, would
 /// break over its own answer before it has read all of that.
 const UNHEARD: usize = 64 << 10;
+/// So long after the last it was given: that takes a round trip.
+const ANSWERED: Duration = Duration::from_secs(2);
 
 /// What crossed a bridge, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +45,8 @@ enum Ended {
 /// Carries bytes from left to right and back. An end in one direction is passed on as an end, and the other direction
 /// goes on; a source that breaks ends both, and its fault is returned. Once the right source has ended, `over` says that the right
 /// sink takes no more either. `gone` says that nobody is behind the left sink, whatever that is waiting for: the right source is dropped
-/// once it has said [`UNHEARD`] more, and what the left source still has goes on. `tally` counts throughout.
+/// once it has said [`UNHEARD`] more or [`ANSWERED`] after the left source's end, and what that still has goes on. `tally` counts
+/// throughout.
 pub async fn bridge(
     (left_source, left_sink): (&mut (impl Source + Send), &mut (impl Sink + Send)),
     (right_source, right_sink): (impl Source + Send, &mut (impl Sink + Send)),
@@ -49,8 +54,13 @@ pub async fn bridge(
     (gone, over): (impl Future<Output = ()>, impl Future<Output = ()>),
 ) -> io::Result<()> {
     let Tally { up, down } = tally;
-    let up = carry(left_source, right_sink, up);
-    let down = carry_until(gone, right_source, left_sink, down);
+    let said = CancellationToken::new();
+    let up = async {
+        let ended = carry(left_source, right_sink, up).await;
+        said.cancel();
+        ended
+    };
+    let down = carry_until((gone, &said), right_source, left_sink, down);
     tokio::pin!(up, down);
     let first = tokio::select! {
         ended = &mut up => (ended, Direction::Up),
@@ -80,12 +90,21 @@ impl From<Ended> for io::Result<()> {
     }
 }
 
-/// The same until `gone`; `from` ends soon after it.
-async fn carry_until(gone: impl Future<Output = ()>, mut from: impl Source, to: &mut impl Sink, count: &mut u64) -> Ended {
+/// The same until `gone`; `from` ends soon after it, once all is `said` that it may have to answer.
+async fn carry_until(
+    (gone, said): (impl Future<Output = ()>, &CancellationToken),
+    mut from: impl Source,
+    to: &mut impl Sink,
+    count: &mut u64,
+) -> Ended {
     tokio::select! {
         ended = carry(&mut from, to, count) => ended,
         () = gone => {
-            forget(from).await;
+            let answered = async { said.cancelled().await; time::sleep(ANSWERED).await };
+            tokio::select! {
+                () = forget(from) => {}
+                () = answered => {}
+            }
             Ended::Quietly
         }
     }
@@ -252,6 +271,17 @@ mod tests {
         }
         assert_eq!((&at_right.bytes[..], at_right.finished), (&b"last words"[..], true));
         assert_eq!(tally, Tally { up: 10, down: 0 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_says_nothing_to_nobody_is_dropped_soon_after_all_was_said() {
+        let (mut left, mut at_left, mut at_right) =
+            (saying(vec![data("last words"), Ok(None)]), Heard::default(), Heard::default());
+        let (tell, right) = mpsc::channel(8);
+        let (mut tally, until) = (Tally::default(), (future::ready(()), future::pending()));
+        let bridged = bridge((&mut left, &mut at_left), (Half { says: right }, &mut at_right), &mut tally, until);
+        time::timeout(2 * ANSWERED, bridged).await.unwrap().unwrap();
+        assert!(tell.is_closed() && at_right.bytes == b"last words" && at_right.finished);
     }
 
     #[tokio::test]

@@ -88,7 +88,7 @@ fn other_key(world: &Stack) -> Result<()> {
 
 /// Each has registered the other's key too: whoever of both a login was taken for, one of the two sessions is the other's.
 fn colleague(world: &Stack) -> Result<()> {
-    let pair = [world.new_user("pia")?, world.new_user("quinn")?];
+    let pair = [world.new_user("una")?, world.new_user("quinn")?];
     let [pia, quinn] = &pair;
     let mut foreign = Vec::new();
     for (user, other) in [(pia, quinn), (quinn, pia)] {
