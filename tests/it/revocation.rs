@@ -89,25 +89,25 @@ fn other_key(world: &Stack) -> Result<()> {
 /// Each has registered the other's key too: whoever of both a login was taken for, one of the two sessions is the other's.
 fn colleague(world: &Stack) -> Result<()> {
     let pair = [world.new_user("una")?, world.new_user("quinn")?];
-    let [pia, quinn] = &pair;
+    let [una, quinn] = &pair;
     let mut foreign = Vec::new();
-    for (user, other) in [(pia, quinn), (quinn, pia)] {
+    for (user, other) in [(una, quinn), (quinn, una)] {
         join(world, &user.id)?;
         let line = std::fs::read_to_string(other.key_file.with_extension("pub"))?;
         let added: Value = world.api(user).post("/api/ssh/keys", &json!({"publicKey": line}))?.json()?;
         foreign.push((user, json!({"publicKeyFingerprint": added["publicKeyFingerprint"]})));
     }
-    let sessions = [open(pia, "user@ws-lighthouse")?, open(quinn, "user@ws-lighthouse")?];
+    let sessions = [open(una, "user@ws-lighthouse")?, open(quinn, "user@ws-lighthouse")?];
     for (user, theirs) in &foreign {
         world.api(user).delete("/api/ssh/keys", theirs)?.ok()?;
     }
     // Both hops have heard of what was taken back, once they have heard of what came after it.
-    let late = world.new_key(pia, "pia-2")?;
+    let late = world.new_key(una, "una-2")?;
     let line = std::fs::read_to_string(late.key_file.with_extension("pub"))?;
-    let added: Value = world.api(pia).post("/api/ssh/keys", &json!({"publicKey": line}))?.json()?;
+    let added: Value = world.api(una).post("/api/ssh/keys", &json!({"publicKey": line}))?.json()?;
     let session = open(&late, "user@ws-lighthouse")?;
     let gone = json!({"publicKeyFingerprint": added["publicKeyFingerprint"]});
-    world.api(pia).delete("/api/ssh/keys", &gone)?.ok()?;
+    world.api(una).delete("/api/ssh/keys", &gone)?.ok()?;
     ended(session, REMOVED)?;
     sessions.into_iter().try_for_each(lives)
 }
