@@ -64,9 +64,9 @@ mod tests {
 
     #[test]
     fn zeros_that_need_not_be_there_are_forgiven() {
-        let (short, long) = ([&[0x11; 31][..], &[0, 0xee]].concat(), [&[0, 0][..], &[0x22; 30]].concat());
-        let strict = blob("ecdsa-sha2-nistp256", &short, &long[2..], &[]);
-        assert_eq!(parse(&blob("ecdsa-sha2-nistp256", &short, &long, &[])).unwrap(), parse(&strict).unwrap());
+        let (r, s) = ([&[0, 0xee][..], &[0x11; 31]].concat(), [&[0][..], &[0x22; 31]].concat());
+        let strict = blob("ecdsa-sha2-nistp256", &r, &s[1..], &[]);
+        assert_eq!(parse(&blob("ecdsa-sha2-nistp256", &r, &s, &[])).unwrap(), parse(&strict).unwrap());
         assert_eq!(shortest(&strict).unwrap(), strict);
     }
 
