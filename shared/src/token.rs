@@ -38,6 +38,11 @@ impl Scope {
             Self::Daemon => "dbd_",
         }
     }
+
+    /// Of what begins as a token does, whether it is one or not.
+    pub fn claimed_by(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| text.starts_with(scope.prefix()))
+    }
 }
 
 impl fmt::Display for Scope {
@@ -104,7 +109,7 @@ impl FromStr for Token {
     type Err = NotAToken;
 
     fn from_str(text: &str) -> Result<Self, NotAToken> {
-        let scope = *Scope::ALL.iter().find(|scope| text.starts_with(scope.prefix())).ok_or(NotAToken)?;
+        let scope = Scope::claimed_by(text).ok_or(NotAToken)?;
         let mut body = Zeroizing::new([0; SECRET_BYTES + CHECK_BYTES]);
         if text.len() != TOKEN_CHARS {
             return Err(NotAToken);

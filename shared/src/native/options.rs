@@ -5,7 +5,7 @@ use crate::token::{Scope, Token};
 use clap::Args;
 use reqwest::Url;
 use std::{
-    fmt, fs,
+    fmt, fs, io,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -85,17 +85,19 @@ impl EdgeOptions {
     fn token(&self, given: Option<String>) -> Result<String, String> {
         match (given, &self.token_file) {
             (Some(text), None) => Ok(text),
-            // Not repeated: it is the secret itself.
-            (None, Some(file)) if is_token(file) => Err("--token-file: that is a token, not a file: use DRAWBRIDGE_TOKEN".into()),
-            (None, Some(file)) => fs::read_to_string(file).map_err(|fault| format!("--token-file {}: {fault}", file.display())),
+            (None, Some(file)) => fs::read_to_string(file).map_err(|fault| unread(file, &fault)),
             (None, None) => Err("no token: give --token-file, or DRAWBRIDGE_TOKEN in the environment".into()),
             (Some(_), Some(_)) => Err("two tokens: give --token-file or DRAWBRIDGE_TOKEN, not both".into()),
         }
     }
 }
 
-fn is_token(file: &Path) -> bool {
-    file.to_str().is_some_and(|text| text.trim().parse::<Token>().is_ok())
+/// A token in the file's place, be it mistyped, is not repeated: it is the secret itself.
+fn unread(file: &Path, fault: &io::Error) -> String {
+    match file.to_str().and_then(Scope::claimed_by) {
+        Some(_) => "--token-file: that is a token, not a file: use DRAWBRIDGE_TOKEN".into(),
+        None => format!("--token-file {}: {fault}", file.display()),
+    }
 }
 
 fn given<T>(option: Option<T>, flag: &str, variable: &str) -> Result<T, String> {
@@ -155,11 +157,13 @@ mod tests {
     #[test]
     fn a_token_in_the_place_of_its_file_is_not_repeated() {
         let token = Token::mint(Scope::Daemon, &[1; 32]);
-        let options = Cli::parse_from(["test", "--token-file", token.expose()]).edge;
-        let mut faults = Faults::default();
-        assert!(options.check(None, Scope::Daemon, &mut faults).is_none());
-        let told = faults.to_string();
-        assert!(told.contains("use DRAWBRIDGE_TOKEN") && !told.contains(token.expose()), "{told}");
+        for text in [token.expose(), "dbd_mistyped"] {
+            let options = Cli::parse_from(["test", "--token-file", text]).edge;
+            let mut faults = Faults::default();
+            assert!(options.check(None, Scope::Daemon, &mut faults).is_none());
+            let told = faults.to_string();
+            assert!(told.contains("use DRAWBRIDGE_TOKEN") && !told.contains(text), "{told}");
+        }
     }
 
     #[test]
