@@ -269,7 +269,8 @@ async fn enter(hall: &Hall, request: &Request, workspace: &WorkspaceId) -> Resul
 }
 
 /// Bytes both ways until both ends are done, or the user may no longer be here; then the channel is closed. Once the client has closed
-/// it, its agent hears so at once, and what the client had sent goes on for a bounded time: nobody else may do anything about it then.
+/// it, what it had sent goes on for a bounded time, and the agent hears that nobody listens soon after that, or once it says much: nobody
+/// else may do anything about it then.
 async fn cross(
     (inbound, outbound): (Outlet, ChannelWriteHalf<Msg>),
     (from_agent, mut to_agent): (FromAgent, ToAgent),

@@ -162,13 +162,19 @@ async fn serve_some(listener: &TcpListener, shards: &[(ShardRef, Vec<u8>)], call
     }
 }
 
-#[tokio::test]
-async fn shards_that_came_before_a_refusal_are_not_asked_for_again() {
-    let root = tempfile::tempdir().unwrap();
-    let (mut keeper, snapshots) = start(&root);
+/// One whose edge is whoever answers at the listener.
+async fn asking(root: &tempfile::TempDir) -> (Keeper, Snapshots, TcpListener) {
+    let (mut keeper, snapshots) = start(root);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     keeper.edge = EdgeClient::new(url, Token::mint(Scope::Daemon, &[1; 32])).unwrap();
+    (keeper, snapshots, listener)
+}
+
+#[tokio::test]
+async fn shards_that_came_before_a_refusal_are_not_asked_for_again() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut keeper, snapshots, listener) = asking(&root).await;
     let shards: Vec<_> = (0..200).map(shard).collect();
     let text = signed(&issued(5, 0, shards.iter().map(|(shard, _)| *shard).collect()));
     let mut kept = 0;
@@ -193,10 +199,7 @@ async fn shards_that_came_before_a_refusal_are_not_asked_for_again() {
 #[tokio::test]
 async fn what_is_held_has_its_own_etag_whatever_stands_beside_it() {
     let root = tempfile::tempdir().unwrap();
-    let (mut keeper, snapshots) = start(&root);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    keeper.edge = EdgeClient::new(url, Token::mint(Scope::Daemon, &[1; 32])).unwrap();
+    let (mut keeper, snapshots, listener) = asking(&root).await;
     for seq in [5, 5, 6] {
         let answering = async {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -282,10 +285,7 @@ async fn what_goes_on_without_news_is_said_as_it_is() {
 #[tokio::test]
 async fn a_token_that_the_edge_refuses_is_told_until_one_is_taken() {
     let root = tempfile::tempdir().unwrap();
-    let (mut keeper, snapshots) = start(&root);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    keeper.edge = EdgeClient::new(url, Token::mint(Scope::Daemon, &[1; 32])).unwrap();
+    let (mut keeper, snapshots, listener) = asking(&root).await;
     for (status, told) in [
         ("401 Unauthorized", false),
         ("401 Unauthorized", true),
